@@ -1,0 +1,1 @@
+//! The HTTP API: who may call, what they may ask, and what the facts answer

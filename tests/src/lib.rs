@@ -1,0 +1,1 @@
+//! What shows that ao does what it promises

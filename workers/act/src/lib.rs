@@ -1,0 +1,1 @@
+//! Changes the outside world, one session at a time

@@ -1,0 +1,34 @@
+//! Ids, records and ports of ao, and their own laws.
+//!
+//! # What it is
+//! The words every other crate speaks: what a session is ([`Session`]), where it stands ([`Phase`]), who is meant
+//! ([`SessionId`], [`ProcessId`]), what is wanted ([`Desired`]) and what was seen ([`Look`]). The traits under
+//! [`port`] name what ao needs from the outside; adapters in other crates serve them.
+//!
+//! # What it does not do
+//! Nothing here reads a file, a clock or a database, spawns a task or decides anything: rules over several facts
+//! live in `ao-derive`, deeds in `ao-act`.
+
+mod error;
+mod id;
+pub mod port;
+mod process;
+mod project;
+mod session;
+mod signal;
+mod time;
+mod worktree;
+
+pub use error::{Chain, chain};
+pub use id::{InvalidId, ProjectId, SessionId};
+pub use process::{Exit, ProcessId};
+pub use project::Project;
+pub use session::{
+    Activity, ActivityState, Desired, EndReason, Liveness, Looked, Phase, ProcessFacts, Session, SessionKind,
+    UnknownWord, WorktreeState,
+};
+pub use signal::{HookRecord, Signal};
+pub use time::{InvalidTime, Timestamp};
+pub use worktree::{Holding, Repository, WorktreeOwner};
+
+pub use port::runtime::Look;

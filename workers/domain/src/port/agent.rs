@@ -1,0 +1,108 @@
+//! What ao has to know about a kind of agent: one small description, and nothing else, per agent.
+
+use camino::Utf8PathBuf;
+
+use crate::{SessionId, Signal};
+
+/// What a launch of an agent is asked for.
+#[derive(Clone, Debug)]
+pub struct LaunchRequest<'a> {
+    /// The session.
+    pub session: &'a SessionId,
+    /// What the agent should do.
+    pub prompt: Option<&'a str>,
+    /// A whole command line, for agents that are one.
+    pub command: &'a [String],
+    /// Where it is going to work.
+    pub worktree: &'a camino::Utf8Path,
+}
+
+/// How to start an agent; a value, so that it can be shown and compared before anything happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchPlan {
+    /// The program, found, and its arguments.
+    pub argv: Vec<String>,
+    /// Variables on top of the environment every session gets.
+    pub env: Vec<(String, String)>,
+}
+
+/// An agent cannot be started as asked. Nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AgentError {
+    /// No such agent.
+    #[error("there is no agent `{name}`: known are {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Which there are.
+        known: String,
+    },
+    /// Its program is not installed, or not on the daemon's PATH.
+    #[error("`{program}` was not found: install it, or start the daemon with a PATH that has it")]
+    BinaryNotFound {
+        /// What was looked for.
+        program: String,
+    },
+    /// It needs a command line and got none.
+    #[error("agent `{agent}` needs a command: ao spawn --agent {agent} -- make test")]
+    CommandRequired {
+        /// Which agent.
+        agent: String,
+    },
+    /// It takes no command line of its own.
+    #[error("agent `{agent}` takes a prompt, not a command")]
+    CommandNotTaken {
+        /// Which agent.
+        agent: String,
+    },
+}
+
+/// Whether an agent lives on after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// It waits for more work after a turn.
+    Interactive,
+    /// It ends when its work is done; while it runs, it works.
+    OneShot,
+}
+
+/// What is the same for every run of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Its id on the command line and in rows.
+    pub id: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// Whether it lives on after a turn.
+    pub style: Style,
+    /// Whether its hooks report what it does; if not, a running process is all that is known.
+    pub reports: bool,
+}
+
+/// One kind of agent.
+pub trait Agent: Send + Sync + 'static {
+    /// What it is.
+    fn description(&self) -> &Description;
+
+    /// How to start it. Looks at the file system only to find the program.
+    fn plan(&self, request: &LaunchRequest<'_>) -> Result<LaunchPlan, AgentError>;
+
+    /// What one of its hook events means; `None` for an event it does not have.
+    fn signal(&self, event: &str, payload: &str) -> Option<Signal>;
+}
+
+/// All kinds of agents there are.
+pub trait Agents: Send + Sync + 'static {
+    /// The agent of this id.
+    fn get(&self, id: &str) -> Result<&dyn Agent, AgentError>;
+
+    /// Every id, in the order to show them.
+    fn ids(&self) -> Vec<&'static str>;
+}
+
+/// Where an agent's program was found; kept apart so that `doctor` can show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Absolute path.
+    pub path: Utf8PathBuf,
+}

@@ -1,0 +1,13 @@
+//! The only source of time outside the supervision crate (design D21).
+
+use super::PortFuture;
+use crate::Timestamp;
+
+/// Tells the time and waits for it.
+pub trait Clock: Send + Sync + 'static {
+    /// Now, by the wall clock.
+    fn now(&self) -> Timestamp;
+
+    /// Resolves once `at` is reached; at once when it lies in the past. Cancel safe.
+    fn reaches(&self, at: Timestamp) -> PortFuture<'_, ()>;
+}

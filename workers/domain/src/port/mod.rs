@@ -1,0 +1,12 @@
+//! What ao needs from the outside, as traits. Adapters serve them; `workers/src/wiring.rs` says which.
+
+pub mod agent;
+pub mod clock;
+pub mod runtime;
+pub mod spool;
+pub mod worktrees;
+
+use std::pin::Pin;
+
+/// What an asynchronous port answers with: boxed, so that a port can be a trait object.
+pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

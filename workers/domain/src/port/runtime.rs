@@ -1,0 +1,187 @@
+//! Something that holds an agent's terminal and outlives the daemon.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+
+use super::PortFuture;
+use crate::{Exit, ProcessId, SessionId};
+
+/// Names one run of an agent in a runtime. A runtime finds what it holds by this name alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RuntimeRef {
+    /// The session.
+    pub session: SessionId,
+    /// The run of its agent.
+    pub generation: u32,
+}
+
+/// Everything needed to start an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The run it is for.
+    pub at: RuntimeRef,
+    /// Program (absolute path) and arguments; never empty.
+    pub argv: Vec<String>,
+    /// The agent's whole environment; names match `[A-Za-z_][A-Za-z0-9_]*`.
+    pub env: Vec<(String, String)>,
+    /// Where it works. A directory that is missing is an error; the agent never starts elsewhere.
+    pub cwd: Utf8PathBuf,
+}
+
+/// What a runtime holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The process that holds the terminal.
+    pub holder: ProcessId,
+    /// The agent.
+    pub agent: ProcessId,
+    /// How it ended, once it has.
+    pub exit: Option<Exit>,
+}
+
+/// What one look at a runtime gave. Only `Ended` and `Gone` say anything about the agent's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The agent runs.
+    Running(Held),
+    /// The agent has ended and its exit record says how. The holder may still show its last screen.
+    Ended(Held),
+    /// The holder is there (it has its lock) but does not answer in time: it is stopped or busy. Says nothing.
+    Silent,
+    /// The holder is gone without an exit record: it was killed, or the machine was restarted. The agent lost its
+    /// terminal; `agent_alive` says whether its process was still there at this look.
+    Gone {
+        /// The holder as its record names it.
+        held: Option<Held>,
+        /// Whether the agent's own process (pid, start time and boot checked) still runs.
+        agent_alive: bool,
+    },
+    /// Nothing of that name was ever started, or it was destroyed.
+    Absent,
+}
+
+/// A terminal's size in character cells; each at least 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Columns.
+    pub cols: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
+/// What a terminal shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Screen {
+    /// The visible lines, without trailing blanks.
+    pub lines: Vec<String>,
+    /// Cursor column and row, from 0.
+    pub cursor: (u16, u16),
+    /// Its size.
+    pub size: Size,
+    /// Whether the program asked for bracketed paste.
+    pub bracketed_paste: bool,
+    /// The title the program set.
+    pub title: Option<String>,
+}
+
+/// A runtime did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// Nothing of that name is held. Nothing was done.
+    #[error("no terminal is held for `{}` (generation {})", .0.session, .0.generation)]
+    Absent(RuntimeRef),
+    /// The agent has ended; nothing was typed.
+    #[error("the agent has ended ({exit})")]
+    Ended {
+        /// How.
+        exit: Exit,
+    },
+    /// The working directory is not there. Nothing was started.
+    #[error("the directory `{path}` is not there")]
+    NoDirectory {
+        /// Which.
+        path: Utf8PathBuf,
+    },
+    /// The program could not be started. Nothing runs.
+    #[error("could not start `{program}`: {reason}")]
+    NotStarted {
+        /// What was to be started.
+        program: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// The holder did not answer in time, or the connection broke. Nobody knows whether it did what was asked: look.
+    #[error("the holder did not answer while {doing}")]
+    NoAnswer {
+        /// What was attempted.
+        doing: &'static str,
+        /// The system's words, where there are some.
+        #[source]
+        source: Option<std::io::Error>,
+    },
+    /// A file or socket of the runtime could not be used. The agent is untouched.
+    #[error("{doing} failed at `{path}`")]
+    Io {
+        /// What was attempted.
+        doing: &'static str,
+        /// Where.
+        path: Utf8PathBuf,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The holder speaks, but not as agreed. The agent is untouched.
+    #[error("the holder answered what it should not: {0}")]
+    Protocol(String),
+}
+
+/// Holds terminals. One conformance suite runs over every implementation.
+///
+/// Dropping any of its futures leaves the world as some prefix of the work would: the next look tells.
+pub trait Runtime: Send + Sync + 'static {
+    /// Its name in rows and on the command line.
+    fn name(&self) -> &'static str;
+
+    /// Starts the agent in a terminal of its own. Safe to repeat: where that run is held already, it is answered as
+    /// it stands and nothing is started.
+    fn create<'a>(&'a self, launch: &'a Launch) -> PortFuture<'a, Result<Held, RuntimeError>>;
+
+    /// One look, within about a second. An error means that the look failed, never that the agent is dead.
+    fn look<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<Look, RuntimeError>>;
+
+    /// Resolves when a look may give another answer than at the time of the call: agent ended, holder gone or back.
+    /// Cancel safe; may resolve early.
+    fn changed<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, ()>;
+
+    /// Types `text` (bracketed where the program asked for that) and presses Enter. Resolves once it is written.
+    fn paste<'a>(&'a self, at: &'a RuntimeRef, text: &'a str) -> PortFuture<'a, Result<(), RuntimeError>>;
+
+    /// What the terminal shows now; also after the agent's end, while the holder is there.
+    fn screen<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<Screen, RuntimeError>>;
+
+    /// The last `lines` lines of scrollback and screen, as plain text.
+    fn tail<'a>(
+        &'a self,
+        at: &'a RuntimeRef,
+        lines: usize,
+    ) -> PortFuture<'a, Result<Vec<String>, RuntimeError>>;
+
+    /// Makes the terminal `size` large.
+    fn resize<'a>(&'a self, at: &'a RuntimeRef, size: Size) -> PortFuture<'a, Result<(), RuntimeError>>;
+
+    /// Ends the agent: asked to hang up, then to terminate, then killed, all within about `grace` plus a second; then
+    /// every process it left. Its exit record stays. Fine if it has ended already.
+    fn stop<'a>(
+        &'a self,
+        at: &'a RuntimeRef,
+        grace: Duration,
+    ) -> PortFuture<'a, Result<Option<Exit>, RuntimeError>>;
+
+    /// Ends the holder and removes what belongs to this run. Safe to repeat; fine if nothing is there. An agent that
+    /// still runs is ended first.
+    fn destroy<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<(), RuntimeError>>;
+
+    /// Every run something is held for, or left over from.
+    fn list(&self) -> PortFuture<'_, Result<Vec<RuntimeRef>, RuntimeError>>;
+}

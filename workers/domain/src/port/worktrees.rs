@@ -1,0 +1,163 @@
+//! Git worktrees: made, weighed, and taken back only when nothing is lost (design D16).
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::PortFuture;
+use crate::{Holding, Repository, WorktreeOwner};
+
+/// A worktree to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorktreePlan {
+    /// Whose it is, where it goes, on which branch.
+    pub owner: WorktreeOwner,
+    /// What a new branch starts from, such as `origin/main` or `main`.
+    pub base: String,
+    /// Whether the branch may exist already (the person named it); else an existing one that is not this session's
+    /// own is refused.
+    pub branch_given: bool,
+}
+
+/// What became of a worktree that was to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone; with `rescue`, everything it held is in that commit.
+    Removed {
+        /// The numbered rescue ref, when it was discarded and held something.
+        rescue: Option<String>,
+    },
+    /// It holds work that exists nowhere else and stays as it is.
+    Kept(Vec<Holding>),
+    /// It was not there.
+    Absent,
+}
+
+/// git or the file system did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum WorktreeError {
+    /// The path is not there. Nothing was done.
+    #[error("`{path}` is not there")]
+    NoSuchPath {
+        /// Which.
+        path: Utf8PathBuf,
+    },
+    /// Not the top level of a git work tree. Nothing was done.
+    #[error("`{path}` is not a git repository: run `git init` there, or name the right directory")]
+    NotARepository {
+        /// Which.
+        path: Utf8PathBuf,
+    },
+    /// Inside a repository, but not its top.
+    #[error("`{path}` lies inside the repository `{top}`: register that one")]
+    NotTheTop {
+        /// Which.
+        path: Utf8PathBuf,
+        /// The top.
+        top: Utf8PathBuf,
+    },
+    /// A bare repository has no files to work on. Nothing was done.
+    #[error("`{path}` is a bare repository: clone it and register the clone")]
+    Bare {
+        /// Which.
+        path: Utf8PathBuf,
+    },
+    /// No commit to start from. Nothing was done.
+    #[error("`{path}` has no commits yet: make the first one, then try again")]
+    NoCommits {
+        /// Which.
+        path: Utf8PathBuf,
+    },
+    /// Not a legal branch name. Nothing was done.
+    #[error("`{branch}` is not a legal branch name")]
+    InvalidBranch {
+        /// Which.
+        branch: String,
+    },
+    /// The base is neither a branch nor a commit here. Nothing was done.
+    #[error("`{base}` is not in the repository: fetch it, or name another base")]
+    BaseNotFound {
+        /// Which.
+        base: String,
+    },
+    /// Another worktree has that branch. Nothing was done.
+    #[error("branch `{branch}` is checked out in `{elsewhere}`: name another branch")]
+    CheckedOutElsewhere {
+        /// Which branch.
+        branch: String,
+        /// Where.
+        elsewhere: Utf8PathBuf,
+    },
+    /// A branch of that name exists and is not this session's. Nothing was done.
+    #[error("branch `{branch}` exists already: name it with --branch to work on it")]
+    BranchExists {
+        /// Which.
+        branch: String,
+    },
+    /// Something that git does not confirm as ours lies there. It was not touched.
+    #[error("`{path}` is not a worktree of this session: it was left alone")]
+    NotOurs {
+        /// Where.
+        path: Utf8PathBuf,
+    },
+    /// Another process still works on this session and could not be ended. Nothing was done.
+    #[error("another git still works on session `{session}`")]
+    Busy {
+        /// Whose.
+        session: String,
+    },
+    /// git did not finish, or failed. Says nothing about the worktree: look again before concluding.
+    #[error("`git {verb}` failed in `{path}`: {said}")]
+    Git {
+        /// The subcommand.
+        verb: &'static str,
+        /// Where.
+        path: Utf8PathBuf,
+        /// Its last words, at most about a kilobyte; `timed out` past the deadline.
+        said: String,
+    },
+    /// The system refused. Look again before concluding.
+    #[error("{doing} failed at `{path}`")]
+    Io {
+        /// What was attempted.
+        doing: &'static str,
+        /// Where.
+        path: Utf8PathBuf,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl WorktreeError {
+    /// Whether trying the same again can help: the fault lies in the moment, not in what was asked.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Git { .. } | Self::Io { .. })
+    }
+}
+
+/// The one who talks to git. Works on one session at a time: a second call for the same session waits for the first,
+/// also for one that a killed daemon left running, and past a deadline ends that one.
+pub trait Worktrees: Send + Sync + 'static {
+    /// What lies at `path`. Refuses what cannot be worked on.
+    fn repository<'a>(&'a self, path: &'a Utf8Path) -> PortFuture<'a, Result<Repository, WorktreeError>>;
+
+    /// Makes the worktree and its branch. Safe to repeat: where it stands already, it is left as it is; what a killed
+    /// predecessor left half-made is finished or made anew.
+    fn create<'a>(&'a self, plan: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>>;
+
+    /// What it holds that exists nowhere else; empty when it may go. `None` when it is not there.
+    fn weigh<'a>(
+        &'a self,
+        owner: &'a WorktreeOwner,
+    ) -> PortFuture<'a, Result<Option<Vec<Holding>>, WorktreeError>>;
+
+    /// Removes it if it holds nothing; with `discard`, whatever it holds, after writing a rescue ref. A branch that a
+    /// removed worktree leaves without a commit of its own is removed too. Safe to repeat.
+    fn remove<'a>(
+        &'a self,
+        owner: &'a WorktreeOwner,
+        discard: bool,
+    ) -> PortFuture<'a, Result<Removal, WorktreeError>>;
+
+    /// Every directory under the managed root that looks like a session's worktree.
+    fn list(&self) -> PortFuture<'_, Result<Vec<Utf8PathBuf>, WorktreeError>>;
+}

@@ -1,0 +1,24 @@
+//! A registered repository.
+
+use camino::Utf8PathBuf;
+
+use crate::{ProjectId, Timestamp};
+
+/// A repository that somebody registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// Its name, chosen once and never pointed at another path while it has sessions.
+    pub id: ProjectId,
+    /// Top level of its work tree, absolute and with symlinks resolved.
+    pub path: Utf8PathBuf,
+    /// URL of the remote `origin`, where there is one.
+    pub origin: Option<String>,
+    /// What people call it.
+    pub display_name: String,
+    /// Where new worktrees start from: `origin/HEAD` as it was at registration, else the branch then checked out.
+    pub default_branch: String,
+    /// When it was registered first.
+    pub registered_at: Timestamp,
+    /// When it was removed; `None` while it is active.
+    pub archived_at: Option<Timestamp>,
+}

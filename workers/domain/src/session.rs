@@ -1,0 +1,306 @@
+//! A session: one agent, one worktree, one terminal.
+
+use std::fmt;
+use std::str::FromStr;
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+use crate::{Exit, Holding, ProcessId, ProjectId, SessionId, Timestamp};
+
+/// A word that is not in the closed list it was read for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{word}` is not a {what}: one of {known}")]
+pub struct UnknownWord {
+    /// What was expected.
+    pub what: &'static str,
+    /// What was found.
+    pub word: String,
+    /// The whole list.
+    pub known: String,
+}
+
+/// A closed list of words: the same text in rows, JSON and on the command line.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)+ }
+        impl $name {
+            /// Every word of the list, in its order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            /// The word as it is stored and shown.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.as_str()) }
+        }
+        impl FromStr for $name {
+            type Err = UnknownWord;
+            fn from_str(word: &str) -> Result<Self, UnknownWord> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == word).ok_or_else(|| UnknownWord {
+                    what: $what,
+                    word: word.to_owned(),
+                    known: Self::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>().join(", "),
+                })
+            }
+        }
+    };
+}
+
+words! {
+    /// What the session is for.
+    SessionKind, "session kind" {
+        /// Does work in its own worktree.
+        Worker = "worker",
+        /// Coordinates workers.
+        Orchestrator = "orchestrator",
+    }
+}
+
+words! {
+    /// What somebody wants of the session; durable, so a kill is never lost.
+    Desired, "wish" {
+        /// It should run.
+        Run = "run",
+        /// It should end, and its worktree be taken back where nothing is lost by that.
+        Stop = "stop",
+    }
+}
+
+words! {
+    /// Where a session stands. Each is written before the external step it names is begun (design D6).
+    Phase, "phase" {
+        /// The row exists; nothing outside does yet.
+        Queued = "queued",
+        /// The worktree is being made.
+        Worktree = "worktree",
+        /// The launch is being prepared: what the agent needs lies beside the worktree.
+        Prepare = "prepare",
+        /// The runtime and the agent in it are being started.
+        Launch = "launch",
+        /// The agent was started and is watched.
+        Live = "live",
+        /// The agent has ended by itself; its last screen and its worktree are still there.
+        Finished = "finished",
+        /// The agent and its runtime are being ended.
+        Stopping = "stopping",
+        /// The worktree is being taken back, or found to be worth keeping.
+        Freeing = "freeing",
+        /// Nothing more is going to happen by itself.
+        Ended = "ended",
+    }
+}
+
+impl Phase {
+    /// Whether a waiting spawn may be answered: it runs, or it will not.
+    pub fn is_settled(self) -> bool {
+        matches!(self, Self::Live | Self::Finished | Self::Ended)
+    }
+
+    /// Whether the session takes one of the machine's places (`AO_MAX_SESSIONS`).
+    pub fn takes_a_place(self) -> bool {
+        matches!(
+            self,
+            Self::Worktree | Self::Prepare | Self::Launch | Self::Live | Self::Stopping
+        )
+    }
+}
+
+words! {
+    /// Why a session ended; decides who may bring it back.
+    EndReason, "end reason" {
+        /// A person or an orchestrator said so.
+        Killed = "killed",
+        /// The agent ended by itself.
+        Exited = "exited",
+        /// The agent's process was seen to be gone, without an exit record.
+        RuntimeDead = "runtime_dead",
+        /// It never came up.
+        SpawnFailed = "spawn_failed",
+    }
+}
+
+words! {
+    /// What the agent says it is doing. The words are those of the wire (`spec` of the original); the design's are
+    /// working, waiting for work, needs a decision and none.
+    ActivityState, "activity state" {
+        /// Working.
+        Active = "active",
+        /// Waiting for work.
+        Idle = "idle",
+        /// A dialog is open: a person has to decide.
+        WaitingInput = "waiting_input",
+        /// It says that it ended.
+        Exited = "exited",
+    }
+}
+
+/// An agent's last word about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// The state.
+    pub state: ActivityState,
+    /// When this state was entered; repeats do not move it.
+    pub since: Timestamp,
+}
+
+words! {
+    /// What became of the session's worktree.
+    WorktreeState, "worktree state" {
+        /// Not made yet.
+        None = "none",
+        /// It is there, and the session's own.
+        Active = "active",
+        /// The session is over; it stays because it holds work that exists nowhere else.
+        Kept = "kept",
+        /// Taken back.
+        Removed = "removed",
+    }
+}
+
+words! {
+    /// What one look at a runtime gave. A failed look says nothing about the agent (design D10).
+    Looked, "look" {
+        /// The agent's process runs.
+        Alive = "alive",
+        /// The agent's process has ended, by its exit record or its identity.
+        Dead = "dead",
+        /// The look itself failed, or the holder does not answer.
+        Failed = "failed",
+    }
+}
+
+/// What is known of the agent's process, from looks and from its holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessFacts {
+    /// The run of the agent these are about.
+    pub generation: u32,
+    /// The process that holds the terminal.
+    pub holder: Option<ProcessId>,
+    /// The agent itself.
+    pub agent: Option<ProcessId>,
+    /// What the last look gave.
+    pub looked: Looked,
+    /// When that was.
+    pub looked_at: Timestamp,
+    /// The first of an unbroken row of looks with that answer.
+    pub since: Timestamp,
+    /// How many looks that row has.
+    pub looks: u32,
+    /// How the agent ended, where an exit record says so.
+    pub exit: Option<Exit>,
+    /// Why the last look failed, for people.
+    pub note: Option<String>,
+}
+
+/// What the facts say about the agent's process; judged by `ao-derive` only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Liveness {
+    /// Not started yet.
+    NotYet,
+    /// It runs.
+    Alive,
+    /// It has ended.
+    Dead,
+    /// Nobody knows: looks fail.
+    Unknown,
+}
+
+/// A session as its rows say it is. Status is not here: it is derived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// `<project>-<num>`.
+    pub id: SessionId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Number within the project, from 1.
+    pub num: u32,
+    /// Worker or orchestrator.
+    pub kind: SessionKind,
+    /// The issue it is about, where one was named.
+    pub issue: Option<String>,
+    /// The agent, resolved when the session was made and never again.
+    pub harness: String,
+    /// The runtime, resolved likewise.
+    pub runtime: String,
+    /// What people call it.
+    pub display_name: Option<String>,
+    /// What the agent was asked to do.
+    pub prompt: Option<String>,
+    /// The command line of a `shell` agent; empty for the others.
+    pub command: Vec<String>,
+    /// What somebody wants.
+    pub desired: Desired,
+    /// Whether a person said that the worktree may go with everything in it.
+    pub discard: bool,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When it entered that phase.
+    pub phase_at: Timestamp,
+    /// The run of the agent: 1 for the first, one more for every restore.
+    pub generation: u32,
+    /// The launch's secret number, 32 hex digits; a hook that does not know it is not this run's.
+    pub secret: String,
+    /// The repository, as its project had it when the session was made.
+    pub repo: Utf8PathBuf,
+    /// What the branch starts from.
+    pub base: String,
+    /// The session's branch.
+    pub branch: String,
+    /// Whether that branch was there before and is only checked out.
+    pub branch_given: bool,
+    /// Where the worktree lies or will lie.
+    pub worktree: Utf8PathBuf,
+    /// What became of it.
+    pub worktree_state: WorktreeState,
+    /// What it held when it was last weighed; empty when nothing.
+    pub holdings: Vec<Holding>,
+    /// The commit that has everything a discarded worktree held.
+    pub rescue_ref: Option<String>,
+    /// What the agent last said.
+    pub activity: Activity,
+    /// When this generation was first heard of through its hooks.
+    pub first_signal_at: Option<Timestamp>,
+    /// What is known of the process; `None` before its first launch.
+    pub process: Option<ProcessFacts>,
+    /// The agent's own session id.
+    pub native_id: Option<String>,
+    /// The agent's own title or last words.
+    pub title: Option<String>,
+    /// Why it ended.
+    pub end_reason: Option<EndReason>,
+    /// When the agent ended, or the session failed.
+    pub ended_at: Option<Timestamp>,
+    /// What went wrong last, in one line with its cause; kept until the step succeeds.
+    pub failure: Option<String>,
+    /// Counts every change that the API shows, and every status that changed with time alone.
+    pub revision: u64,
+    /// When the row was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Session {
+    /// Who may remove the worktree.
+    pub fn owner(&self) -> crate::WorktreeOwner {
+        crate::WorktreeOwner {
+            session: self.id.clone(),
+            repo: self.repo.clone(),
+            path: self.worktree.clone(),
+            branch: self.branch.clone(),
+        }
+    }
+
+    /// Whether the agent is over, for good or until somebody restores it.
+    pub fn is_terminated(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Finished | Phase::Stopping | Phase::Freeing | Phase::Ended
+        )
+    }
+}

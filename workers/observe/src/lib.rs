@@ -1,0 +1,1 @@
+//! Looks at the outside world and writes down what it saw

@@ -1,0 +1,1 @@
+//! The tree, drawn once, and what serves which port
