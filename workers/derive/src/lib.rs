@@ -1,1 +1,17 @@
-//! What the facts mean: status, liveness and the next step, as pure functions
+//! What the facts mean: status, liveness and the next step, as pure functions.
+//!
+//! # Theory of operation
+//! Everything here takes rows and an instant and gives an answer; the same rows and the same instant give the same
+//! answer for ever, so any wrong badge can be replayed from a copy of the database. An answer that holds only for a
+//! while says until when ([`Shown::valid_until`]); whoever shows it asks again then.
+//!
+//! # What it does not do
+//! No clock, no I/O, no async, and nothing is stored: a status is worked out at every read.
+
+mod liveness;
+mod next_step;
+mod status;
+
+pub use liveness::{liveness, may_destroy};
+pub use next_step::{KEEP_LAST_SCREEN, Step, next_step};
+pub use status::{Habits, NO_SIGNAL_AFTER, STALE_AFTER, Shown, Status, Watch, shown};

@@ -1,0 +1,514 @@
+//! The one table of what a session's status is (design D25), printed into `docs/status.md` by a test.
+
+use std::fmt;
+use std::time::Duration;
+
+use ao_domain::{ActivityState, EndReason, Liveness, Phase, Session, Timestamp};
+
+use crate::liveness;
+
+/// How long an agent that reports may be silent after its start before nobody knows what it does: the slowest start
+/// seen of a real one took a minute.
+pub const NO_SIGNAL_AFTER: Duration = Duration::from_secs(90);
+
+/// How old the newest look may be before it is no evidence any more: eight sweeps.
+pub const STALE_AFTER: Duration = Duration::from_secs(120);
+
+/// The badge of a session. A closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// It is on its way up: waiting for a place, or being set up.
+    Queued,
+    /// The agent works.
+    Working,
+    /// A dialog is open: a person has to decide.
+    NeedsInput,
+    /// The agent waits for work.
+    Idle,
+    /// Nobody knows; the reason says why.
+    Unknown,
+    /// It never came up; the reason says why.
+    Failed,
+    /// The agent is over.
+    Terminated,
+}
+
+impl Status {
+    /// Every status there is.
+    pub const ALL: &'static [Self] = &[
+        Self::Queued,
+        Self::Working,
+        Self::NeedsInput,
+        Self::Idle,
+        Self::Unknown,
+        Self::Failed,
+        Self::Terminated,
+    ];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Working => "working",
+            Self::NeedsInput => "needs_input",
+            Self::Idle => "idle",
+            Self::Unknown => "unknown",
+            Self::Failed => "failed",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the session's agent is known to do, from its description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// Whether its hooks report what it does.
+    pub reports: bool,
+    /// Whether it ends when its work is done, so that a running one works.
+    pub one_shot: bool,
+}
+
+/// What is known of those who look, beside the session's own rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// When a sweep last looked at every session and found no disagreement.
+    pub swept_at: Option<Timestamp>,
+}
+
+/// A status with what stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The badge.
+    pub status: Status,
+    /// Why, for a person, in a few words.
+    pub reason: String,
+    /// Since when it has been so.
+    pub since: Timestamp,
+    /// What it was worked out from, oldest rule first: `process`, `exit`, `hook`, `phase`.
+    pub evidence: &'static str,
+    /// The judge's word about the process.
+    pub liveness: Liveness,
+    /// When the answer has to be worked out again, although no row will have changed.
+    pub valid_until: Option<Timestamp>,
+}
+
+/// A session's status at `now`. The first rule that fits decides; their order is the table of `docs/status.md`.
+pub fn shown(session: &Session, habits: Habits, watch: Watch, now: Timestamp) -> Shown {
+    let alive = liveness(session.process.as_ref(), session.generation);
+    let answer = |status, reason: String, since, evidence| Shown {
+        status,
+        reason,
+        since,
+        evidence,
+        liveness: alive,
+        valid_until: None,
+    };
+    let ended = session.ended_at.unwrap_or(session.phase_at);
+
+    if session.end_reason == Some(EndReason::SpawnFailed) {
+        let why = session
+            .failure
+            .clone()
+            .unwrap_or_else(|| "it could not be started".to_owned());
+        return answer(Status::Failed, why, ended, "phase");
+    }
+    if session.is_terminated() {
+        return answer(Status::Terminated, end_in_words(session), ended, "exit");
+    }
+    if session.phase != Phase::Live {
+        let reason = match (&session.failure, session.phase) {
+            (Some(failure), _) => format!("trying again: {failure}"),
+            (None, Phase::Queued) => "waiting for a place".to_owned(),
+            (None, Phase::Worktree) => "making the worktree".to_owned(),
+            (None, Phase::Prepare) => "preparing the launch".to_owned(),
+            (None, _) => "starting the agent".to_owned(),
+        };
+        return answer(Status::Queued, reason, session.phase_at, "phase");
+    }
+    if alive == Liveness::Dead {
+        let process = session.process.as_ref();
+        let since = process.map_or(session.phase_at, |process| process.since);
+        return answer(Status::Terminated, end_in_words(session), since, "process");
+    }
+    if let (Liveness::Unknown, Some(process)) = (alive, &session.process) {
+        let why = process.note.as_deref().unwrap_or("the holder does not answer");
+        return answer(
+            Status::Unknown,
+            format!("nobody knows whether the agent runs: {why}"),
+            process.since,
+            "process",
+        );
+    }
+    let looked = session
+        .process
+        .as_ref()
+        .map(|process| process.looked_at)
+        .max(watch.swept_at);
+    let fresh_until = looked.unwrap_or(session.phase_at).plus(STALE_AFTER);
+    if now >= fresh_until {
+        let reason = format!("nobody has looked at the agent for {} s", STALE_AFTER.as_secs());
+        return answer(Status::Unknown, reason, fresh_until, "process");
+    }
+    let until = |shown: Shown, at: Timestamp| Shown {
+        valid_until: Some(at.min(fresh_until)),
+        ..shown
+    };
+    if session.first_signal_at.is_none() {
+        if habits.one_shot {
+            let shown = answer(
+                Status::Working,
+                "its process runs".to_owned(),
+                session.phase_at,
+                "process",
+            );
+            return until(shown, fresh_until);
+        }
+        let silent_at = session.phase_at.plus(NO_SIGNAL_AFTER);
+        if habits.reports && now >= silent_at {
+            let reason = format!(
+                "it runs, but has not reported within {} s",
+                NO_SIGNAL_AFTER.as_secs()
+            );
+            return until(answer(Status::Unknown, reason, silent_at, "hook"), fresh_until);
+        }
+        let shown = answer(
+            Status::Idle,
+            "started, nothing heard of it yet".to_owned(),
+            session.phase_at,
+            "process",
+        );
+        return until(shown, if habits.reports { silent_at } else { fresh_until });
+    }
+    let (status, reason) = match session.activity.state {
+        ActivityState::WaitingInput => (Status::NeedsInput, "a person has to decide"),
+        ActivityState::Active => (Status::Working, "it says that it works"),
+        ActivityState::Idle => (Status::Idle, "it says that it waits for work"),
+        ActivityState::Exited => (Status::Unknown, "it says that it ended, but its process runs"),
+    };
+    until(
+        answer(status, reason.to_owned(), session.activity.since, "hook"),
+        fresh_until,
+    )
+}
+
+fn end_in_words(session: &Session) -> String {
+    let exit = session.process.as_ref().and_then(|process| process.exit);
+    match (session.end_reason, exit) {
+        (Some(EndReason::Killed), _) => "killed".to_owned(),
+        (_, Some(exit)) => format!("the agent ended with {exit}"),
+        (Some(EndReason::RuntimeDead), None) => "its process is gone without an exit record".to_owned(),
+        (_, None) => "its process is gone".to_owned(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use ao_domain::{
+        Activity, Desired, Exit, Looked, ProcessFacts, ProjectId, SessionId, SessionKind, WorktreeState,
+    };
+    use expect_test::expect_file;
+
+    pub(crate) fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    /// A session that runs and whose process was just seen alive.
+    pub(crate) fn live() -> Session {
+        let project: ProjectId = "web".parse().unwrap();
+        Session {
+            id: SessionId::new(&project, 1),
+            project,
+            num: 1,
+            kind: SessionKind::Worker,
+            issue: None,
+            harness: "shell".to_owned(),
+            runtime: "pty".to_owned(),
+            display_name: None,
+            prompt: None,
+            command: vec!["make".to_owned()],
+            desired: Desired::Run,
+            discard: false,
+            phase: Phase::Live,
+            phase_at: at(1_000),
+            generation: 1,
+            secret: "0".repeat(32),
+            repo: "/repo".into(),
+            base: "main".to_owned(),
+            branch: "ao/web-1".to_owned(),
+            branch_given: false,
+            worktree: "/data/worktrees/web/web-1".into(),
+            worktree_state: WorktreeState::Active,
+            holdings: Vec::new(),
+            rescue_ref: None,
+            activity: Activity {
+                state: ActivityState::Idle,
+                since: at(1_000),
+            },
+            first_signal_at: None,
+            process: Some(process(Looked::Alive)),
+            native_id: None,
+            title: None,
+            end_reason: None,
+            ended_at: None,
+            failure: None,
+            revision: 1,
+            created_at: at(990),
+            updated_at: at(1_000),
+        }
+    }
+
+    pub(crate) fn process(looked: Looked) -> ProcessFacts {
+        ProcessFacts {
+            generation: 1,
+            holder: None,
+            agent: None,
+            looked,
+            looked_at: at(1_000),
+            since: at(1_000),
+            looks: 1,
+            exit: None,
+            note: None,
+        }
+    }
+
+    const SILENT: Habits = Habits {
+        reports: false,
+        one_shot: false,
+    };
+    const ONE_SHOT: Habits = Habits {
+        reports: true,
+        one_shot: true,
+    };
+    const REPORTS: Habits = Habits {
+        reports: true,
+        one_shot: false,
+    };
+
+    /// Each row of the table: what is so, and the session that has it.
+    fn rows() -> Vec<(&'static str, Session, Habits, Timestamp)> {
+        let heard = |state| Session {
+            first_signal_at: Some(at(1_010)),
+            activity: Activity {
+                state,
+                since: at(1_010),
+            },
+            ..live()
+        };
+        let in_phase = |phase| Session {
+            phase,
+            process: None,
+            ..live()
+        };
+        vec![
+            (
+                "it never came up",
+                Session {
+                    phase: Phase::Ended,
+                    end_reason: Some(EndReason::SpawnFailed),
+                    failure: Some("`/repo` is not there".to_owned()),
+                    ..live()
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "somebody killed it",
+                Session {
+                    phase: Phase::Stopping,
+                    end_reason: Some(EndReason::Killed),
+                    ..live()
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "the agent ended by itself",
+                Session {
+                    phase: Phase::Finished,
+                    end_reason: Some(EndReason::Exited),
+                    process: Some(ProcessFacts {
+                        exit: Some(Exit::Code(2)),
+                        ..process(Looked::Dead)
+                    }),
+                    ..live()
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it waits for a place",
+                in_phase(Phase::Queued),
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "its worktree is being made",
+                in_phase(Phase::Worktree),
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "its launch is being prepared",
+                in_phase(Phase::Prepare),
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "its agent is being started",
+                in_phase(Phase::Launch),
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "a step failed and is tried again",
+                Session {
+                    failure: Some("no space left".to_owned()),
+                    ..in_phase(Phase::Launch)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "its process was seen to be gone, the child has not acted yet",
+                Session {
+                    process: Some(process(Looked::Dead)),
+                    ..live()
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "its holder does not answer, and its last word was `working`",
+                Session {
+                    process: Some(process(Looked::Failed)),
+                    ..heard(ActivityState::Active)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "nobody looked for two minutes",
+                heard(ActivityState::Active),
+                REPORTS,
+                at(1_120),
+            ),
+            ("it runs and ends when done", live(), ONE_SHOT, at(1_020)),
+            ("it runs and has not reported yet", live(), REPORTS, at(1_020)),
+            (
+                "it runs and has not reported for 90 s",
+                live(),
+                REPORTS,
+                at(1_090),
+            ),
+            ("it runs and never reports", live(), SILENT, at(1_020)),
+            (
+                "it says that it works",
+                heard(ActivityState::Active),
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it says that it waits",
+                heard(ActivityState::Idle),
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it has a dialog open",
+                heard(ActivityState::WaitingInput),
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it says that it ended, its process runs",
+                heard(ActivityState::Exited),
+                REPORTS,
+                at(1_020),
+            ),
+        ]
+    }
+
+    #[test]
+    fn the_table_is_the_one_in_the_docs() {
+        let mut table = "# Status\n\nWorked out at every read by `workers/derive/src/status.rs`, which prints this page (`just gen`). The first rule \
+             that\nfits decides, in this order.\n\n| What is so | status | reason | evidence | worked out again after |\n|---|---|---|---|---|\n"
+            .to_owned();
+        for (what, session, habits, now) in rows() {
+            let shown = shown(&session, habits, Watch::default(), now);
+            let again = shown.valid_until.map_or("–".to_owned(), |until| {
+                format!("{} s", until.since(now).as_secs())
+            });
+            table += &format!(
+                "| {what} | `{}` | {} | {} | {again} |\n",
+                shown.status, shown.reason, shown.evidence
+            );
+        }
+        expect_file!["../../../docs/status.md"].assert_eq(&table);
+    }
+
+    #[test]
+    fn every_status_has_a_row_and_a_word_of_its_own() {
+        for status in Status::ALL {
+            assert!(
+                rows()
+                    .iter()
+                    .any(|(_, s, h, now)| shown(s, *h, Watch::default(), *now).status == *status),
+                "{status} is never shown"
+            );
+        }
+        let words: std::collections::BTreeSet<_> = Status::ALL.iter().map(|s| s.as_str()).collect();
+        assert_eq!(words.len(), Status::ALL.len());
+    }
+
+    #[test]
+    fn a_sweep_keeps_the_evidence_fresh() {
+        let session = Session {
+            first_signal_at: Some(at(1_010)),
+            activity: Activity {
+                state: ActivityState::Active,
+                since: at(1_010),
+            },
+            ..live()
+        };
+        let status =
+            |swept: Option<Timestamp>, now| shown(&session, REPORTS, Watch { swept_at: swept }, now).status;
+        assert_eq!(status(None, at(1_119)), Status::Working);
+        assert_eq!(status(None, at(1_120)), Status::Unknown);
+        assert_eq!(status(Some(at(1_100)), at(1_219)), Status::Working);
+    }
+
+    /// No facts whatever may make it panic or show a dead agent as working.
+    #[test]
+    fn a_dead_process_is_never_shown_as_working() {
+        for state in ActivityState::ALL {
+            for phase in Phase::ALL {
+                for looked in Looked::ALL {
+                    let session = Session {
+                        phase: *phase,
+                        process: Some(process(*looked)),
+                        first_signal_at: Some(at(1_010)),
+                        activity: Activity {
+                            state: *state,
+                            since: at(1_010),
+                        },
+                        ..live()
+                    };
+                    let shown = shown(&session, REPORTS, Watch::default(), at(1_020));
+                    if *looked != Looked::Alive {
+                        assert!(
+                            !matches!(shown.status, Status::Working | Status::Idle | Status::NeedsInput),
+                            "{shown:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
