@@ -1,0 +1,25 @@
+//! Any command line: for people (`ao spawn --agent shell -- make test`), for scripts and for tests.
+
+use ao_domain::ActivityState;
+use ao_domain::port::agent::{Description, Style};
+
+use super::{Argv, Sheet};
+
+/// A script may tell what it does by `ao hooks shell EVENT`; one that never does is working for as long as it runs.
+pub(super) const SHEET: Sheet = Sheet {
+    description: Description {
+        id: "shell",
+        name: "Command line",
+        style: Style::OneShot,
+        reports: false,
+    },
+    argv: Argv::Given,
+    events: &[
+        ("started", None),
+        ("working", Some(ActivityState::Active)),
+        ("waiting-for-work", Some(ActivityState::Idle)),
+        ("needs-decision", Some(ActivityState::WaitingInput)),
+        ("ended", Some(ActivityState::Exited)),
+    ],
+    title_keys: &["title"],
+};
