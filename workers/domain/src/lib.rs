@@ -14,6 +14,7 @@ mod id;
 pub mod port;
 mod process;
 mod project;
+mod seen;
 mod session;
 mod signal;
 mod time;
@@ -23,6 +24,7 @@ pub use error::{Chain, chain};
 pub use id::{InvalidId, ProjectId, SessionId};
 pub use process::{Exit, ProcessId};
 pub use project::Project;
+pub use seen::Seen;
 pub use session::{
     Activity, ActivityState, Desired, EndReason, Liveness, Looked, Phase, ProcessFacts, Session, SessionKind,
     UnknownWord, WorktreeState,

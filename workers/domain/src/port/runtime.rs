@@ -185,3 +185,27 @@ pub trait Runtime: Send + Sync + 'static {
     /// Every run something is held for, or left over from.
     fn list(&self) -> PortFuture<'_, Result<Vec<RuntimeRef>, RuntimeError>>;
 }
+
+/// The runtimes there are, by name.
+#[derive(Clone)]
+pub struct Runtimes(std::sync::Arc<[std::sync::Arc<dyn Runtime>]>);
+
+impl Runtimes {
+    /// These and no others.
+    pub fn new(runtimes: impl IntoIterator<Item = std::sync::Arc<dyn Runtime>>) -> Self {
+        Self(runtimes.into_iter().collect())
+    }
+
+    /// The runtime of that name.
+    pub fn get(&self, name: &str) -> Option<&dyn Runtime> {
+        self.0
+            .iter()
+            .find(|runtime| runtime.name() == name)
+            .map(AsRef::as_ref)
+    }
+
+    /// Every name, in the order to show them.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|runtime| runtime.name()).collect()
+    }
+}
