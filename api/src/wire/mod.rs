@@ -1,0 +1,29 @@
+//! What goes over the wire, both ways: the CLI reads and writes these same types.
+//!
+//! A type that is asked with refuses keys it does not know, so that a slip of the pen is not passed over in silence.
+//! A type that is answered with may grow: a client that reads it ignores what it does not know.
+//!
+//! Prompts, launch secrets and the agents' own session ids have no place in any of these types and so never leave
+//! the daemon.
+
+mod control;
+mod error;
+mod event;
+mod project;
+mod session;
+mod tree;
+mod words;
+
+pub use control::{Health, SERVICE};
+pub use error::ErrorBody;
+pub use event::Event;
+pub use project::{
+    AddProject, Project, ProjectAnswer, ProjectGot, ProjectHealth, ProjectKind, ProjectList, ProjectRemoved,
+    ProjectSummary,
+};
+pub use session::{
+    Activity, ActivitySet, Doing, Exit, Holding, KillSession, Killed, Session, SessionAnswer, SessionList,
+    SetActivity, SpawnSession, Worktree,
+};
+pub use tree::{Beat, LastExit, Node, Parked, Restarts, Tree, TreeDone, TreePath};
+pub use words::Status;

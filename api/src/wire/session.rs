@@ -1,0 +1,392 @@
+//! Sessions: one agent, one worktree, one terminal each.
+
+use ao_derive::Shown;
+use ao_domain::{
+    ActivityState, Desired, EndReason, Phase, ProjectId, SessionId, SessionKind, Timestamp, WorktreeState,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::words::{self, Status};
+
+/// What a living agent does, as far as anybody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Doing {
+    /// It works.
+    Working,
+    /// A dialog is open: a person has to decide.
+    NeedsDecision,
+    /// It waits for work.
+    WaitingForWork,
+    /// It is not alive, has not said anything yet, or nobody knows.
+    None,
+}
+
+/// What the agent last said about itself, and what it does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Activity {
+    /// Its last word.
+    #[schema(value_type = words::ActivityState)]
+    pub state: ActivityState,
+    /// When it entered that state; repeats do not move it.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_activity_at: Timestamp,
+    /// What it does now.
+    pub doing: Doing,
+}
+
+/// How the agent's process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It called exit with this status.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+impl From<ao_domain::Exit> for Exit {
+    fn from(exit: ao_domain::Exit) -> Self {
+        match exit {
+            ao_domain::Exit::Code(code) => Self::Code(code),
+            ao_domain::Exit::Signal(signal) => Self::Signal(signal),
+        }
+    }
+}
+
+/// Something in a worktree that exists nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Holding {
+    /// `modified`, `untracked`, `ignored`, `submodule`, `commits`, `operation` or `locked`.
+    pub kind: String,
+    /// In words, for a person.
+    pub text: String,
+    /// How many files or commits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// The first few files, or the submodule, relative to the worktree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// Which branch, operation or lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl From<&ao_domain::Holding> for Holding {
+    fn from(holding: &ao_domain::Holding) -> Self {
+        use ao_domain::Holding as Held;
+        let (kind, count, paths, name) = match holding {
+            Held::Modified { count, paths } => ("modified", Some(*count), paths.clone(), None),
+            Held::Untracked { count, paths } => ("untracked", Some(*count), paths.clone(), None),
+            Held::Ignored { count, paths } => ("ignored", Some(*count), paths.clone(), None),
+            Held::Submodule { path } => ("submodule", None, vec![path.clone()], None),
+            Held::Commits { count, branch } => ("commits", Some(*count), Vec::new(), Some(branch.clone())),
+            Held::Operation { name } => ("operation", None, Vec::new(), Some(name.clone())),
+            Held::Locked { reason } => ("locked", None, Vec::new(), Some(reason.clone())),
+        };
+        Self {
+            kind: kind.to_owned(),
+            text: holding.to_string(),
+            count: count.map(|count| count as u64),
+            paths,
+            name,
+        }
+    }
+}
+
+/// Where the session's files are, and what became of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Worktree {
+    /// Where it lies, lay or will lie.
+    pub path: String,
+    /// What became of it.
+    #[schema(value_type = words::WorktreeState)]
+    pub state: WorktreeState,
+    /// What it held that exists nowhere else, when it was last weighed.
+    pub holdings: Vec<Holding>,
+    /// The commit that has everything a discarded worktree held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rescue_ref: Option<String>,
+    /// The line that removes a kept one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how_to_remove: Option<String>,
+}
+
+impl From<&ao_domain::Session> for Worktree {
+    fn from(session: &ao_domain::Session) -> Self {
+        let kept = session.worktree_state == WorktreeState::Kept;
+        Self {
+            path: session.worktree.to_string(),
+            state: session.worktree_state,
+            holdings: session.holdings.iter().map(Holding::from).collect(),
+            rescue_ref: session.rescue_ref.clone(),
+            how_to_remove: kept.then(|| format!("ao kill {} --discard", session.id)),
+        }
+    }
+}
+
+/// A session as it stood when it was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// `<project>-<number>`.
+    #[schema(value_type = String)]
+    pub id: SessionId,
+    /// Its project.
+    #[schema(value_type = String)]
+    pub project_id: ProjectId,
+    /// The issue it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue_id: Option<String>,
+    /// What it is for.
+    #[schema(value_type = words::SessionKind)]
+    pub kind: SessionKind,
+    /// Its agent.
+    pub harness: String,
+    /// What holds its terminal.
+    pub runtime: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// The agent's own title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The command line of a `shell` agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// The badge.
+    pub status: Status,
+    /// Why it is so, in a few words.
+    pub reason: String,
+    /// Since when it is so.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// What the status was worked out from: `process`, `exit`, `hook` or `phase`.
+    pub evidence: String,
+    /// What the agent last said and does.
+    pub activity: Activity,
+    /// Where the session stands.
+    #[schema(value_type = words::Phase)]
+    pub phase: Phase,
+    /// What somebody wants of it.
+    #[schema(value_type = words::Desired)]
+    pub desired: Desired,
+    /// The run of its agent: 1 for the first.
+    pub generation: u32,
+    /// Whether the agent is over.
+    pub is_terminated: bool,
+    /// The agent's process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_pid: Option<u32>,
+    /// The process that holds its terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder_pid: Option<u32>,
+    /// The terminal to attach to, while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal_handle_id: Option<String>,
+    /// Why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::EndReason>)]
+    pub end_reason: Option<EndReason>,
+    /// How the agent's process ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Its branch.
+    pub branch: String,
+    /// What the branch started from.
+    pub base: String,
+    /// Its files.
+    pub worktree: Worktree,
+    /// Its pull requests; none are tracked yet.
+    #[schema(value_type = Vec<Object>)]
+    pub prs: Vec<serde_json::Value>,
+    /// Counts every change that is shown here.
+    pub revision: u64,
+    /// When it was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+impl Session {
+    /// The rows of a session and the status worked out from them, as one answer.
+    pub(crate) fn new(session: &ao_domain::Session, shown: Shown) -> Self {
+        let heard = session.first_signal_at.is_some();
+        let doing = match shown.status {
+            ao_derive::Status::Working => Doing::Working,
+            ao_derive::Status::NeedsInput => Doing::NeedsDecision,
+            ao_derive::Status::Idle if heard => Doing::WaitingForWork,
+            _ => Doing::None,
+        };
+        let process = session
+            .process
+            .as_ref()
+            .filter(|process| process.generation == session.generation);
+        // A terminal is there from the agent's start until its session is stopped: the last screen can be looked at.
+        let held = matches!(session.phase, Phase::Live | Phase::Finished) && process.is_some();
+        Self {
+            id: session.id.clone(),
+            project_id: session.project.clone(),
+            issue_id: session.issue.clone(),
+            kind: session.kind,
+            harness: session.harness.clone(),
+            runtime: session.runtime.clone(),
+            display_name: session.display_name.clone(),
+            title: session.title.clone(),
+            command: session.command.clone(),
+            status: shown.status.into(),
+            reason: shown.reason,
+            since: shown.since,
+            evidence: shown.evidence.to_owned(),
+            activity: Activity {
+                state: session.activity.state,
+                last_activity_at: session.activity.since,
+                doing,
+            },
+            phase: session.phase,
+            desired: session.desired,
+            generation: session.generation,
+            is_terminated: session.is_terminated(),
+            agent_pid: process.and_then(|process| Some(process.agent.as_ref()?.pid)),
+            holder_pid: process.and_then(|process| Some(process.holder.as_ref()?.pid)),
+            terminal_handle_id: held.then(|| session.id.to_string()),
+            end_reason: session.end_reason,
+            exit: process.and_then(|process| process.exit).map(Exit::from),
+            failure: session.failure.clone(),
+            branch: session.branch.clone(),
+            base: session.base.clone(),
+            worktree: Worktree::from(session),
+            prs: Vec::new(),
+            revision: session.revision,
+            created_at: session.created_at,
+            updated_at: session.updated_at,
+        }
+    }
+}
+
+/// Sessions, by project and number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SessionList {
+    /// Those that were asked for.
+    pub sessions: Vec<Session>,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SessionAnswer {
+    /// The session.
+    pub session: Session,
+}
+
+/// Asks for a new session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SpawnSession {
+    /// The project to work on.
+    #[serde(default)]
+    #[schema(required)]
+    pub project_id: String,
+    /// The issue it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue_id: Option<String>,
+    /// `worker` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::SessionKind>)]
+    pub kind: Option<String>,
+    /// The agent; the daemon's `AO_AGENT` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harness: Option<String>,
+    /// The branch; `ao/<session id>` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// What a new branch starts from; the repository's default branch when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// What the agent should do; at most 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// The command line of a `shell` agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// What holds the terminal; the daemon's `AO_RUNTIME` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
+/// Asks for the end of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KillSession {
+    /// Removes the worktree even if it holds work that exists nowhere else; a rescue ref is written first.
+    #[serde(default)]
+    pub discard: bool,
+}
+
+/// What became of a session that was to end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Killed {
+    /// Always true: it is written down that the session is to end.
+    pub ok: bool,
+    /// Which session.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// Where it stands; `ended` unless the time to wait ran out first.
+    #[schema(value_type = words::Phase)]
+    pub phase: Phase,
+    /// Whether the worktree was taken back.
+    pub freed: bool,
+    /// The worktree.
+    pub worktree: Worktree,
+    /// The repository it belongs to: where a rescue ref is to be found.
+    pub repo: String,
+}
+
+impl From<&ao_domain::Session> for Killed {
+    fn from(session: &ao_domain::Session) -> Self {
+        Self {
+            ok: true,
+            session_id: session.id.clone(),
+            phase: session.phase,
+            freed: session.worktree_state == WorktreeState::Removed,
+            worktree: Worktree::from(session),
+            repo: session.repo.to_string(),
+        }
+    }
+}
+
+/// Reports what an agent does, for agents without hooks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetActivity {
+    /// The state it is in.
+    #[serde(default)]
+    #[schema(value_type = words::ActivityState, required)]
+    pub state: String,
+}
+
+/// The report lies in the session's spool and will be applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivitySet {
+    /// Always true.
+    pub ok: bool,
+    /// Which session.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// What was reported.
+    #[schema(value_type = words::ActivityState)]
+    pub state: ActivityState,
+}
