@@ -1,0 +1,181 @@
+//! One child per session: brings it up, watches its agent, ends it and takes its worktree back.
+//!
+//! Facts     reads `sessions` with `session_process`; writes its own row's phase and outcomes, and what it saw of its own process.
+//! Messages  none. Wakes on a change of the facts, on the runtime's word and on the time its status is good for.
+//! Acts      through the ports `Worktrees`, `Agents` and `Runtime`, each call with a crash point before and after it.
+//! Crash     before a deed: the phase says it was meant, it is done. After it: it is done again and finds itself done.
+//! Ends      when the row says `ended` (`Restart::Transient`); an intent on an ended session starts it anew.
+
+mod spawn;
+mod stop;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ao_derive::{Habits, Step, next_step};
+use ao_domain::port::agent::{Agents, Style};
+use ao_domain::port::clock::Clock;
+use ao_domain::port::runtime::{Runtime, RuntimeRef, Runtimes};
+use ao_domain::port::worktrees::Worktrees;
+use ao_domain::{EndReason, Phase, Session, SessionId};
+use ao_facts::{Changes, FactsError, Moved, ObservationWriter, OutcomeWriter, Reader, Stand};
+use ao_supervisor::{Child, Context, Crash, Done, Init, step};
+use camino::Utf8PathBuf;
+
+/// The longest time a read or a write of the facts may take before the child is held to hang: SQLite's busy timeout
+/// is 5 s, and a full disk answers at once.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What every session's environment starts from and where its things lie.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The data directory.
+    pub data_dir: Utf8PathBuf,
+    /// The folder that holds the stable link called `ao`; first on every session's PATH.
+    pub bin: Utf8PathBuf,
+    /// The run file, so that `ao` inside a session finds its daemon.
+    pub run_file: Utf8PathBuf,
+    /// The daemon's own environment, which sessions inherit.
+    pub env: Vec<(String, String)>,
+    /// How many sessions may have a place at once (`AO_MAX_SESSIONS`); 0 means any number.
+    pub max_sessions: u32,
+}
+
+/// What a session's child works with; cloned into each incarnation.
+#[derive(Clone)]
+pub struct Parts {
+    /// Reads the facts.
+    pub facts: Reader,
+    /// Writes what was done.
+    pub outcomes: OutcomeWriter,
+    /// Writes what was seen of the session's own process.
+    pub seen: ObservationWriter,
+    /// Git.
+    pub worktrees: Arc<dyn Worktrees>,
+    /// The runtimes, by name.
+    pub runtimes: Runtimes,
+    /// The agents.
+    pub agents: Arc<dyn Agents>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Surroundings.
+    pub setup: Arc<Setup>,
+}
+
+/// The child. A fresh value every incarnation: nothing is handed on but the id.
+pub struct SessionChild {
+    id: SessionId,
+    parts: Parts,
+}
+
+/// A session cannot go on, and trying again from the rows is all that is left.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Its row names a runtime that this daemon does not have. Nothing was done.
+    #[error("runtime `{0}` is not known to this daemon")]
+    UnknownRuntime(String),
+    /// A step took longer than its deadline. Nobody knows how far it came: the next incarnation looks.
+    #[error("`{0}` did not end within its deadline")]
+    Overdue(&'static str),
+}
+
+impl SessionChild {
+    /// The child of session `id`.
+    pub fn new(id: SessionId, parts: Parts) -> Self {
+        Self { id, parts }
+    }
+
+    async fn read(&self) -> Result<Option<Session>, FactsError> {
+        self.parts.facts.session(&self.id).await
+    }
+
+    async fn has_place(&self, session: &Session) -> Result<bool, FactsError> {
+        let most = self.parts.setup.max_sessions;
+        if most == 0 || session.phase != Phase::Queued {
+            return Ok(true);
+        }
+        Ok(self.parts.facts.places_before(&self.id).await? < most)
+    }
+
+    async fn take(&self, ctx: &Context, session: &Session, step: Step) -> Result<(), Crash> {
+        match step {
+            Step::Enter(phase) => self.enter(ctx, session, phase, Changes::default()).await,
+            Step::Conclude(reason) => self.conclude(ctx, session, reason).await,
+            Step::WaitForPlace => self.wait(ctx, session, None, None).await,
+            Step::MakeWorktree => self.make_worktree(ctx, session).await,
+            Step::Prepare => self.prepare(ctx, session).await,
+            Step::Launch => self.launch(ctx, session).await,
+            Step::Watch { until } => self.watch(ctx, session, until).await,
+            Step::StopAgent => self.stop_agent(ctx, session).await,
+            Step::FreeWorktree => self.free_worktree(ctx, session).await,
+            Step::Rest => Ok(()),
+        }
+    }
+
+    /// Moves the row on, if it still stands where it was read. Overtaken is no fault: the next round reads what is so.
+    async fn enter(&self, ctx: &Context, session: &Session, to: Phase, changes: Changes) -> Result<(), Crash> {
+        let now = self.parts.clock.now();
+        let moved = step!(
+            "session.phase",
+            self.parts.outcomes.advance(ctx.incarnation(), &self.id, stand(session), to, changes, now)
+        )?;
+        match moved {
+            Moved::Yes => tracing::info!(session = %self.id, from = %session.phase, %to, "session moved on"),
+            Moved::Overtaken => tracing::debug!(session = %self.id, "the facts changed meanwhile, reading again"),
+        }
+        Ok(())
+    }
+
+    async fn conclude(&self, ctx: &Context, session: &Session, reason: EndReason) -> Result<(), Crash> {
+        let ended_at = session.process.as_ref().map_or(session.phase_at, |process| process.since);
+        let changes = Changes { end_reason: Some(reason), ended_at: Some(ended_at), ..Changes::default() };
+        self.enter(ctx, session, Phase::Finished, changes).await
+    }
+
+    fn runtime(&self, session: &Session) -> Result<&dyn Runtime, SessionError> {
+        let name = &session.runtime;
+        self.parts.runtimes.get(name).ok_or_else(|| SessionError::UnknownRuntime(name.clone()))
+    }
+
+    fn habits(&self, session: &Session) -> Habits {
+        match self.parts.agents.get(&session.harness) {
+            Ok(agent) => {
+                let known = agent.description();
+                Habits { reports: known.reports, one_shot: known.style == Style::OneShot }
+            }
+            Err(_) => Habits { reports: false, one_shot: false },
+        }
+    }
+}
+
+impl Child for SessionChild {
+    async fn init(&mut self, _ctx: &Context) -> Result<Init, Crash> {
+        let session = self.read().await?;
+        Ok(if session.is_some_and(|session| session.phase != Phase::Ended) { Init::Ready } else { Init::Ignore })
+    }
+
+    async fn run(&mut self, ctx: &Context) -> Result<Done, Crash> {
+        while !ctx.is_stopping() {
+            ctx.beat();
+            let Some(session) = self.read().await? else { return Ok(Done) };
+            let place = self.has_place(&session).await?;
+            let step = next_step(&session, place, self.parts.clock.now());
+            if step == Step::Rest {
+                return Ok(Done);
+            }
+            self.take(ctx, &session, step).await?;
+        }
+        Ok(Done)
+    }
+}
+
+/// Where the row stood when it was read: a write under another stand changes nothing.
+fn stand(session: &Session) -> Stand {
+    Stand { generation: session.generation, phase: session.phase, desired: session.desired }
+}
+
+/// The name under which the runtime holds this run.
+fn at(session: &Session) -> RuntimeRef {
+    RuntimeRef { session: session.id.clone(), generation: session.generation }
+}

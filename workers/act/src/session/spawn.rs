@@ -1,0 +1,136 @@
+//! Bringing a session up: worktree, launch plan, runtime.
+
+use std::time::Duration;
+
+use ao_domain::port::agent::{AgentError, LaunchPlan, LaunchRequest};
+use ao_domain::port::runtime::{Launch, RuntimeError};
+use ao_domain::port::worktrees::WorktreePlan;
+use ao_domain::{EndReason, Looked, Phase, ProcessFacts, Session, WorktreeState, chain};
+use ao_facts::Changes;
+use ao_supervisor::{Context, Crash, step};
+
+use super::{SessionChild, SessionError, at};
+
+/// A checkout of a very large repository on a slow disk; the adapter's own deadline per git call is shorter.
+const CHECKOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Fork, exec and the holder's first word; seconds on a machine that swaps.
+const START: Duration = Duration::from_secs(30);
+
+impl SessionChild {
+    pub(super) async fn make_worktree(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        let plan = WorktreePlan { owner: session.owner(), base: session.base.clone(), branch_given: session.branch_given };
+        let made = step!("spawn.worktree", ctx.within(CHECKOUT, self.parts.worktrees.create(&plan)));
+        match made.map_err(|_| SessionError::Overdue("making the worktree"))? {
+            Ok(()) => {
+                let changes = Changes { worktree_state: Some(WorktreeState::Active), ..Changes::default() };
+                self.enter(ctx, session, Phase::Prepare, changes).await
+            }
+            Err(error) => self.fail_spawn(ctx, session, &error).await,
+        }
+    }
+
+    pub(super) async fn prepare(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        match self.plan(session) {
+            Ok(_) => self.enter(ctx, session, Phase::Launch, Changes::default()).await,
+            Err(error) => self.fail_spawn(ctx, session, &error).await,
+        }
+    }
+
+    pub(super) async fn launch(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        let plan = match self.plan(session) {
+            Ok(plan) => plan,
+            Err(error) => return self.fail_spawn(ctx, session, &error).await,
+        };
+        let launch = Launch {
+            at: at(session),
+            argv: plan.argv,
+            env: self.environment(session, plan.env),
+            cwd: session.worktree.clone(),
+        };
+        let runtime = self.runtime(session)?;
+        let held = step!("spawn.runtime", ctx.within(START, runtime.create(&launch)));
+        let held = match held.map_err(|_| SessionError::Overdue("starting the runtime"))? {
+            Ok(held) => held,
+            // These say that nothing runs; anything else leaves it open, and the next incarnation looks.
+            Err(error @ (RuntimeError::NotStarted { .. } | RuntimeError::NoDirectory { .. })) => {
+                return self.fail_spawn(ctx, session, &error).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let now = self.parts.clock.now();
+        let process = ProcessFacts {
+            generation: session.generation,
+            holder: Some(held.holder),
+            agent: Some(held.agent),
+            looked: if held.exit.is_some() { Looked::Dead } else { Looked::Alive },
+            looked_at: now,
+            since: now,
+            looks: 1,
+            exit: held.exit,
+            note: None,
+        };
+        let changes = Changes { process: Some(process), ..Changes::default() };
+        self.enter(ctx, session, Phase::Live, changes).await
+    }
+
+    fn plan(&self, session: &Session) -> Result<LaunchPlan, AgentError> {
+        self.parts.agents.get(&session.harness)?.plan(&LaunchRequest {
+            session: &session.id,
+            prompt: session.prompt.as_deref(),
+            command: &session.command,
+            worktree: &session.worktree,
+        })
+    }
+
+    /// The daemon's environment, then the agent's own, then ours: what says who the session is always wins.
+    fn environment(&self, session: &Session, plan: Vec<(String, String)>) -> Vec<(String, String)> {
+        let setup = &self.parts.setup;
+        let path = setup.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, path)| path.as_str());
+        let path = if path.is_empty() { setup.bin.to_string() } else { format!("{}:{path}", setup.bin) };
+        let ours = [
+            ("AO_SESSION_ID", session.id.to_string()),
+            ("AO_PROJECT_ID", session.project.to_string()),
+            ("AO_ISSUE_ID", session.issue.clone().unwrap_or_default()),
+            ("AO_GENERATION", session.generation.to_string()),
+            ("AO_LAUNCH_SECRET", session.secret.clone()),
+            ("AO_DATA_DIR", setup.data_dir.to_string()),
+            ("AO_RUN_FILE", setup.run_file.to_string()),
+            ("PATH", path),
+        ];
+        let ours: Vec<(String, String)> = ours.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut env: Vec<(String, String)> = Vec::new();
+        for (name, value) in setup.env.iter().cloned().chain(plan).chain(ours) {
+            env.retain(|(known, _)| *known != name);
+            env.push((name, value));
+        }
+        env
+    }
+
+    /// Ends the session with a reason; whatever was made by then is taken back on the way down.
+    pub(super) async fn fail_spawn(
+        &self,
+        ctx: &Context,
+        session: &Session,
+        error: &(dyn std::error::Error + Send + Sync),
+    ) -> Result<(), Crash> {
+        let why: &(dyn std::error::Error + 'static) = &SpawnFailure(chain_text(error));
+        tracing::warn!(error = why, session = %session.id, phase = %session.phase, "session could not be started");
+        let changes = Changes {
+            end_reason: Some(EndReason::SpawnFailed),
+            ended_at: Some(self.parts.clock.now()),
+            failure: Some(Some(chain_text(error))),
+            ..Changes::default()
+        };
+        self.enter(ctx, session, Phase::Stopping, changes).await
+    }
+}
+
+fn chain_text(error: &(dyn std::error::Error + Send + Sync)) -> String {
+    chain(error).to_string()
+}
+
+/// The whole chain as one text, so that the log line can carry it as a value.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct SpawnFailure(String);

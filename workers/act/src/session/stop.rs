@@ -1,0 +1,73 @@
+//! Ending a session: the agent, its runtime, its worktree; each step is finished by the next incarnation if need be.
+
+use std::time::Duration;
+
+use ao_domain::port::worktrees::Removal;
+use ao_domain::{Desired, EndReason, Phase, Seen, Session, WorktreeState, chain};
+use ao_facts::Changes;
+use ao_supervisor::{Context, Crash, step};
+
+use super::{SessionChild, SessionError, at};
+
+/// How long an agent may take to say good-bye before it is told more firmly: real ones save their conversation.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Hang-up, terminate and kill with their graces, and a walk over what the agent left.
+const STOP: Duration = Duration::from_secs(30);
+
+/// Weighing and removing a very large worktree on a slow disk.
+const REMOVE: Duration = Duration::from_secs(10 * 60);
+
+impl SessionChild {
+    pub(super) async fn stop_agent(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        let runtime = self.runtime(session)?;
+        let name = at(session);
+        let stopped = step!("stop.agent", ctx.within(STOP, runtime.stop(&name, GRACE)));
+        let exit = stopped.map_err(|_| SessionError::Overdue("ending the agent"))?;
+        let now = self.parts.clock.now();
+        if let Ok(Some(exit)) = exit {
+            let seen = Seen::exited(exit);
+            step!("stop.seen", self.parts.seen.looked(ctx.incarnation(), &self.id, session.generation, seen, now))?;
+        } else if let Err(error) = &exit {
+            // `destroy` is the sure way; what `stop` had to say is only worth a line.
+            let error: &dyn std::error::Error = error;
+            tracing::debug!(error, session = %self.id, "agent not stopped, destroying its runtime");
+        }
+        let gone = step!("stop.runtime", ctx.within(STOP, runtime.destroy(&name)));
+        gone.map_err(|_| SessionError::Overdue("ending the runtime"))??;
+        let free = session.desired == Desired::Stop || session.end_reason == Some(EndReason::SpawnFailed);
+        let to = if free { Phase::Freeing } else { Phase::Ended };
+        let ended_at = session.ended_at.or(Some(now));
+        let end_reason = session.end_reason.or(Some(EndReason::Killed));
+        self.enter(ctx, session, to, Changes { ended_at, end_reason, ..Changes::default() }).await
+    }
+
+    pub(super) async fn free_worktree(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        let owner = session.owner();
+        let removed = step!("stop.worktree", ctx.within(REMOVE, self.parts.worktrees.remove(&owner, session.discard)));
+        let changes = match removed.map_err(|_| SessionError::Overdue("taking the worktree back"))? {
+            Ok(Removal::Removed { rescue }) => Changes {
+                worktree_state: Some(WorktreeState::Removed),
+                holdings: Some(Vec::new()),
+                rescue_ref: rescue.map(Some),
+                ..Changes::default()
+            },
+            Ok(Removal::Absent) => {
+                let never = session.worktree_state == WorktreeState::None;
+                let state = if never { WorktreeState::None } else { WorktreeState::Removed };
+                Changes { worktree_state: Some(state), holdings: Some(Vec::new()), ..Changes::default() }
+            }
+            Ok(Removal::Kept(holdings)) => {
+                Changes { worktree_state: Some(WorktreeState::Kept), holdings: Some(holdings), ..Changes::default() }
+            }
+            // A way out that cannot fail: the worktree stays, the row says why, and another kill tries again.
+            Err(error) => {
+                let why: &dyn std::error::Error = &error;
+                tracing::warn!(error = why, session = %self.id, "worktree not taken back");
+                let failure = session.failure.clone().or(Some(chain(&error).to_string()));
+                Changes { worktree_state: Some(WorktreeState::Kept), failure: Some(failure), ..Changes::default() }
+            }
+        };
+        self.enter(ctx, session, Phase::Ended, changes).await
+    }
+}
