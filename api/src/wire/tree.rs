@@ -4,17 +4,29 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The whole tree at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tree {
-    /// How many events the tree had seen then.
+    /// How many events of the tree are in this picture.
     pub seq: u64,
-    /// Every supervisor and child, parents before their children and siblings in start order.
+    /// Every supervisor and child: each before its children, siblings in start order.
     pub nodes: Vec<Node>,
 }
 
+/// What a node of the tree is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeType {
+    /// Does the work.
+    Worker,
+    /// Has a fixed list of children.
+    Supervisor,
+    /// Has one child per key of a set.
+    Roster,
+}
+
 /// One supervisor or child.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Node {
     /// Where it stands: the ids from the root on, joined by `/`.
@@ -23,14 +35,14 @@ pub struct Node {
     pub id: String,
     /// How many steps below the root it stands.
     pub depth: u32,
-    /// Whether it is a supervisor.
-    pub supervisor: bool,
+    /// Worker, supervisor or roster.
+    #[serde(rename = "type")]
+    pub role: NodeType,
     /// What kind of child it is, such as `session`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// Of a supervisor: who goes down with a crashed child.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub strategy: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
     /// What it does: `running`, `parked` and so on.
     pub state: String,
     /// The number of its present run; never used twice by one daemon.
@@ -38,44 +50,59 @@ pub struct Node {
     pub incarnation: Option<u64>,
     /// How often it was started again.
     pub restarts: Restarts,
+    /// Of a supervisor that counts them: its children's restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Restarts>,
     /// How its last run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<LastExit>,
     /// How long ago its present run began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
+    /// How long it has been ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_age_ms: Option<u64>,
     /// When it last gave a sign of life, if it has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beat: Option<Beat>,
-    /// Why nobody starts it at present, and when somebody will.
+    /// In how long it is started again, while it waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<u64>,
+    /// Why nobody starts it at present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<Parked>,
 }
 
-/// Restarts of one child.
+/// Restarts, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Restarts {
-    /// Since the tree's start.
+    /// Since the supervisor that counts them was started.
     pub total: u64,
-    /// Within the span its budget counts.
-    pub in_window: u32,
+    /// Within the span that a budget counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_window: Option<u32>,
     /// How many of those are allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+    /// How long that span is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_ms: Option<u64>,
 }
 
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastExit {
+    /// Which run it was.
+    pub incarnation: u64,
     /// What was said, with everything behind it.
     pub reason: String,
-    /// What sort of end it was, such as `panic`.
+    /// `normal` or `abnormal`.
     pub class: String,
     /// How long ago.
     pub ago_ms: u64,
-    /// How long that run had lasted.
+    /// How long that run had been ready.
     pub uptime_ms: u64,
 }
 
@@ -93,9 +120,11 @@ pub struct Beat {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Parked {
-    /// Why.
+    /// What ended it the last time.
     pub reason: String,
-    /// When it is tried again.
+    /// How often in a row it was parked.
+    pub times: u32,
+    /// In how long it is tried again without being asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_in_ms: Option<u64>,
 }
