@@ -1,0 +1,145 @@
+//! Named points at which a test may cut the program off.
+//!
+//! Off by default: without the feature `fault`, [`step!`](crate::step) is exactly the awaited expression, and no point's name is
+//! in the binary. With it, every point passed is written to the file named by `AO_FAULT_LOG` (once a process), and the
+//! file named by `AO_FAULT_PLAN` may hold one line, `<point> <kill|panic|hang>` or `<point> <n> <kill|panic|hang>` (n: at the
+//! n-th hit of the plan's point in this process, from 1). A plan is removed before it is carried out, so it strikes once,
+//! however often the program is started again.
+
+/// Awaits an expression between two crash points: `step!("spawn.worktree", future)` passes `spawn.worktree.before`, awaits the
+/// future, and passes `spawn.worktree.after`. Without the feature `fault` it is `future.await`.
+#[cfg(not(feature = "fault"))]
+#[macro_export]
+macro_rules! step {
+    ($name:literal, $future:expr $(,)?) => {
+        ($future).await
+    };
+}
+
+/// Awaits an expression between two crash points: `step!("spawn.worktree", future)` passes `spawn.worktree.before`, awaits the
+/// future, and passes `spawn.worktree.after`. Without the feature `fault` it is `future.await`.
+#[cfg(feature = "fault")]
+#[macro_export]
+macro_rules! step {
+    ($name:literal, $future:expr $(,)?) => {{
+        $crate::fault::hit(concat!($name, ".before")).await;
+        let output = ($future).await;
+        $crate::fault::hit(concat!($name, ".after")).await;
+        output
+    }};
+}
+
+#[cfg(feature = "fault")]
+pub use hits::hit;
+
+#[cfg(feature = "fault")]
+mod hits {
+    use std::collections::BTreeMap;
+    use std::ffi::OsString;
+    use std::io::Write;
+    use std::sync::{Mutex, PoisonError};
+
+    /// How often each point was passed by this process.
+    static HITS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
+
+    #[derive(Clone, Copy)]
+    enum Deed {
+        Kill,
+        Panic,
+        Hang,
+    }
+
+    struct Plan<'a> {
+        point: &'a str,
+        /// At which hit of the point.
+        at: u64,
+        deed: Deed,
+    }
+
+    impl Plan<'_> {
+        fn read(line: &str) -> Option<Plan<'_>> {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let (point, at, deed) = match words[..] {
+                [point, deed] => (point, None, deed),
+                [point, at, deed] => (point, Some(at.parse().ok()?), deed),
+                _ => return None,
+            };
+            let deed = match deed {
+                "kill" => Deed::Kill,
+                "panic" => Deed::Panic,
+                "hang" => Deed::Hang,
+                _ => return None,
+            };
+            Some(Plan {
+                point,
+                at: at.unwrap_or(0),
+                deed,
+            })
+        }
+    }
+
+    /// Passes the crash point `name`: writes it down, and kills this process, panics or never returns if the plan says so.
+    /// Blocks for two small file operations; tests only.
+    ///
+    /// # Panics
+    ///
+    /// When the plan says so, and when log or plan cannot be used: a test that believes it cut something must have done so.
+    pub async fn hit(name: &'static str) {
+        let times = {
+            let mut hits = HITS.lock().unwrap_or_else(PoisonError::into_inner);
+            let times = hits.entry(name).or_insert(0);
+            *times += 1;
+            *times
+        };
+        if times == 1
+            && let Some(log) = named_by("AO_FAULT_LOG")
+        {
+            append(&log, name);
+        }
+        match named_by("AO_FAULT_PLAN").and_then(|plan| take(&plan, name, times)) {
+            None => {}
+            Some(Deed::Kill) => {
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+                    .expect("a process may kill itself");
+                // The signal may take a moment; nothing of ours must run in it.
+                std::future::pending::<()>().await;
+            }
+            Some(Deed::Panic) => panic!("fault at {name}"),
+            Some(Deed::Hang) => std::future::pending().await,
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a point is reached from anywhere, and only in test builds"
+    )]
+    fn named_by(variable: &str) -> Option<OsString> {
+        std::env::var_os(variable)
+    }
+
+    fn append(log: &OsString, name: &str) {
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(log)
+            .expect("the file named by AO_FAULT_LOG can be opened");
+        // One write, so that lines of several processes do not mix.
+        file.write_all(format!("{name}\n").as_bytes())
+            .expect("the file named by AO_FAULT_LOG can be written");
+    }
+
+    /// The plan's deed, if it is for this hit. The file is gone then.
+    fn take(plan: &OsString, name: &str, times: u64) -> Option<Deed> {
+        let text = match std::fs::read_to_string(plan) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(error) => panic!("the file named by AO_FAULT_PLAN cannot be read: {error}"),
+        };
+        let plan_read = Plan::read(&text).unwrap_or_else(|| panic!("no plan: {text:?}"));
+        if plan_read.point != name || (plan_read.at != 0 && plan_read.at != times) {
+            return None;
+        }
+        // Only who removes the plan carries it out.
+        std::fs::remove_file(plan).ok().map(|()| plan_read.deed)
+    }
+}

@@ -1,0 +1,288 @@
+//! Describing a tree, and starting it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use crate::board::{Board, Entry, Role};
+use crate::budget::{Backoff, Budget, Limit};
+use crate::child::{ChildSpec, Launch, Restart, Seat, SpecError};
+use crate::context::Context;
+use crate::crew::ABORT_GRACE;
+use crate::life::{Life, begin};
+use crate::reason::{Reason, remember_places};
+use crate::root::Root;
+use crate::strategy::Strategy;
+use crate::supervise::{Plan, supervise};
+use crate::tree::{Shared, Tree};
+
+/// A supervisor and its children, described. Becomes a running tree by [`Supervisor::start`], or a part of a greater one by being
+/// given to [`Supervisor::child`].
+pub struct Supervisor {
+    id: Arc<str>,
+    kind: &'static str,
+    strategy: Strategy,
+    budget: Budget,
+    backoff: Option<Backoff>,
+    seats: Vec<Seat>,
+    ids: HashSet<Arc<str>>,
+    fault: Option<SpecError>,
+    board: Arc<Board>,
+    tree: Arc<Shared>,
+    seed: Option<u64>,
+}
+
+/// Makes the incarnations of a supervisor, on the supervisors' runtime.
+struct Chief(Arc<Plan>);
+
+impl Launch for Chief {
+    fn launch(self: Arc<Self>, life: &Arc<Life>) -> AbortHandle {
+        let plan = self.0.clone();
+        let make = move |ctx: Context| supervise(plan, ctx);
+        begin(life.tree.supervisors(), life, make)
+    }
+}
+
+impl Supervisor {
+    /// The supervisor at the top of a tree.
+    pub fn root(id: impl Into<Arc<str>>, strategy: Strategy, budget: Budget) -> Supervisor {
+        Supervisor::new(id, strategy, budget)
+    }
+
+    /// A supervisor without children yet. As somebody's child it is permanent, takes whatever time its children take to start
+    /// and to stop, and is given up as hung when its loop is not heard of for 10 s.
+    pub fn new(id: impl Into<Arc<str>>, strategy: Strategy, budget: Budget) -> Supervisor {
+        let id = id.into();
+        let board = Board::new(Role::Supervisor, strategy);
+        board.book().window = budget.window();
+        let parks_groups = budget.0 == Limit::Parking && strategy != Strategy::OneForOne;
+        let fault = if parks_groups {
+            Some(SpecError::ParkingInGroup { id: id.to_string() })
+        } else {
+            budget.fault(&id)
+        };
+        Supervisor {
+            id,
+            kind: "supervisor",
+            strategy,
+            budget,
+            backoff: None,
+            seats: Vec::new(),
+            ids: HashSet::new(),
+            fault,
+            board,
+            tree: Shared::new(),
+            seed: None,
+        }
+    }
+
+    /// Adds a child: a [`ChildSpec`], a `Supervisor` or a [`crate::Roster`]. Children are started in the order in which they are
+    /// added and stopped in reverse.
+    #[must_use]
+    pub fn child(mut self, child: impl Into<ChildSpec>) -> Supervisor {
+        let child: ChildSpec = child.into();
+        let fault = child.fault_under(self.strategy, self.budget);
+        self.fault = self.fault.or(fault);
+        if child.traits.role != Role::Worker && child.traits.restart == Restart::Transient {
+            let id = child.id();
+            tracing::warn!(
+                id,
+                "a transient supervisor that gives up is not started again: its end counts as normal"
+            );
+        }
+        if !self.ids.insert(child.traits.id.clone()) {
+            let (supervisor, id) = (self.id.to_string(), child.id().to_owned());
+            self.fault = self.fault.or(Some(SpecError::DuplicateId { supervisor, id }));
+        }
+        self.seats.push(child.under(self.budget));
+        self
+    }
+
+    /// As somebody's child: pauses between its restarts.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Supervisor {
+        self.backoff = Some(backoff);
+        self
+    }
+
+    /// What kind of supervisor it is, for people; `"supervisor"` unless said.
+    #[must_use]
+    pub fn kind(mut self, kind: &'static str) -> Supervisor {
+        self.kind = kind;
+        self
+    }
+
+    /// As the root: what all jitter of the tree is made from. By chance unless said.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Supervisor {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// A view of the tree of which this is the root. Valid at once; before the start it shows the root alone.
+    pub fn handle(&self) -> Tree {
+        let traits = ChildSpec::from_parts(self).traits;
+        let mut roof = self.tree.roof.book();
+        roof.fill(vec![Some(Entry::at(self.id.clone(), Arc::new(traits), None))]);
+        drop(roof);
+        Tree::new(self.tree.clone())
+    }
+
+    /// Starts the tree on the current runtime, children and supervisors alike. Returns when all children have said ready.
+    ///
+    /// For tests, and for programs whose children never block their thread: one that does can hold its supervisor. See
+    /// [`Supervisor::start_apart`].
+    ///
+    /// Dropping the future aborts what was started.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing is left running.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn start(self) -> Result<Root, StartError> {
+        let here = Handle::current();
+        self.start_on(here.clone(), here, None).await
+    }
+
+    /// Starts the tree with all supervisors on a runtime of their own, one thread, and all other children on `children`: so no
+    /// child, whatever it does to its thread, keeps a supervisor from seeing to the others. The thread ends with the
+    /// [`Root`].
+    ///
+    /// Dropping the future aborts what was started.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_apart(self, children: Handle) -> Result<Root, StartError> {
+        let (told, learns) = oneshot::channel();
+        let (keep, kept) = oneshot::channel::<()>();
+        std::thread::Builder::new()
+            .name("supervisors".to_owned())
+            .spawn(move || {
+                let runtime = match tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .build()
+                {
+                    Ok(runtime) => runtime,
+                    Err(source) => {
+                        let _ = told.send(Err(source));
+                        return;
+                    }
+                };
+                let _ = told.send(Ok(runtime.handle().clone()));
+                // Ends when the other side is dropped.
+                let _ = runtime.block_on(kept);
+            })
+            .map_err(|source| StartError::Runtime { source })?;
+        let supervisors = match learns.await {
+            Ok(Ok(handle)) => handle,
+            Ok(Err(source)) => return Err(StartError::Runtime { source }),
+            Err(_) => {
+                return Err(StartError::Runtime {
+                    source: std::io::Error::other("the thread ended at once"),
+                });
+            }
+        };
+        self.start_on(supervisors, children, Some(keep)).await
+    }
+
+    async fn start_on(
+        self,
+        supervisors: Handle,
+        children: Handle,
+        thread: Option<oneshot::Sender<()>>,
+    ) -> Result<Root, StartError> {
+        if let Some(fault) = self.fault {
+            return Err(StartError::Spec(fault));
+        }
+        remember_places();
+        let shared = self.tree.clone();
+        let seed = self.seed.unwrap_or_else(by_chance);
+        shared.begin(supervisors, children, seed);
+        let path = self.id.clone();
+        // Whatever budget is named here, nobody counts the root's restarts.
+        let seat = ChildSpec::from(self).under(Budget::restarts(0).per(ABORT_GRACE));
+        Root::launch(shared, path, &seat, thread).started().await
+    }
+}
+
+impl ChildSpec {
+    /// The specification of a supervisor without its children: enough to show it.
+    fn from_parts(of: &Supervisor) -> ChildSpec {
+        let plan = Plan {
+            strategy: of.strategy,
+            budget: of.budget,
+            seats: Vec::new(),
+            board: of.board.clone(),
+        };
+        let start = Arc::new(Chief(Arc::new(plan)));
+        ChildSpec::supervisor(
+            of.id.clone(),
+            of.kind,
+            Role::Supervisor,
+            of.board.clone(),
+            start,
+            None,
+        )
+    }
+}
+
+impl From<Supervisor> for ChildSpec {
+    fn from(supervisor: Supervisor) -> ChildSpec {
+        let Supervisor {
+            id,
+            kind,
+            strategy,
+            budget,
+            backoff,
+            seats,
+            fault,
+            board,
+            ..
+        } = supervisor;
+        let start = Arc::new(Chief(Arc::new(Plan {
+            strategy,
+            budget,
+            seats,
+            board: board.clone(),
+        })));
+        let mut spec = ChildSpec::supervisor(id, kind, Role::Supervisor, board, start, fault);
+        spec.traits.backoff = backoff;
+        spec
+    }
+}
+
+fn by_chance() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one("jitter")
+}
+
+/// A tree did not start. Nothing of it is left running, except what [`Reason::Stuck`] may name.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The tree cannot work as described. Nothing was started.
+    #[error("the tree is not well formed")]
+    Spec(#[source] SpecError),
+    /// A child did not start. Those before it were stopped again, in reverse order.
+    #[error("child `{path}` did not start")]
+    Child {
+        /// The child; the innermost cause is in the reason's sources.
+        path: String,
+        /// Why.
+        #[source]
+        reason: Reason,
+    },
+    /// The supervisors' own runtime could not be made. Nothing was started.
+    #[error("no runtime for the supervisors")]
+    Runtime {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}

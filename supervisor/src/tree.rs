@@ -1,0 +1,319 @@
+//! The tree from the outside: looking at it, listening to it, and the few things a person may ask of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::board::{Board, Role};
+use crate::event::{Bus, Events, What};
+use crate::life::{Chaos, Message};
+use crate::snapshot::{Snapshot, State};
+use crate::strategy::Strategy;
+
+/// What all nodes of one tree share.
+pub(crate) struct Shared {
+    epoch: OnceLock<Instant>,
+    runtimes: OnceLock<Runtimes>,
+    bus: Bus,
+    incarnations: AtomicU64,
+    dice: AtomicU64,
+    /// Incarnations that were aborted and did not end.
+    stuck: Mutex<BTreeMap<u64, Arc<str>>>,
+    /// A board with the root as its only entry, so that the root is a node like any other.
+    pub(crate) roof: Arc<Board>,
+}
+
+struct Runtimes {
+    supervisors: Handle,
+    children: Handle,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Arc<Shared> {
+        Arc::new(Shared {
+            epoch: OnceLock::new(),
+            runtimes: OnceLock::new(),
+            bus: Bus::new(),
+            incarnations: AtomicU64::new(0),
+            dice: AtomicU64::new(0),
+            stuck: Mutex::new(BTreeMap::new()),
+            roof: Board::new(Role::Supervisor, Strategy::OneForOne),
+        })
+    }
+
+    /// The tree begins. `seed` decides all jitter.
+    pub(crate) fn begin(&self, supervisors: Handle, children: Handle, seed: u64) {
+        self.epoch.get_or_init(Instant::now);
+        self.dice.store(seed, Ordering::Relaxed);
+        self.runtimes.get_or_init(|| Runtimes {
+            supervisors,
+            children,
+        });
+    }
+
+    fn runtimes(&self) -> &Runtimes {
+        self.runtimes.get().expect("no incarnation exists before `begin`")
+    }
+
+    pub(crate) fn supervisors(&self) -> &Handle {
+        &self.runtimes().supervisors
+    }
+
+    pub(crate) fn children(&self) -> &Handle {
+        &self.runtimes().children
+    }
+
+    pub(crate) fn next_incarnation(&self) -> u64 {
+        self.incarnations.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A number in `[0, 1)` (splitmix64): nothing here must be hard to guess, only spread.
+    pub(crate) fn roll(&self) -> f64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut z = self.dice.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// How long after the tree's start an instant lies.
+    pub(crate) fn age_at(&self, instant: Instant) -> Duration {
+        self.epoch
+            .get()
+            .map_or(Duration::ZERO, |epoch| instant.saturating_duration_since(*epoch))
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        millis(self.age_at(Instant::now()))
+    }
+
+    /// The instant `ms` milliseconds after the tree's start.
+    pub(crate) fn instant(&self, ms: u64) -> Instant {
+        let epoch = self.epoch.get().copied().unwrap_or_else(Instant::now);
+        // What does not fit lies beyond every life of a process.
+        epoch
+            .checked_add(Duration::from_millis(ms))
+            .unwrap_or(epoch + Duration::from_secs(3_153_600_000))
+    }
+
+    pub(crate) fn emit(&self, path: &Arc<str>, incarnation: Option<u64>, what: impl FnOnce() -> What) {
+        self.bus.send(|| self.now_ms(), path, incarnation, what);
+    }
+
+    pub(crate) fn seq(&self) -> u64 {
+        self.bus.seq()
+    }
+
+    pub(crate) fn over(&self) {
+        self.bus.close();
+    }
+
+    fn stuck(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<str>>> {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stick(&self, number: u64, path: Arc<str>) {
+        self.stuck().insert(number, path);
+    }
+
+    pub(crate) fn unstick(&self, number: u64) {
+        self.stuck().remove(&number);
+    }
+
+    pub(crate) fn all_stuck(&self) -> Vec<String> {
+        self.stuck().values().map(ToString::to_string).collect()
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A view of a tree, from before its start until after its end. Cheap to clone; may be given to a child of the tree itself.
+///
+/// Nothing here waits for a child or for a supervisor, so everything works during starts, stops and hangs.
+#[derive(Clone)]
+pub struct Tree(Arc<Shared>);
+
+/// Why a tree did not do what it was asked to. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TreeError {
+    /// No node has this path, and none that could get it has its parent's.
+    #[error("there is no child `{path}`")]
+    NotFound {
+        /// What was asked for.
+        path: String,
+    },
+    /// Only a parked child can be resumed. One that is stuck must end first.
+    #[error("`{path}` is not parked, it is {state}")]
+    NotParked {
+        /// What was asked for.
+        path: String,
+        /// What it is instead.
+        state: State,
+    },
+    /// The root is nobody's child: nobody would start it again.
+    #[error("`{path}` is the root, which nothing would start again")]
+    Root {
+        /// What was asked for.
+        path: String,
+    },
+}
+
+/// Where a path leads.
+enum Place {
+    Child {
+        board: Arc<Board>,
+        slot: u32,
+    },
+    /// The parent is known, the child is not.
+    Under {
+        board: Arc<Board>,
+        id: Arc<str>,
+    },
+    Nowhere,
+}
+
+impl Tree {
+    pub(crate) fn new(shared: Arc<Shared>) -> Tree {
+        Tree(shared)
+    }
+
+    /// The tree as it stands. Each supervisor's part is consistent in itself; parts of different supervisors may be moments
+    /// apart. Holds every event up to [`Snapshot::seq`] and perhaps some later ones.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&self.0)
+    }
+
+    /// All events from now on.
+    pub fn events(&self) -> Events {
+        self.0.bus.subscribe()
+    }
+
+    /// Tries a parked child again now, with a fresh budget. Answers when the order stands in its supervisor's queue.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::NotFound`], or [`TreeError::NotParked`] when it is anything else.
+    pub fn resume(&self, path: &str) -> Result<(), TreeError> {
+        let Place::Child { board, slot } = self.find(path) else {
+            return Err(TreeError::NotFound {
+                path: path.to_owned(),
+            });
+        };
+        let mut book = board.book();
+        let state = book.get(slot).map(|entry| entry.state);
+        match state {
+            Some(State::Parked) => {
+                if let Some(inbox) = &book.inbox {
+                    let _ = inbox.send(Message::Resume { slot });
+                }
+                Ok(())
+            }
+            Some(state) => Err(TreeError::NotParked {
+                path: path.to_owned(),
+                state,
+            }),
+            None => Err(TreeError::NotFound {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    /// Makes the running incarnation of a child panic at its next poll. If it is not running right now, its next incarnation
+    /// will; a roster takes orders for children it does not have yet.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::NotFound`], or [`TreeError::Root`].
+    pub fn crash(&self, path: &str) -> Result<(), TreeError> {
+        self.trouble(path, Chaos::Crash)
+    }
+
+    /// Makes the running incarnation of a child hang: it is never polled again. If it is not running right now, its next
+    /// incarnation will not be polled at all; a roster takes orders for children it does not have yet.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::NotFound`], or [`TreeError::Root`].
+    pub fn hang(&self, path: &str) -> Result<(), TreeError> {
+        self.trouble(path, Chaos::Hang)
+    }
+
+    fn trouble(&self, path: &str, chaos: Chaos) -> Result<(), TreeError> {
+        match self.find(path) {
+            Place::Child { board, .. } if Arc::ptr_eq(&board, &self.0.roof) => Err(TreeError::Root {
+                path: path.to_owned(),
+            }),
+            Place::Child { board, slot } => {
+                let mut book = board.book();
+                let Some(entry) = book.get(slot) else {
+                    return Err(TreeError::NotFound {
+                        path: path.to_owned(),
+                    });
+                };
+                match (&entry.life, entry.state) {
+                    (Some(life), State::Starting | State::Running) => life.clone().trouble(chaos),
+                    _ => {
+                        let id = entry.traits.id.clone();
+                        book.arm(id, chaos);
+                    }
+                }
+                Ok(())
+            }
+            Place::Under { board, id } => {
+                board.book().arm(id, chaos);
+                Ok(())
+            }
+            Place::Nowhere => Err(TreeError::NotFound {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    /// Follows a path down. Ids may hold slashes themselves, so the longest id that fits is taken at each level.
+    fn find(&self, path: &str) -> Place {
+        let mut board = self.0.roof.clone();
+        let mut rest = path;
+        loop {
+            let below = {
+                let book = board.book();
+                let mut below: Option<(usize, Arc<Board>)> = None;
+                for (slot, entry) in book.entries.iter().enumerate() {
+                    let Some(entry) = entry else { continue };
+                    let id = &*entry.traits.id;
+                    if id == rest {
+                        let slot = u32::try_from(slot).expect("slots are counted in 32 bits");
+                        return Place::Child {
+                            board: board.clone(),
+                            slot,
+                        };
+                    }
+                    let Some(inner) = &entry.traits.board else {
+                        continue;
+                    };
+                    let inside = rest.strip_prefix(id).is_some_and(|rest| rest.starts_with('/'));
+                    if inside && below.as_ref().is_none_or(|(longest, _)| *longest < id.len()) {
+                        below = Some((id.len(), inner.clone()));
+                    }
+                }
+                if below.is_none() && book.role == Role::Roster {
+                    return Place::Under {
+                        board: board.clone(),
+                        id: rest.into(),
+                    };
+                }
+                below
+            };
+            let Some((len, inner)) = below else {
+                return Place::Nowhere;
+            };
+            rest = &rest[len + 1..];
+            board = inner;
+        }
+    }
+}
