@@ -10,7 +10,8 @@ pub const SERVICE: &str = "agent-orchestrator-daemon";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// `ok` from `/healthz`; `ready`, `starting` or `stopping` from `/readyz`; `shutting_down` from `/shutdown`.
+    /// `ok` from `/healthz`; `ready`, `starting` or `stopping` from `/readyz`; `shutting_down` from
+    /// `/shutdown`.
     pub status: String,
     /// Always [`SERVICE`].
     pub service: String,

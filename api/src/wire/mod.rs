@@ -1,10 +1,10 @@
 //! What goes over the wire, both ways: the CLI reads and writes these same types.
 //!
-//! A type that is asked with refuses keys it does not know, so that a slip of the pen is not passed over in silence.
-//! A type that is answered with may grow: a client that reads it ignores what it does not know.
+//! A type that is asked with refuses keys it does not know, so that a slip of the pen is not passed over in
+//! silence. A type that is answered with may grow: a client that reads it ignores what it does not know.
 //!
-//! Prompts, launch secrets and the agents' own session ids have no place in any of these types and so never leave
-//! the daemon.
+//! Prompts, launch secrets and the agents' own session ids have no place in any of these types and so never
+//! leave the daemon.
 
 mod control;
 mod error;

@@ -231,7 +231,8 @@ impl Session {
             .process
             .as_ref()
             .filter(|process| process.generation == session.generation);
-        // A terminal is there from the agent's start until its session is stopped: the last screen can be looked at.
+        // A terminal is there from the agent's start until its session is stopped: the last screen can be
+        // looked at.
         let held = matches!(session.phase, Phase::Live | Phase::Finished) && process.is_some();
         Self {
             id: session.id.clone(),

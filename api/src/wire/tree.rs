@@ -25,6 +25,78 @@ pub enum NodeType {
     Roster,
 }
 
+impl From<&ao_supervisor::Snapshot> for Tree {
+    fn from(snapshot: &ao_supervisor::Snapshot) -> Self {
+        let mut nodes = Vec::new();
+        flatten(&snapshot.root, 0, snapshot.at_ms, &mut nodes);
+        Self {
+            seq: snapshot.seq,
+            nodes,
+        }
+    }
+}
+
+fn flatten(node: &ao_supervisor::Node, depth: u32, now_ms: u64, into: &mut Vec<Node>) {
+    into.push(Node {
+        path: node.path.to_string(),
+        id: node.id.to_string(),
+        depth,
+        role: match node.role {
+            ao_supervisor::Role::Worker => NodeType::Worker,
+            ao_supervisor::Role::Supervisor => NodeType::Supervisor,
+            ao_supervisor::Role::Roster => NodeType::Roster,
+        },
+        kind: node.kind.to_owned(),
+        strategy: node.strategy.map(|strategy| {
+            let word = match strategy {
+                ao_supervisor::Strategy::OneForOne => "one_for_one",
+                ao_supervisor::Strategy::RestForOne => "rest_for_one",
+            };
+            word.to_owned()
+        }),
+        state: node.state.to_string(),
+        incarnation: node.incarnation,
+        restarts: Restarts::from(&node.restarts),
+        budget: node.budget.as_ref().map(Restarts::from),
+        last_exit: node.last_exit.as_ref().map(|exit| LastExit {
+            incarnation: exit.incarnation,
+            reason: exit.reason.text(),
+            class: match exit.class {
+                ao_supervisor::Class::Normal => "normal".to_owned(),
+                ao_supervisor::Class::Abnormal => "abnormal".to_owned(),
+            },
+            ago_ms: now_ms.saturating_sub(exit.at_ms),
+            uptime_ms: exit.uptime_ms,
+        }),
+        age_ms: node.started_age_ms,
+        ready_age_ms: node.ready_age_ms,
+        beat: node.beat.as_ref().map(|beat| Beat {
+            age_ms: beat.age_ms,
+            deadline_ms: beat.deadline_ms,
+        }),
+        retry_in_ms: node.retry_in_ms,
+        parked: node.parked.as_ref().map(|parked| Parked {
+            reason: parked.reason.text(),
+            times: parked.times,
+            retry_in_ms: parked.retry_in_ms,
+        }),
+    });
+    for child in &node.children {
+        flatten(child, depth + 1, now_ms, into);
+    }
+}
+
+impl From<&ao_supervisor::Restarts> for Restarts {
+    fn from(restarts: &ao_supervisor::Restarts) -> Self {
+        Self {
+            total: restarts.total,
+            in_window: restarts.in_window,
+            limit: restarts.limit,
+            per_ms: restarts.per_ms,
+        }
+    }
+}
+
 /// One supervisor or child.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,4 +1,5 @@
-//! The closed lists of words in the API's own document: the lists themselves live in `ao-domain` and `ao-derive`.
+//! The closed lists of words in the API's own document: the lists themselves live in `ao-domain` and
+//! `ao-derive`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,8 +9,8 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Gives a list of words a schema under a name. The type stands in for the list in `#[schema(value_type = …)]` only:
-/// neither the list nor the trait is this crate's.
+/// Gives a list of words a schema under a name. The type stands in for the list in `#[schema(value_type =
+/// …)]` only: neither the list nor the trait is this crate's.
 macro_rules! word_schema {
     ($($name:ident = $list:path, $about:literal;)+) => {$(
         #[doc = $about]

@@ -1,0 +1,77 @@
+//! The routes, one file per resource, and the document that is generated from them.
+
+mod control;
+mod events;
+mod projects;
+mod sessions;
+mod spawn;
+mod tree;
+
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Api;
+
+/// The document as it is served and committed; a test compares it with what the routes say.
+const DOCUMENT: &str = include_str!("../../openapi.yaml");
+
+/// Where it is served: the only route that is not in it.
+const DOCUMENT_PATH: &str = "/api/v1/openapi.yaml";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "ao",
+        description = "Supervises coding agents. Every answer that is not a success is an `ErrorBody`; besides those listed \
+                       with a route, any route may answer 401 `TOKEN_REQUIRED`, 403 `FOREIGN_USER`, `HOST_FORBIDDEN`, \
+                       `ORIGIN_FORBIDDEN`, `CROSS_SITE_FORBIDDEN` or `INSIDE_SESSION`, 405 `METHOD_NOT_ALLOWED`, 413 \
+                       `BODY_TOO_LARGE`, 415 `JSON_REQUIRED`, 500 `INTERNAL_ERROR` or `DATABASE_UNUSABLE`, 503 `STOPPING` or `DATABASE_BUSY` and \
+                       507 `DISK_FULL`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    servers((url = "/", description = "127.0.0.1 or localhost, at the daemon's port")),
+    tags(
+        (name = "control", description = "Whether a daemon is there"),
+        (name = "projects", description = "Registered repositories"),
+        (name = "sessions", description = "Agents at work"),
+        (name = "events", description = "What changes"),
+        (name = "tree", description = "The supervision tree"),
+    )
+)]
+struct Document;
+
+/// Every route there is; those that make trouble only with `chaos`.
+pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
+    let router = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(control::healthz))
+        .routes(routes!(control::readyz))
+        .routes(routes!(control::shutdown))
+        .routes(routes!(projects::list, projects::add))
+        .routes(routes!(projects::get, projects::remove))
+        .routes(routes!(sessions::list, spawn::spawn))
+        .routes(routes!(sessions::get))
+        .routes(routes!(sessions::kill))
+        .routes(routes!(sessions::activity))
+        .routes(routes!(events::events))
+        .routes(routes!(tree::show))
+        .routes(routes!(tree::resume))
+        .route(DOCUMENT_PATH, get(control::document));
+    if chaos {
+        router.routes(routes!(tree::crash)).routes(routes!(tree::hang))
+    } else {
+        router
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_document_is_what_the_routes_say() {
+        let document = all(true).into_openapi().to_yaml().expect("the document is YAML");
+        expect_test::expect_file!["../../openapi.yaml"].assert_eq(&document);
+    }
+}

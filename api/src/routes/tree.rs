@@ -1,0 +1,88 @@
+//! The supervision tree: shown, a parked child tried again, and with `AO_CHAOS=1` a child made to fail.
+
+use ao_supervisor::TreeError;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use crate::Api;
+use crate::error::{ApiError, json};
+use crate::extract::JsonBody;
+use crate::wire::{ErrorBody, Tree, TreeDone, TreePath};
+
+/// The tree as it stands.
+#[utoipa::path(
+    get, path = "/api/v1/tree", operation_id = "getTree", tag = "tree",
+    responses((status = 200, description = "The tree", body = Tree))
+)]
+pub(super) async fn show(State(api): State<Api>) -> Result<Response, ApiError> {
+    json(StatusCode::OK, &Tree::from(&api.tree.snapshot()))
+}
+
+/// Tries a parked child again now, with a fresh budget.
+#[utoipa::path(
+    post, path = "/api/v1/tree/resume", operation_id = "resumeChild", tag = "tree", request_body = TreePath,
+    responses(
+        (status = 200, description = "It is being tried", body = TreeDone),
+        (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
+        (status = 404, description = "`CHILD_NOT_FOUND`", body = ErrorBody),
+        (status = 409, description = "`CHILD_NOT_PARKED` with `state`", body = ErrorBody),
+    )
+)]
+pub(super) async fn resume(
+    State(api): State<Api>,
+    JsonBody(asked): JsonBody<TreePath>,
+) -> Result<Response, ApiError> {
+    let done = api.tree.resume(&asked.path);
+    answer(done, asked.path)
+}
+
+/// Makes a child panic. Only with `AO_CHAOS=1`, else 404 `ROUTE_NOT_FOUND`.
+#[utoipa::path(
+    post, path = "/api/v1/tree/crash", operation_id = "crashChild", tag = "tree", request_body = TreePath,
+    responses(
+        (status = 200, description = "It panics when it is next polled", body = TreeDone),
+        (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
+        (status = 404, description = "`CHILD_NOT_FOUND`, `ROUTE_NOT_FOUND`", body = ErrorBody),
+        (status = 409, description = "`CHILD_IS_ROOT`", body = ErrorBody),
+    )
+)]
+pub(super) async fn crash(
+    State(api): State<Api>,
+    JsonBody(asked): JsonBody<TreePath>,
+) -> Result<Response, ApiError> {
+    let done = api.tree.crash(&asked.path);
+    answer(done, asked.path)
+}
+
+/// Makes a child hang. Only with `AO_CHAOS=1`, else 404 `ROUTE_NOT_FOUND`.
+#[utoipa::path(
+    post, path = "/api/v1/tree/hang", operation_id = "hangChild", tag = "tree", request_body = TreePath,
+    responses(
+        (status = 200, description = "It is not polled any more", body = TreeDone),
+        (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
+        (status = 404, description = "`CHILD_NOT_FOUND`, `ROUTE_NOT_FOUND`", body = ErrorBody),
+        (status = 409, description = "`CHILD_IS_ROOT`", body = ErrorBody),
+    )
+)]
+pub(super) async fn hang(
+    State(api): State<Api>,
+    JsonBody(asked): JsonBody<TreePath>,
+) -> Result<Response, ApiError> {
+    let done = api.tree.hang(&asked.path);
+    answer(done, asked.path)
+}
+
+fn answer(done: Result<(), TreeError>, path: String) -> Result<Response, ApiError> {
+    let Err(error) = done else {
+        return json(StatusCode::OK, &TreeDone { ok: true, path });
+    };
+    let message = format!("{error}: see `ao tree`");
+    Err(match error {
+        TreeError::NotFound { .. } => ApiError::missing("CHILD_NOT_FOUND", message),
+        TreeError::NotParked { state, .. } => {
+            ApiError::conflict("CHILD_NOT_PARKED", message).detail("state", state.as_str())
+        }
+        TreeError::Root { .. } => ApiError::conflict("CHILD_IS_ROOT", message),
+    })
+}
