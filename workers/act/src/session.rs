@@ -114,12 +114,23 @@ impl SessionChild {
     }
 
     /// Moves the row on, if it still stands where it was read. Overtaken is no fault: the next round reads what is so.
-    async fn enter(&self, ctx: &Context, session: &Session, to: Phase, changes: Changes) -> Result<(), Crash> {
+    async fn enter(&self, ctx: &Context, session: &Session, to: Phase, mut changes: Changes) -> Result<(), Crash> {
+        if session.end_reason.is_some() && changes.failure.is_none() {
+            changes.failure = session.failure.clone(); // why it ended stays, however well the rest goes
+        }
         let now = self.parts.clock.now();
-        let moved = step!(
-            "session.phase",
-            self.parts.outcomes.advance(ctx.incarnation(), &self.id, stand(session), to, changes, now)
-        )?;
+        let written = self.parts.outcomes.advance(ctx.incarnation(), &self.id, Stand::of(session), to, changes, now);
+        // A name of its own for each phase that is entered: each is another moment to be killed at.
+        let moved = match to {
+            Phase::Worktree => step!("spawn.to_worktree", written),
+            Phase::Prepare => step!("spawn.to_prepare", written),
+            Phase::Launch => step!("spawn.to_launch", written),
+            Phase::Live => step!("spawn.to_live", written),
+            Phase::Finished => step!("end.to_finished", written),
+            Phase::Stopping => step!("stop.to_stopping", written),
+            Phase::Freeing => step!("stop.to_freeing", written),
+            Phase::Queued | Phase::Ended => step!("stop.to_ended", written),
+        }?;
         match moved {
             Moved::Yes => tracing::info!(session = %self.id, from = %session.phase, %to, "session moved on"),
             Moved::Overtaken => tracing::debug!(session = %self.id, "the facts changed meanwhile, reading again"),
@@ -168,11 +179,6 @@ impl Child for SessionChild {
         }
         Ok(Done)
     }
-}
-
-/// Where the row stood when it was read: a write under another stand changes nothing.
-fn stand(session: &Session) -> Stand {
-    Stand { generation: session.generation, phase: session.phase, desired: session.desired }
 }
 
 /// The name under which the runtime holds this run.

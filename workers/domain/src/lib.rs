@@ -24,7 +24,7 @@ pub use error::{Chain, chain};
 pub use id::{InvalidId, ProjectId, SessionId};
 pub use process::{Exit, ProcessId};
 pub use project::Project;
-pub use seen::Seen;
+pub use seen::{SESSION_SWEEP, Seen};
 pub use session::{
     Activity, ActivityState, Desired, EndReason, Liveness, Looked, Phase, ProcessFacts, Session, SessionKind,
     UnknownWord, WorktreeState,

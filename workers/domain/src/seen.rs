@@ -3,6 +3,9 @@
 use crate::port::runtime::{Held, Look, RuntimeError};
 use crate::{Exit, Looked, ProcessFacts, ProcessId, chain};
 
+/// The sweep that looks at every session's process; its row says when it is due and when it last finished.
+pub const SESSION_SWEEP: &str = "sessions";
+
 /// One look, ready to be written down. Only an exit record or a process that is gone says that the agent is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {

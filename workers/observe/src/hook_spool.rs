@@ -68,8 +68,10 @@ impl SpoolReader {
                     self.writer.apply_signals(ctx.incarnation(), &id, offset, piece.next, &signals, now)
                 )?;
                 match applied {
-                    Applied::Yes => done.insert(id.clone(), piece.next),
-                    Applied::Overtaken => done.remove(&id), // another incarnation was faster: read its offset
+                    Applied::Yes { .. } => done.insert(id.clone(), piece.next),
+                    Applied::Overtaken { at } => done.insert(id.clone(), at),
+                    // Nobody's: nothing to keep a place in, so this incarnation passes over it by itself.
+                    Applied::NoSession => done.insert(id.clone(), piece.next),
                 };
             }
         }

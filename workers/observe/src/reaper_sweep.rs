@@ -10,13 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ao_domain::port::clock::Clock;
-use ao_domain::port::runtime::{Look, Runtime as _, RuntimeRef, Runtimes};
+use ao_domain::port::runtime::{Look, RuntimeRef, Runtimes};
 use ao_domain::{Looked, Phase, Seen, Session};
-use ao_facts::{Filter, ObservationWriter, Reader};
+use ao_facts::{Filter, ObservationWriter, Reader, Sighting};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
-
-/// The sweep over all sessions; the only one yet.
-pub const SESSIONS: &str = "sessions";
 
 /// How long after the end of one sweep the next is due. Death is an event; a sweep only catches what had no child.
 pub const EVERY: Duration = Duration::from_secs(15);
@@ -41,8 +38,11 @@ pub struct Sweep {
 
 /// The sweep did not end in time. What it wrote by then is true; the next one looks at everything again.
 #[derive(Debug, thiserror::Error)]
-#[error("the sweep over `{0}` took longer than {} s", DEADLINE.as_secs())]
-pub struct Overdue(String);
+#[error("the sweep over `{name}` took longer than {} s", DEADLINE.as_secs())]
+pub struct Overdue {
+    /// Which sweep.
+    pub name: String,
+}
 
 impl Sweep {
     /// The sweep whose row is called `name`.
@@ -56,35 +56,41 @@ impl Sweep {
         Self { name, facts, writer, runtimes, clock }
     }
 
+    /// Looks at everything that is up, then writes what differs in one transaction.
     async fn sweep(&self, ctx: &Context) -> Result<(), Crash> {
-        for session in self.facts.sessions(Filter::default()).await? {
+        let mut seen = Vec::new();
+        for session in self.facts.sessions(&Filter { terminated: Some(false), ..Filter::default() }).await? {
             ctx.beat();
-            if matches!(session.phase, Phase::Live | Phase::Finished) {
-                self.look(ctx, &session).await?;
+            if session.phase == Phase::Live {
+                seen.extend(self.look(&session).await);
             }
+        }
+        if !seen.is_empty() {
+            step!("sweep.seen", self.writer.looked(ctx.incarnation(), &seen))?;
         }
         Ok(())
     }
 
-    async fn look(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
-        let Some(runtime) = self.runtimes.get(&session.runtime) else { return Ok(()) };
+    async fn look(&self, session: &Session) -> Option<Sighting> {
+        let runtime = self.runtimes.get(&session.runtime)?;
         let at = RuntimeRef { session: session.id.clone(), generation: session.generation };
         let look = step!("sweep.look", tokio::time::timeout(LOOK, runtime.look(&at)));
         let seen = Seen::by(look.unwrap_or(Ok(Look::Silent)));
         // An agreeing look is worth a write only where a row of them is what is waited for.
-        let counts = session.phase == Phase::Live && seen.looked != Looked::Alive;
-        if counts || seen.is_news(session.process.as_ref(), session.generation) {
-            let now = self.clock.now();
-            step!("sweep.seen", self.writer.looked(ctx.incarnation(), &session.id, session.generation, seen, now))?;
-        }
-        Ok(())
+        let counts = seen.looked != Looked::Alive;
+        (counts || seen.is_news(session.process.as_ref(), session.generation)).then(|| Sighting {
+            session: session.id.clone(),
+            generation: session.generation,
+            seen,
+            at: self.clock.now(),
+        })
     }
 }
 
 impl Child for Sweep {
     async fn init(&mut self, _ctx: &Context) -> Result<Init, Crash> {
         let due = self.facts.due_sweeps(self.clock.now()).await?;
-        Ok(if due.contains(&self.name) { Init::Ready } else { Init::Ignore })
+        Ok(if due.iter().any(|due| due.name == self.name) { Init::Ready } else { Init::Ignore })
     }
 
     async fn run(&mut self, ctx: &Context) -> Result<Done, Crash> {
@@ -93,9 +99,9 @@ impl Child for Sweep {
             () = ctx.stopping() => return Ok(Done),
             swept = tokio::time::timeout(DEADLINE, self.sweep(ctx)) => swept,
         };
-        swept.map_err(|_| Overdue(self.name.clone()))??;
+        swept.map_err(|_| Overdue { name: self.name.clone() })??;
         let now = self.clock.now();
-        step!("sweep.done", self.writer.sweep_finished(ctx.incarnation(), &self.name, now, now.plus(EVERY)))?;
+        step!("sweep.done", self.writer.sweep_finished(ctx.incarnation(), &self.name, now.plus(EVERY), None, now))?;
         Ok(Done)
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ao_domain::port::agent::{AgentError, LaunchPlan, LaunchRequest};
-use ao_domain::port::runtime::{Launch, RuntimeError};
+use ao_domain::port::runtime::{Launch, Look, RuntimeError};
 use ao_domain::port::worktrees::WorktreePlan;
-use ao_domain::{EndReason, Looked, Phase, ProcessFacts, Session, WorktreeState, chain};
+use ao_domain::{EndReason, Phase, Seen, Session, WorktreeState, chain};
 use ao_facts::Changes;
 use ao_supervisor::{Context, Crash, step};
 
@@ -26,21 +26,21 @@ impl SessionChild {
                 let changes = Changes { worktree_state: Some(WorktreeState::Active), ..Changes::default() };
                 self.enter(ctx, session, Phase::Prepare, changes).await
             }
-            Err(error) => self.fail_spawn(ctx, session, &error).await,
+            Err(error) => self.fail_spawn(ctx, session, text(&error)).await,
         }
     }
 
     pub(super) async fn prepare(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
         match self.plan(session) {
             Ok(_) => self.enter(ctx, session, Phase::Launch, Changes::default()).await,
-            Err(error) => self.fail_spawn(ctx, session, &error).await,
+            Err(error) => self.fail_spawn(ctx, session, text(&error)).await,
         }
     }
 
     pub(super) async fn launch(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
         let plan = match self.plan(session) {
             Ok(plan) => plan,
-            Err(error) => return self.fail_spawn(ctx, session, &error).await,
+            Err(error) => return self.fail_spawn(ctx, session, text(&error)).await,
         };
         let launch = Launch {
             at: at(session),
@@ -54,23 +54,12 @@ impl SessionChild {
             Ok(held) => held,
             // These say that nothing runs; anything else leaves it open, and the next incarnation looks.
             Err(error @ (RuntimeError::NotStarted { .. } | RuntimeError::NoDirectory { .. })) => {
-                return self.fail_spawn(ctx, session, &error).await;
+                return self.fail_spawn(ctx, session, text(&error)).await;
             }
             Err(error) => return Err(error.into()),
         };
-        let now = self.parts.clock.now();
-        let process = ProcessFacts {
-            generation: session.generation,
-            holder: Some(held.holder),
-            agent: Some(held.agent),
-            looked: if held.exit.is_some() { Looked::Dead } else { Looked::Alive },
-            looked_at: now,
-            since: now,
-            looks: 1,
-            exit: held.exit,
-            note: None,
-        };
-        let changes = Changes { process: Some(process), ..Changes::default() };
+        let seen = Seen::by(Ok(if held.exit.is_some() { Look::Ended(held) } else { Look::Running(held) }));
+        let changes = Changes { seen: Some(seen), ..Changes::default() };
         self.enter(ctx, session, Phase::Live, changes).await
     }
 
@@ -108,25 +97,24 @@ impl SessionChild {
     }
 
     /// Ends the session with a reason; whatever was made by then is taken back on the way down.
-    pub(super) async fn fail_spawn(
-        &self,
-        ctx: &Context,
-        session: &Session,
-        error: &(dyn std::error::Error + Send + Sync),
-    ) -> Result<(), Crash> {
-        let why: &(dyn std::error::Error + 'static) = &SpawnFailure(chain_text(error));
-        tracing::warn!(error = why, session = %session.id, phase = %session.phase, "session could not be started");
+    pub(super) async fn fail_spawn(&self, ctx: &Context, session: &Session, why: String) -> Result<(), Crash> {
+        let failure = SpawnFailure(why);
+        tracing::warn!(
+            error = &failure as &dyn std::error::Error,
+            session = %session.id, phase = %session.phase, "session could not be started"
+        );
         let changes = Changes {
             end_reason: Some(EndReason::SpawnFailed),
             ended_at: Some(self.parts.clock.now()),
-            failure: Some(Some(chain_text(error))),
+            failure: Some(failure.0),
             ..Changes::default()
         };
         self.enter(ctx, session, Phase::Stopping, changes).await
     }
 }
 
-fn chain_text(error: &(dyn std::error::Error + Send + Sync)) -> String {
+/// An owned text: what borrows the error must not live across an await.
+fn text(error: &dyn std::error::Error) -> String {
     chain(error).to_string()
 }
 

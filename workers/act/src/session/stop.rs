@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ao_domain::port::worktrees::Removal;
 use ao_domain::{Desired, EndReason, Phase, Seen, Session, WorktreeState, chain};
-use ao_facts::Changes;
+use ao_facts::{Changes, Sighting};
 use ao_supervisor::{Context, Crash, step};
 
 use super::{SessionChild, SessionError, at};
@@ -27,7 +27,8 @@ impl SessionChild {
         let now = self.parts.clock.now();
         if let Ok(Some(exit)) = exit {
             let seen = Seen::exited(exit);
-            step!("stop.seen", self.parts.seen.looked(ctx.incarnation(), &self.id, session.generation, seen, now))?;
+            let sighting = [Sighting { session: self.id.clone(), generation: session.generation, seen, at: now }];
+            step!("stop.seen", self.parts.seen.looked(ctx.incarnation(), &sighting))?;
         } else if let Err(error) = &exit {
             // `destroy` is the sure way; what `stop` had to say is only worth a line.
             let error: &dyn std::error::Error = error;
@@ -49,7 +50,7 @@ impl SessionChild {
             Ok(Removal::Removed { rescue }) => Changes {
                 worktree_state: Some(WorktreeState::Removed),
                 holdings: Some(Vec::new()),
-                rescue_ref: rescue.map(Some),
+                rescue_ref: rescue,
                 ..Changes::default()
             },
             Ok(Removal::Absent) => {
@@ -65,7 +66,7 @@ impl SessionChild {
                 let why: &dyn std::error::Error = &error;
                 tracing::warn!(error = why, session = %self.id, "worktree not taken back");
                 let failure = session.failure.clone().or(Some(chain(&error).to_string()));
-                Changes { worktree_state: Some(WorktreeState::Kept), failure: Some(failure), ..Changes::default() }
+                Changes { worktree_state: Some(WorktreeState::Kept), failure, ..Changes::default() }
             }
         };
         self.enter(ctx, session, Phase::Ended, changes).await

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use ao_derive::{Watch, liveness, shown};
+use ao_derive::{STALE_AFTER, Watch, liveness, shown};
 use ao_domain::port::runtime::{Look, Runtime};
-use ao_domain::{Liveness, Seen, Session, Timestamp};
+use ao_domain::{Liveness, Phase, SESSION_SWEEP, Seen, Session, Timestamp};
+use ao_facts::{FactsError, Sighting};
 use ao_supervisor::{Context, Crash, step};
 
 use super::{SessionChild, at};
@@ -23,15 +24,25 @@ impl SessionChild {
         let look = step!("watch.look", ctx.within(LOOK, runtime.look(&name)));
         let seen = Seen::by(look.unwrap_or(Ok(Look::Silent)));
         let now = self.parts.clock.now();
-        if seen.is_news(session.process.as_ref(), session.generation) {
-            step!("watch.seen", self.parts.seen.looked(ctx.incarnation(), &self.id, session.generation, seen, now))?;
+        // Sweeps keep the evidence fresh; should they be down, this child does.
+        let looked_at = session.process.as_ref().map(|process| process.looked_at);
+        let renew_at = looked_at.max(self.swept_at().await?).map(|at| at.plus(STALE_AFTER / 2));
+        let is_old = session.phase == Phase::Live && renew_at.is_none_or(|at| now >= at);
+        if is_old || seen.is_news(session.process.as_ref(), session.generation) {
+            let sighting = [Sighting { session: self.id.clone(), generation: session.generation, seen, at: now }];
+            step!("watch.seen", self.parts.seen.looked(ctx.incarnation(), &sighting))?;
             return Ok(());
         }
-        let again = match liveness(session.process.as_ref(), session.generation) {
-            Liveness::Unknown => Some(now.plus(SILENT_LOOK)),
-            _ => None,
-        };
-        self.wait(ctx, session, until.into_iter().chain(again).min(), Some(runtime)).await
+        let silent = liveness(session.process.as_ref(), session.generation) == Liveness::Unknown;
+        let again = silent.then(|| now.plus(SILENT_LOOK));
+        let renew_at = renew_at.filter(|_| session.phase == Phase::Live);
+        let until = until.into_iter().chain(again).chain(renew_at).min();
+        self.wait(ctx, session, until, Some(runtime)).await
+    }
+
+    async fn swept_at(&self) -> Result<Option<Timestamp>, FactsError> {
+        let sweeps = self.parts.facts.sweeps().await?;
+        Ok(sweeps.into_iter().find(|sweep| sweep.name == SESSION_SWEEP).and_then(|sweep| sweep.finished_at))
     }
 
     /// Waits for a change of the facts, the runtime's word, the instant `until`, or the one at which the status has to
@@ -43,7 +54,7 @@ impl SessionChild {
         until: Option<Timestamp>,
         runtime: Option<&dyn Runtime>,
     ) -> Result<(), Crash> {
-        let swept_at = self.parts.facts.swept_at().await?;
+        let swept_at = self.swept_at().await?;
         let now = self.parts.clock.now();
         let shown = shown(session, self.habits(session), Watch { swept_at }, now);
         let name = at(session);
@@ -71,7 +82,7 @@ impl SessionChild {
             }
         };
         if ctx.beating(waiting).await == Woken::StatusAged {
-            step!("watch.revision", self.parts.outcomes.bump(ctx.incarnation(), &self.id, clock.now()))?;
+            let _ = step!("watch.revision", self.parts.outcomes.bump(ctx.incarnation(), &self.id, clock.now()))?;
         }
         Ok(())
     }
