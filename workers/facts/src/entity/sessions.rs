@@ -1,0 +1,108 @@
+//! `sessions`, read together with `session_process`.
+
+use ao_domain::{Activity, Session};
+use sea_orm::entity::prelude::*;
+
+use super::{json, number, parse, parse_opt, session_process};
+use crate::FactsError;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "sessions")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub project_id: String,
+    pub num: i64,
+    pub kind: String,
+    pub issue: Option<String>,
+    pub harness: String,
+    pub runtime: String,
+    pub display_name: Option<String>,
+    pub prompt: Option<String>,
+    pub command: String,
+    pub desired: String,
+    pub discard: bool,
+    pub phase: String,
+    pub phase_at: String,
+    pub generation: i64,
+    pub secret: String,
+    pub repo: String,
+    pub base: String,
+    pub branch: String,
+    pub branch_given: bool,
+    pub worktree: String,
+    pub worktree_state: String,
+    pub holdings: String,
+    pub rescue_ref: Option<String>,
+    pub activity_state: String,
+    pub activity_since: String,
+    pub first_signal_at: Option<String>,
+    pub native_id: Option<String>,
+    pub title: Option<String>,
+    pub end_reason: Option<String>,
+    pub ended_at: Option<String>,
+    pub failure: Option<String>,
+    pub revision: i64,
+    pub created_at: String,
+    pub updated_at: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {
+    #[sea_orm(has_one = "super::session_process::Entity")]
+    Process,
+}
+
+impl Related<session_process::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Process.def()
+    }
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// The whole record, from the two rows that one LEFT JOIN gives.
+pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) -> Result<Session, FactsError> {
+    const TABLE: &str = "sessions";
+    let key = row.id.as_str();
+    Ok(Session {
+        id: parse(TABLE, key, "id", &row.id)?,
+        project: parse(TABLE, key, "project_id", &row.project_id)?,
+        num: number(TABLE, key, "num", row.num)?,
+        kind: parse(TABLE, key, "kind", &row.kind)?,
+        command: json(TABLE, key, "command", &row.command)?,
+        desired: parse(TABLE, key, "desired", &row.desired)?,
+        discard: row.discard,
+        phase: parse(TABLE, key, "phase", &row.phase)?,
+        phase_at: parse(TABLE, key, "phase_at", &row.phase_at)?,
+        generation: number(TABLE, key, "generation", row.generation)?,
+        branch_given: row.branch_given,
+        worktree_state: parse(TABLE, key, "worktree_state", &row.worktree_state)?,
+        holdings: json(TABLE, key, "holdings", &row.holdings)?,
+        activity: Activity {
+            state: parse(TABLE, key, "activity_state", &row.activity_state)?,
+            since: parse(TABLE, key, "activity_since", &row.activity_since)?,
+        },
+        first_signal_at: parse_opt(TABLE, key, "first_signal_at", row.first_signal_at.as_deref())?,
+        process: process.map(TryInto::try_into).transpose()?,
+        end_reason: parse_opt(TABLE, key, "end_reason", row.end_reason.as_deref())?,
+        ended_at: parse_opt(TABLE, key, "ended_at", row.ended_at.as_deref())?,
+        revision: number(TABLE, key, "revision", row.revision)?,
+        created_at: parse(TABLE, key, "created_at", &row.created_at)?,
+        updated_at: parse(TABLE, key, "updated_at", &row.updated_at)?,
+        issue: row.issue,
+        harness: row.harness,
+        runtime: row.runtime,
+        display_name: row.display_name,
+        prompt: row.prompt,
+        secret: row.secret,
+        repo: row.repo.into(),
+        base: row.base,
+        branch: row.branch,
+        worktree: row.worktree.into(),
+        rescue_ref: row.rescue_ref,
+        native_id: row.native_id,
+        title: row.title,
+        failure: row.failure,
+    })
+}

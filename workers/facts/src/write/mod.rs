@@ -1,0 +1,109 @@
+//! Writing: one transaction, fenced by the caller's incarnation, and the three writers made of it.
+
+pub(crate) mod intents;
+pub(crate) mod observations;
+pub(crate) mod outcomes;
+
+use ao_domain::SessionId;
+use ao_supervisor::Incarnation;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryResult, Statement, Value};
+
+use crate::FactsError;
+use crate::entity::sessions;
+use crate::error::{read, write};
+use crate::pulse::Pulse;
+
+/// A write under way: SQLite's write lock and our only writing connection. Dropping it takes everything back.
+///
+/// Whoever holds one awaits nothing but its SQL, or every other write waits for that too.
+pub(crate) struct WriteTx {
+    tx: DatabaseTransaction,
+    by: Option<Incarnation>,
+    pulse: Pulse,
+}
+
+impl WriteTx {
+    pub(crate) fn new(
+        tx: DatabaseTransaction,
+        by: Option<Incarnation>,
+        pulse: Pulse,
+    ) -> Result<Self, FactsError> {
+        let new = Self { tx, by, pulse };
+        new.fence()?; // it may have waited for its turn for longer than its incarnation lasted
+        Ok(new)
+    }
+
+    fn fence(&self) -> Result<(), FactsError> {
+        match &self.by {
+            Some(by) if by.is_revoked() => Err(FactsError::Revoked),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+
+    /// Makes it durable, if the incarnation still stands, and wakes everybody who waits for a change.
+    ///
+    /// Dropping this future leaves all of the write or nothing of it.
+    pub(crate) async fn commit(self) -> Result<(), FactsError> {
+        let _wakes = OnDrop(self.pulse.clone()); // also when we are dropped while SQLite goes on committing
+        self.commit_quietly().await
+    }
+
+    /// [`WriteTx::commit`] for what nobody waits for.
+    pub(crate) async fn commit_quietly(self) -> Result<(), FactsError> {
+        self.fence()?;
+        self.tx.commit().await.map_err(write("a transaction"))
+    }
+
+    /// Runs one statement and answers how many rows it changed.
+    pub(crate) async fn run<const N: usize>(
+        &self,
+        what: &'static str,
+        sql: &str,
+        values: [Value; N],
+    ) -> Result<u64, FactsError> {
+        let statement = Statement::from_sql_and_values(self.tx.get_database_backend(), sql, values);
+        Ok(self
+            .tx
+            .execute_raw(statement)
+            .await
+            .map_err(write(what))?
+            .rows_affected())
+    }
+
+    /// The first row of a query, read inside the transaction: nobody can change it before we commit.
+    pub(crate) async fn row<const N: usize>(
+        &self,
+        what: &'static str,
+        sql: &str,
+        values: [Value; N],
+    ) -> Result<Option<QueryResult>, FactsError> {
+        let statement = Statement::from_sql_and_values(self.tx.get_database_backend(), sql, values);
+        self.tx.query_one_raw(statement).await.map_err(read(what))
+    }
+
+    /// The session's own row, without its process.
+    pub(crate) async fn session(&self, id: &SessionId) -> Result<Option<sessions::Model>, FactsError> {
+        sessions::Entity::find_by_id(id.as_str())
+            .one(&self.tx)
+            .await
+            .map_err(read("a session"))
+    }
+}
+
+struct OnDrop(Pulse);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.beat();
+    }
+}
+
+/// One column of a row, by its name in the query.
+pub(crate) fn get<T: sea_orm::TryGetable>(row: &QueryResult, column: &'static str) -> Result<T, FactsError> {
+    row.try_get("", column)
+        .map_err(|source: DbErr| FactsError::Read { what: column, source })
+}

@@ -1,0 +1,195 @@
+//! What we did: a session's steps, its failures, and the passing of time where it shows.
+
+use ao_domain::{Desired, EndReason, Holding, Phase, Seen, Session, SessionId, Timestamp, WorktreeState};
+use ao_supervisor::Incarnation;
+use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter, UpdateMany};
+
+use super::observations::{Sighting, record_sighting};
+use crate::entity::{sessions, text_of};
+use crate::error::write;
+use crate::{FactsError, Store};
+
+/// Writes outcomes. Every call names the incarnation it is made in; a revoked one writes nothing. Cheap to clone.
+/// Dropping a call's future leaves all of it or nothing.
+#[derive(Clone, Debug)]
+pub struct OutcomeWriter {
+    store: Store,
+}
+
+/// Where the caller saw a session stand: the condition of its write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// The run of the agent.
+    pub generation: u32,
+    /// The phase.
+    pub phase: Phase,
+    /// What was wanted; `None` writes whatever is wanted by now.
+    pub desired: Option<Desired>,
+}
+
+impl Stand {
+    /// Where `session` stands, wish included: a kill that came in between overtakes the write.
+    pub fn of(session: &Session) -> Self {
+        Self {
+            generation: session.generation,
+            phase: session.phase,
+            desired: Some(session.desired),
+        }
+    }
+
+    /// The same, but the write goes through whatever is wanted by now.
+    #[must_use]
+    pub fn whatever_is_wanted(self) -> Self {
+        Self {
+            desired: None,
+            ..self
+        }
+    }
+}
+
+/// What else became of a session in a step; `None` leaves a fact as it is, except for `failure`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What became of the worktree.
+    pub worktree_state: Option<WorktreeState>,
+    /// What the worktree holds.
+    pub holdings: Option<Vec<Holding>>,
+    /// The commit with everything a discarded worktree held.
+    pub rescue_ref: Option<String>,
+    /// What the step saw of the agent's process; counts as a look at it.
+    pub seen: Option<Seen>,
+    /// Why it ended; the first reason stays.
+    pub end_reason: Option<EndReason>,
+    /// When it ended; the first time stays.
+    pub ended_at: Option<Timestamp>,
+    /// What went wrong. `None` says that this step went well and takes an earlier failure away.
+    pub failure: Option<String>,
+}
+
+/// Whether a conditional write found the session where the caller saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "an overtaken write changed nothing: read again"]
+pub enum Moved {
+    /// It did, and is written.
+    Yes,
+    /// It stands elsewhere by now, or is not there: nothing was written.
+    Overtaken,
+}
+
+impl OutcomeWriter {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Moves a session to the phase `to` (which may be the one it is in), with what became of it, if it still stands
+    /// where the caller saw it.
+    pub async fn advance(
+        &self,
+        by: &Incarnation,
+        id: &SessionId,
+        seen: Stand,
+        to: Phase,
+        changes: Changes,
+        now: Timestamp,
+    ) -> Result<Moved, FactsError> {
+        use sessions::Column;
+        let tx = self.store.begin(Some(by)).await?;
+        let mut update = standing(id, seen)
+            .col_expr(Column::Phase, Expr::value(to.as_str()))
+            .col_expr(Column::Failure, Expr::value(changes.failure))
+            .col_expr(Column::UpdatedAt, Expr::value(now.to_string()));
+        if to != seen.phase {
+            update = update.col_expr(Column::PhaseAt, Expr::value(now.to_string()));
+        }
+        if let Some(state) = changes.worktree_state {
+            update = update.col_expr(Column::WorktreeState, Expr::value(state.as_str()));
+        }
+        if let Some(holdings) = &changes.holdings {
+            update = update.col_expr(Column::Holdings, Expr::value(text_of(holdings)));
+        }
+        if let Some(rescue) = changes.rescue_ref {
+            update = update.col_expr(Column::RescueRef, Expr::value(rescue));
+        }
+        if let Some(reason) = changes.end_reason {
+            update = update.col_expr(
+                Column::EndReason,
+                first(Column::EndReason, reason.as_str().to_owned()),
+            );
+        }
+        if let Some(at) = changes.ended_at {
+            update = update.col_expr(Column::EndedAt, first(Column::EndedAt, at.to_string()));
+        }
+        let done = update.exec(tx.connection()).await.map_err(write("sessions"))?;
+        if done.rows_affected == 0 {
+            return Ok(Moved::Overtaken);
+        }
+        if let Some(saw) = changes.seen {
+            let sighting = Sighting {
+                session: id.clone(),
+                generation: seen.generation,
+                seen: saw,
+                at: now,
+            };
+            record_sighting(&tx, &sighting).await?;
+        }
+        tx.commit().await?;
+        Ok(Moved::Yes)
+    }
+
+    /// Says what went wrong in the step the session is at; it stays there, and a later step that goes well takes the
+    /// message away.
+    pub async fn failed(
+        &self,
+        by: &Incarnation,
+        id: &SessionId,
+        seen: Stand,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<Moved, FactsError> {
+        let tx = self.store.begin(Some(by)).await?;
+        let done = standing(id, seen)
+            .col_expr(sessions::Column::Failure, Expr::value(message))
+            .col_expr(sessions::Column::UpdatedAt, Expr::value(now.to_string()))
+            .exec(tx.connection())
+            .await
+            .map_err(write("sessions"))?;
+        if done.rows_affected == 0 {
+            return Ok(Moved::Overtaken);
+        }
+        tx.commit().await?;
+        Ok(Moved::Yes)
+    }
+
+    /// Counts the session's revision up, because what it looks like changed with time alone.
+    pub async fn bump(&self, by: &Incarnation, id: &SessionId, now: Timestamp) -> Result<Moved, FactsError> {
+        let tx = self.store.begin(Some(by)).await?;
+        let sql = "UPDATE sessions SET revision = revision + 1, updated_at = ?2 WHERE id = ?1";
+        let done = tx
+            .run("sessions", sql, [id.as_str().into(), now.to_string().into()])
+            .await?;
+        if done == 0 {
+            return Ok(Moved::Overtaken);
+        }
+        tx.commit().await?;
+        Ok(Moved::Yes)
+    }
+}
+
+/// An update of the session that only finds it where it was seen.
+fn standing(id: &SessionId, seen: Stand) -> UpdateMany<sessions::Entity> {
+    use sessions::Column;
+    let update = sessions::Entity::update_many()
+        .filter(Column::Id.eq(id.as_str()))
+        .filter(Column::Generation.eq(seen.generation))
+        .filter(Column::Phase.eq(seen.phase.as_str()));
+    match seen.desired {
+        Some(desired) => update.filter(Column::Desired.eq(desired.as_str())),
+        None => update,
+    }
+}
+
+/// What stands in `column`, or `value` where nothing does.
+fn first(column: sessions::Column, value: String) -> SimpleExpr {
+    Expr::col(column).if_null(Expr::value(value))
+}
