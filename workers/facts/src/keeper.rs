@@ -25,7 +25,12 @@ const CHANGES_KEPT: u32 = 100_000;
 
 /// The child that keeps the file in order.
 pub fn store(store: Store, clock: Arc<dyn Clock>) -> ChildSpec {
-    child("store", move || Keeper { store: store.clone(), clock: Arc::clone(&clock) }).kind("store").heartbeat(HEARTBEAT)
+    child("store", move || Keeper {
+        store: store.clone(),
+        clock: Arc::clone(&clock),
+    })
+    .kind("store")
+    .heartbeat(HEARTBEAT)
 }
 
 struct Keeper {
@@ -43,7 +48,10 @@ impl Child for Keeper {
         loop {
             ctx.beat();
             self.store.check().await?;
-            let gone = self.store.prune_change_log(ctx.incarnation(), CHANGES_KEPT).await?;
+            let gone = self
+                .store
+                .prune_change_log(ctx.incarnation(), CHANGES_KEPT)
+                .await?;
             if gone > 0 {
                 tracing::info!(gone, kept = CHANGES_KEPT, "old changes forgotten");
             }

@@ -107,3 +107,52 @@ pub(crate) fn get<T: sea_orm::TryGetable>(row: &QueryResult, column: &'static st
     row.try_get("", column)
         .map_err(|source: DbErr| FactsError::Read { what: column, source })
 }
+
+#[cfg(test)]
+mod tests {
+    use ao_supervisor::{Budget, ChildSpec, Done, Strategy, Supervisor};
+    use camino::Utf8PathBuf;
+
+    use super::*;
+    use crate::{Store, StoreOptions};
+
+    #[tokio::test]
+    async fn a_child_revoked_between_its_statements_and_its_commit_writes_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Utf8PathBuf::try_from(temp.path().to_owned()).unwrap();
+        let store = Store::open(&dir, &StoreOptions { readers: 1 }).await.unwrap();
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let child = ChildSpec::new("writer", move |ctx| {
+            let told = told.clone();
+            async move {
+                told.send(ctx.incarnation().clone()).unwrap();
+                ctx.ready();
+                ctx.stopping().await;
+                Ok(Done)
+            }
+        });
+        let budget = Budget::restarts(0).per(std::time::Duration::from_secs(1));
+        let root = Supervisor::root("test", Strategy::OneForOne, budget)
+            .child(child)
+            .start()
+            .await
+            .unwrap();
+        let by = heard.recv().await.unwrap();
+
+        let insert = "INSERT INTO sweeps (name, due_at) VALUES (?, '2026-01-01T00:00:00.000Z')";
+        let tx = store.begin(Some(&by)).await.unwrap();
+        tx.run("sweeps", insert, ["kept".into()]).await.unwrap();
+        tx.commit().await.unwrap();
+        let tx = store.begin(Some(&by)).await.unwrap();
+        tx.run("sweeps", insert, ["late".into()]).await.unwrap();
+        root.stop().await;
+        assert!(matches!(tx.commit().await, Err(FactsError::Revoked)));
+
+        let sweeps = store.reader().sweeps().await.unwrap();
+        assert_eq!(
+            sweeps.iter().map(|sweep| sweep.name.as_str()).collect::<Vec<_>>(),
+            ["kept"]
+        );
+        store.begin(None).await.unwrap(); // and the writer is free again
+    }
+}

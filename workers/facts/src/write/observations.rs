@@ -360,31 +360,22 @@ struct Heard {
 
 impl Heard {
     async fn new(tx: &WriteTx, row: &sessions::Model) -> Result<Self, FactsError> {
-        let sql = "SELECT boot, boot_ms FROM signals
-            WHERE session_id = ? AND generation = ? AND state IS NOT NULL ORDER BY seq DESC LIMIT 1";
+        // Of the boot that was heard last: times of another boot do not compare.
+        let sql = "SELECT boot, max(boot_ms) AS newest FROM signals
+            WHERE session_id = ?1 AND generation = ?2 AND state IS NOT NULL AND boot = (
+                SELECT boot FROM signals
+                WHERE session_id = ?1 AND generation = ?2 AND state IS NOT NULL ORDER BY seq DESC LIMIT 1)
+            GROUP BY boot";
         let last = tx
             .row("signals", sql, [row.id.as_str().into(), row.generation.into()])
             .await?;
-        let mut newest = HashMap::new();
-        if let Some(last) = last {
-            // Not the last one's own time: it may be one that was not gone back to. All of its boot count.
-            let boot: String = get(&last, "boot")?;
-            let sql = "SELECT max(boot_ms) AS newest FROM signals
-                WHERE session_id = ? AND generation = ? AND state IS NOT NULL AND boot = ?";
-            let max = tx
-                .row(
-                    "signals",
-                    sql,
-                    [
-                        row.id.as_str().into(),
-                        row.generation.into(),
-                        boot.as_str().into(),
-                    ],
-                )
-                .await?
-                .expect("an aggregate has one row");
-            newest.insert(boot, number("signals", &row.id, "boot_ms", get(&max, "newest")?)?);
-        }
+        let newest = match last {
+            Some(last) => HashMap::from([(
+                get(&last, "boot")?,
+                number("signals", &row.id, "boot_ms", get(&last, "newest")?)?,
+            )]),
+            None => HashMap::new(),
+        };
         Ok(Self {
             over: crate::read::TERMINATED
                 .iter()

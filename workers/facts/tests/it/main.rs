@@ -1,0 +1,12 @@
+//! The facts crate against real files: each test has a database of its own in a temporary directory.
+
+mod crash;
+mod feed;
+mod intents;
+mod keeper;
+mod observations;
+mod opening;
+mod outcomes;
+mod reading;
+mod support;
+mod triggers;
