@@ -806,10 +806,7 @@ impl Drop for Crew {
                     task.abort();
                 }
                 entry.deadline = None;
-                if matches!(
-                    entry.state,
-                    State::Starting | State::Running | State::Stopping | State::Backoff
-                ) {
+                if entry.state.is_live() {
                     entry.state = State::Terminated;
                 }
             }

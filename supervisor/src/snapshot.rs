@@ -42,6 +42,14 @@ pub enum State {
 }
 
 impl State {
+    /// Whether it runs, or its supervisor means to start it again.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(
+            self,
+            State::Starting | State::Running | State::Stopping | State::Backoff | State::Parked
+        )
+    }
+
     /// The word used when serialised.
     pub fn as_str(self) -> &'static str {
         match self {
