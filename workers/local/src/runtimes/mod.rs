@@ -1,0 +1,3 @@
+//! Runtimes: what holds an agent's terminal.
+
+pub mod pty;

@@ -1,0 +1,219 @@
+//! Starting a holder: intent on disk, lock taken, process started, its one line awaited.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use ao_domain::port::runtime::{Held, Launch, RuntimeError};
+use camino::Utf8Path;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use super::client::{self, Trouble};
+use super::family;
+use super::files::{self, LOG_LIMIT, LaunchFile, Record, Report, RunDir, io_error};
+use super::{ASK, PtyConfig, held};
+
+/// What a creator waits for a holder's line, and for another creator of the same run.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a lock that another creator holds is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
+
+/// What an agent gets whose holder was killed, before its run is started anew.
+const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
+
+/// Longer than any line a holder writes.
+const LONGEST_LINE: u64 = 64 * 1024;
+
+/// Starts the run, or answers it as it stands. Dropped half-way, the holder is either not started or goes on by
+/// itself; the next create finds it.
+pub(super) async fn create(config: &PtyConfig, launch: &Launch) -> Result<Held, RuntimeError> {
+    if !launch.cwd.is_dir() {
+        return Err(RuntimeError::NoDirectory {
+            path: launch.cwd.clone(),
+        });
+    }
+    let dir = RunDir::of(&config.root, &launch.at);
+    let until = Instant::now() + PATIENCE;
+    let lock = loop {
+        dir.make()
+            .map_err(io_error("making the run's directory", dir.path()))?;
+        if let Some(lock) = dir
+            .take_lock()
+            .map_err(io_error("taking the run's lock", dir.path()))?
+        {
+            break lock;
+        }
+        // A holder, another creator that is about to start one, or a look that is over by the next round.
+        match client::status(&dir, ASK).await {
+            Ok(status) => {
+                warn_if_another(&dir, launch);
+                return Ok(held(status));
+            }
+            Err(Trouble::Gone) => {}
+            Err(trouble) if Instant::now() >= until => return Err(trouble.into_error("starting")),
+            Err(_) => tokio::time::sleep(TRY_AGAIN).await,
+        }
+    };
+    if let Some(exit) = dir
+        .exit()
+        .map_err(io_error("reading the exit record", dir.path()))?
+    {
+        return Ok(exit.held());
+    }
+    let (_, agent) = dir.named().map_err(io_error("reading the record", dir.path()))?;
+    if let Some(agent) = agent {
+        family::end_without_holder(&agent, LEFTOVER_GRACE).await;
+    }
+    start(config, &dir, &lock, launch).await
+}
+
+/// The run is held for other words than these: it is answered all the same, since a run is its name.
+fn warn_if_another(dir: &RunDir, launch: &Launch) {
+    if let Ok(Some(record)) = dir.record()
+        && record.argv_hash != files::argv_hash(launch)
+    {
+        tracing::warn!(
+            session = %launch.at.session,
+            generation = launch.at.generation,
+            "the run is held already, for another command line"
+        );
+    }
+}
+
+/// Starts the holder; whoever calls has the lock, and the holder inherits it.
+async fn start(
+    config: &PtyConfig,
+    dir: &RunDir,
+    lock: &OwnedFd,
+    launch: &Launch,
+) -> Result<Held, RuntimeError> {
+    write_intent(dir, launch).map_err(io_error("writing the launch", dir.path()))?;
+    let report = match line_of(config, dir, lock).await {
+        Ok(report) => report,
+        Err(error @ RuntimeError::NoAnswer { .. }) => return Err(error), // it may still come up: left as it is
+        Err(error) => {
+            discard(&config.root, dir);
+            return Err(error);
+        }
+    };
+    let error = match report {
+        Report::Ready { holder, agent } => {
+            return Ok(Held {
+                holder,
+                agent,
+                exit: None,
+            });
+        }
+        Report::NoDirectory { path } => RuntimeError::NoDirectory { path },
+        Report::NotStarted { program, reason } => RuntimeError::NotStarted { program, reason },
+        Report::Broken { doing, reason } => RuntimeError::NotStarted {
+            program: config.executable.to_string(),
+            reason: format!("{doing}: {reason}"),
+        },
+    };
+    discard(&config.root, dir);
+    Err(error)
+}
+
+fn write_intent(dir: &RunDir, launch: &Launch) -> io::Result<()> {
+    for stale in ["agent", "sock", "record.json", "launch"] {
+        match fs::remove_file(dir.file(stale)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    dir.write_launch(&LaunchFile {
+        argv: launch.argv.clone(),
+        env: launch.env.clone(),
+        cwd: launch.cwd.clone(),
+    })?;
+    dir.write_record(&Record {
+        version: files::VERSION,
+        session: launch.at.session.clone(),
+        generation: launch.at.generation,
+        argv_hash: files::argv_hash(launch),
+        env_keys: launch.env.iter().map(|(name, _)| name.clone()).collect(),
+        created_at: crate::clock::now(),
+        wire: 0,
+        build: String::new(),
+        holder: None,
+        agent: None,
+    })
+}
+
+/// Runs the holder's program and waits for its line.
+async fn line_of(config: &PtyConfig, dir: &RunDir, lock: &OwnedFd) -> Result<Report, RuntimeError> {
+    let log_path = dir.file("log");
+    let log = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&log_path)
+        .and_then(|log| {
+            if log.metadata()?.len() >= LOG_LIMIT {
+                log.set_len(0)?; // of an earlier holder of this run
+            }
+            Ok(log)
+        })
+        .map_err(io_error("opening the holder's log", &log_path))?;
+    let lock = lock
+        .try_clone()
+        .map_err(io_error("handing the lock on", dir.path()))?;
+    let not_started = |error: io::Error| RuntimeError::NotStarted {
+        program: config.executable.to_string(),
+        reason: error.to_string(),
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the holder is started here; it ends by itself and is found by its files"
+    )]
+    let mut command = Command::new(&config.executable);
+    command
+        .args(&config.leading_args)
+        .arg(dir.path())
+        .env_clear()
+        .stdin(Stdio::from(lock))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::from(log))
+        .kill_on_drop(false);
+    // Dropped, the child is reaped by the runtime when it ends; it is never signalled.
+    let mut child = command.spawn().map_err(not_started)?;
+    let stdout = child.stdout.take().expect("asked for a pipe");
+    let mut line = String::new();
+    let mut reader = BufReader::new(stdout.take(LONGEST_LINE));
+    let read = tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await;
+    match read {
+        Ok(Ok(1..)) => serde_json::from_str(&line)
+            .map_err(|error| RuntimeError::Protocol(format!("the holder's first line: {error}"))),
+        Ok(Ok(_)) => Err(not_started(io::Error::other(format!(
+            "it ended without a word; see {log_path}"
+        )))),
+        Ok(Err(source)) => Err(RuntimeError::NoAnswer {
+            doing: "starting",
+            source: Some(source),
+        }),
+        Err(_) => Err(RuntimeError::NoAnswer {
+            doing: "starting",
+            source: None,
+        }),
+    }
+}
+
+/// Removes what was made for a run that did not start. The lock is still held, so nobody else is in there.
+fn discard(root: &Utf8Path, dir: &RunDir) {
+    if let Err(error) = fs::remove_dir_all(dir.path()) {
+        tracing::warn!(path = %dir.path(), error = &error as &dyn std::error::Error, "leftovers of a failed start");
+    }
+    if let Some(session) = dir.path().parent()
+        && session != root
+    {
+        let _ = fs::remove_dir(session); // holds other runs: then it stays
+    }
+}

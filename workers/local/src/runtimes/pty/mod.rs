@@ -1,0 +1,454 @@
+//! The built-in runtime: one small holder process per run, reached through its own socket.
+//!
+//! # Theory of operation
+//! [`PtyRuntime::create`](ao_domain::port::runtime::Runtime::create) writes down what is to be started, takes the
+//! run's lock and starts a holder ([`host`]) that inherits it. From then on the holder needs nobody: daemons come and
+//! go, ask it over the socket ([`wire`]) and read its files. Three things tell how a run stands, in this order: the
+//! lock (somebody holds the run, perhaps frozen), the holder's answer, and the exit record.
+//!
+//! | lock | answer | exit record | the run is |
+//! |---|---|---|---|
+//! | held | yes | | running or ended, as it says |
+//! | held | no | | silent: nobody knows |
+//! | free | | yes | ended |
+//! | free | | no | gone: the holder was killed, or the machine was restarted |
+//!
+//! # What it does not do
+//! Nothing is kept in memory between calls and no process is started to look at one. A holder that does not answer is
+//! never taken for dead.
+
+pub mod attach;
+mod client;
+mod create;
+mod family;
+mod files;
+pub mod host;
+mod watch;
+pub mod wire;
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use ao_domain::port::PortFuture;
+use ao_domain::port::runtime::{Held, Launch, Look, Runtime, RuntimeError, RuntimeRef, Screen, Size};
+use ao_domain::{Exit, ProcessId};
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::Signal;
+use tokio::time::Instant;
+
+use self::client::Trouble;
+use self::files::{ExitRecord, LockState, RunDir, io_error};
+use self::watch::Watch;
+use self::wire::{Cells, Frame, Refusal, Status};
+
+/// Within what a holder answers a look; it needs less than a millisecond unless it is stopped.
+const ASK: Duration = Duration::from_secs(1);
+
+/// Within what a message is typed: its pause and those of the messages before it.
+const TYPE: Duration = Duration::from_secs(15);
+
+/// What ending takes beyond its grace: told, killed, swept, written down.
+const END: Duration = Duration::from_secs(6);
+
+/// What an agent gets that still runs when its run is destroyed.
+const DESTROY_GRACE: Duration = Duration::from_millis(500);
+
+/// A look is worth repeating after this even if nothing was heard: frozen holders give no event.
+const NET: Duration = Duration::from_secs(30);
+
+/// The same for a holder that is stopped: its going on gives no event at all.
+const STOPPED_NET: Duration = Duration::from_secs(1);
+
+/// Between an agent's end and its exit record lie its last output and a write to disk.
+const RECORD_NET: Duration = Duration::from_millis(20);
+
+/// Where runs lie and how a holder is started.
+#[derive(Clone, Debug)]
+pub struct PtyConfig {
+    /// The directory of all runs, made when needed: `<data dir>/pty`.
+    pub root: Utf8PathBuf,
+    /// The program that holds: `ao` itself.
+    pub executable: Utf8PathBuf,
+    /// What makes it a holder: `pty-host`. The run's directory is added.
+    pub leading_args: Vec<String>,
+}
+
+/// The built-in runtime.
+#[derive(Clone, Debug)]
+pub struct PtyRuntime {
+    config: PtyConfig,
+}
+
+fn held(status: Status) -> Held {
+    Held {
+        holder: status.holder,
+        agent: status.agent,
+        exit: status.exit,
+    }
+}
+
+impl PtyRuntime {
+    /// A runtime over the runs below `config.root`. Touches nothing.
+    pub fn new(config: PtyConfig) -> Self {
+        Self { config }
+    }
+
+    fn dir(&self, at: &RuntimeRef) -> RunDir {
+        RunDir::of(&self.config.root, at)
+    }
+
+    async fn look_at(&self, at: &RuntimeRef) -> Result<Look, RuntimeError> {
+        let dir = self.dir(at);
+        let until = Instant::now() + ASK;
+        loop {
+            if !dir
+                .exists()
+                .map_err(io_error("looking for the run", dir.path()))?
+            {
+                return Ok(Look::Absent);
+            }
+            let lock = dir
+                .lock_state()
+                .map_err(io_error("looking at the run's lock", dir.path()))?;
+            if lock == LockState::Free {
+                return look_at_files(&dir);
+            }
+            match client::status(&dir, until - Instant::now()).await {
+                Ok(status) => {
+                    let held = held(status);
+                    return Ok(match held.exit {
+                        Some(_) => Look::Ended(held),
+                        None => Look::Running(held),
+                    });
+                }
+                // It went between the two: the files say how, unless another holder has come already.
+                Err(Trouble::Gone) if Instant::now() < until => {}
+                Err(Trouble::Gone | Trouble::Silent(_)) => return Ok(Look::Silent),
+                Err(Trouble::Nonsense(what)) => return Err(RuntimeError::Protocol(what)),
+            }
+        }
+    }
+
+    async fn wait_for_change(&self, at: &RuntimeRef) {
+        let dir = self.dir(at);
+        let (holder, agent) = dir.named().unwrap_or_default();
+        let ended = matches!(dir.exit(), Ok(Some(_)));
+        let holder_watch = holder.as_ref().and_then(Watch::on);
+        let agent_watch = agent.as_ref().filter(|_| !ended).and_then(Watch::on);
+        let net = match &holder {
+            // The agent has ended and its holder is about to say so.
+            Some(_) if holder_watch.is_some() && agent.is_some() && agent_watch.is_none() && !ended => {
+                RECORD_NET
+            }
+            Some(holder) if family::is_stopped(holder) => STOPPED_NET,
+            _ => NET,
+        };
+        tokio::select! {
+            () = over(holder_watch.as_ref()) => {}
+            () = over(agent_watch.as_ref()) => {}
+            () = tokio::time::sleep(net) => {}
+        }
+    }
+
+    /// One call that a living holder answers.
+    async fn call(
+        &self,
+        at: &RuntimeRef,
+        question: Frame,
+        doing: &'static str,
+        patience: Duration,
+    ) -> Result<Frame, RuntimeError> {
+        match self.try_call(at, &question, patience).await? {
+            Ok(Frame::Refused(refusal)) => Err(refused(refusal)),
+            Ok(frame) => Ok(frame),
+            Err(Trouble::Gone) => Err(self.without_holder(at)?),
+            Err(trouble) => Err(trouble.into_error(doing)),
+        }
+    }
+
+    async fn try_call(
+        &self,
+        at: &RuntimeRef,
+        question: &Frame,
+        patience: Duration,
+    ) -> Result<Result<Frame, Trouble>, RuntimeError> {
+        let dir = self.dir(at);
+        if !dir
+            .exists()
+            .map_err(io_error("looking for the run", dir.path()))?
+        {
+            return Err(RuntimeError::Absent(at.clone()));
+        }
+        Ok(client::ask(&dir, question, ASK, patience).await)
+    }
+
+    /// What to say of a run whose holder is gone.
+    fn without_holder(&self, at: &RuntimeRef) -> Result<RuntimeError, RuntimeError> {
+        Ok(match self.exit_record(at)? {
+            Some(record) => RuntimeError::Ended { exit: record.exit },
+            None => RuntimeError::Absent(at.clone()),
+        })
+    }
+
+    fn exit_record(&self, at: &RuntimeRef) -> Result<Option<ExitRecord>, RuntimeError> {
+        let dir = self.dir(at);
+        dir.exit()
+            .map_err(io_error("reading the exit record", dir.path()))
+    }
+
+    /// What a call answers from the exit record once the holder is gone.
+    async fn call_or_record<T>(
+        &self,
+        at: &RuntimeRef,
+        question: Frame,
+        doing: &'static str,
+        from_record: impl FnOnce(ExitRecord) -> T,
+        from_frame: impl FnOnce(Frame) -> Result<T, Frame>,
+    ) -> Result<T, RuntimeError> {
+        match self.try_call(at, &question, ASK).await? {
+            Ok(frame) => from_frame(frame).map_err(unexpected),
+            Err(Trouble::Gone) => self
+                .exit_record(at)?
+                .map(from_record)
+                .ok_or_else(|| RuntimeError::Absent(at.clone())),
+            Err(trouble) => Err(trouble.into_error(doing)),
+        }
+    }
+
+    async fn end(&self, at: &RuntimeRef, grace: Duration) -> Result<Option<Exit>, RuntimeError> {
+        let dir = self.dir(at);
+        let (holder, agent) = dir.named().map_err(io_error("reading the record", dir.path()))?;
+        if let Some(holder) = &holder
+            && family::is_stopped(holder)
+        {
+            family::signal_process(holder, Signal::CONT); // somebody stopped it; it has work to do
+        }
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        match self
+            .try_call(at, &Frame::Kill(grace_ms), grace.saturating_add(END))
+            .await?
+        {
+            Ok(Frame::Ended(exit)) => Ok(Some(exit)),
+            Ok(Frame::Refused(refusal)) => Err(refused(refusal)),
+            Ok(other) => Err(unexpected(other)),
+            Err(Trouble::Gone) => {
+                let record = self.exit_record(at)?;
+                if record.is_none()
+                    && let Some(agent) = &agent
+                {
+                    family::end_without_holder(agent, grace).await;
+                }
+                Ok(record.map(|record| record.exit))
+            }
+            Err(trouble) => Err(trouble.into_error("ending the agent")),
+        }
+    }
+
+    async fn remove(&self, at: &RuntimeRef) -> Result<(), RuntimeError> {
+        let dir = self.dir(at);
+        let aside = files::aside(&self.config.root, at);
+        let until = Instant::now() + END;
+        while dir
+            .exists()
+            .map_err(io_error("looking for the run", dir.path()))?
+        {
+            let lock = dir
+                .take_lock()
+                .map_err(io_error("taking the run's lock", dir.path()))?;
+            if let Some(_lock) = lock {
+                // Nobody holds the run. An agent whose holder was killed goes first, while its name is on record.
+                let (_, agent) = dir.named().map_err(io_error("reading the record", dir.path()))?;
+                if let Some(agent) = agent {
+                    family::end_without_holder(&agent, DESTROY_GRACE).await;
+                }
+                remove_tree(&aside).map_err(io_error("removing an earlier run", &aside))?;
+                fs::rename(dir.path(), &aside).map_err(io_error("moving the run aside", dir.path()))?;
+                break;
+            }
+            match self.end(at, DESTROY_GRACE).await {
+                Ok(_) => match self.try_call(at, &Frame::Bye, ASK).await? {
+                    Ok(_) | Err(Trouble::Gone) => {}
+                    Err(_) => kill_holder(&dir).await,
+                },
+                Err(RuntimeError::Absent(_)) => {}
+                Err(_) if Instant::now() < until => kill_holder(&dir).await,
+                Err(error) => return Err(error),
+            }
+            wait_for_lock(&dir).await;
+            if Instant::now() >= until {
+                return Err(RuntimeError::NoAnswer {
+                    doing: "ending the holder",
+                    source: None,
+                });
+            }
+        }
+        remove_tree(&aside).map_err(io_error("removing the run", &aside))?;
+        if let Some(session) = dir.path().parent() {
+            let _ = fs::remove_dir(session); // holds other runs: then it stays
+        }
+        Ok(())
+    }
+}
+
+/// What the files say once nobody holds the run.
+fn look_at_files(dir: &RunDir) -> Result<Look, RuntimeError> {
+    if let Some(record) = dir
+        .exit()
+        .map_err(io_error("reading the exit record", dir.path()))?
+    {
+        return Ok(Look::Ended(record.held()));
+    }
+    let (holder, agent) = dir.named().map_err(io_error("reading the record", dir.path()))?;
+    let Some(holder) = holder else {
+        return Ok(Look::Absent); // a creator was cut short before it had started anything
+    };
+    let agent_alive = match &agent {
+        Some(agent) => {
+            crate::process::is_alive(agent).map_err(io_error("looking for the agent", dir.path()))?
+        }
+        None => false,
+    };
+    Ok(Look::Gone {
+        held: agent.map(|agent: ProcessId| Held {
+            holder,
+            agent,
+            exit: None,
+        }),
+        agent_alive,
+    })
+}
+
+async fn over(watch: Option<&Watch>) {
+    match watch {
+        Some(watch) => watch.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The last means: the holder does not answer, or does not go.
+async fn kill_holder(dir: &RunDir) {
+    if let Ok((Some(holder), _)) = dir.named() {
+        family::kill_holder(&holder).await;
+    }
+}
+
+/// Waits a little for whoever has the lock to end.
+async fn wait_for_lock(dir: &RunDir) {
+    const LOOK_AGAIN: Duration = Duration::from_millis(5);
+    let until = Instant::now() + ASK;
+    while matches!(dir.lock_state(), Ok(LockState::Held)) && Instant::now() < until {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn remove_tree(path: &Utf8Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn refused(refusal: Refusal) -> RuntimeError {
+    match refusal.exit {
+        Some(exit) => RuntimeError::Ended { exit },
+        None => RuntimeError::Protocol(refusal.text),
+    }
+}
+
+fn unexpected(frame: Frame) -> RuntimeError {
+    match frame {
+        Frame::Refused(refusal) => refused(refusal),
+        other => RuntimeError::Protocol(format!("an answer to another question: {other:?}")),
+    }
+}
+
+fn done(frame: Frame) -> Result<(), RuntimeError> {
+    match frame {
+        Frame::Done => Ok(()),
+        other => Err(unexpected(other)),
+    }
+}
+
+impl Runtime for PtyRuntime {
+    fn name(&self) -> &'static str {
+        "pty"
+    }
+
+    fn create<'a>(&'a self, launch: &'a Launch) -> PortFuture<'a, Result<Held, RuntimeError>> {
+        Box::pin(create::create(&self.config, launch))
+    }
+
+    fn look<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<Look, RuntimeError>> {
+        Box::pin(self.look_at(at))
+    }
+
+    fn changed<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, ()> {
+        Box::pin(self.wait_for_change(at))
+    }
+
+    fn paste<'a>(&'a self, at: &'a RuntimeRef, text: &'a str) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(async move {
+            let message = Frame::Message(text.to_owned());
+            done(self.call(at, message, "typing a message", TYPE).await?)
+        })
+    }
+
+    fn screen<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<Screen, RuntimeError>> {
+        Box::pin(self.call_or_record(
+            at,
+            Frame::Screen,
+            "reading the screen",
+            |record| record.screen.into(),
+            |frame| match frame {
+                Frame::ScreenIs(shown) => Ok(shown.into()),
+                other => Err(other),
+            },
+        ))
+    }
+
+    fn tail<'a>(
+        &'a self,
+        at: &'a RuntimeRef,
+        lines: usize,
+    ) -> PortFuture<'a, Result<Vec<String>, RuntimeError>> {
+        Box::pin(self.call_or_record(
+            at,
+            Frame::Tail(u32::try_from(lines).unwrap_or(u32::MAX)),
+            "reading the scrollback",
+            move |mut record| record.tail.split_off(record.tail.len().saturating_sub(lines)),
+            |frame| match frame {
+                Frame::TailIs(lines) => Ok(lines),
+                other => Err(other),
+            },
+        ))
+    }
+
+    fn resize<'a>(&'a self, at: &'a RuntimeRef, size: Size) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(async move {
+            let resize = Frame::Resize(Cells {
+                cols: size.cols,
+                rows: size.rows,
+            });
+            done(self.call(at, resize, "changing the size", ASK).await?)
+        })
+    }
+
+    fn stop<'a>(
+        &'a self,
+        at: &'a RuntimeRef,
+        grace: Duration,
+    ) -> PortFuture<'a, Result<Option<Exit>, RuntimeError>> {
+        Box::pin(self.end(at, grace))
+    }
+
+    fn destroy<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(self.remove(at))
+    }
+
+    fn list(&self) -> PortFuture<'_, Result<Vec<RuntimeRef>, RuntimeError>> {
+        Box::pin(async move {
+            files::list(&self.config.root).map_err(io_error("listing runs", &self.config.root))
+        })
+    }
+}

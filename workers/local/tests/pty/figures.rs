@@ -1,0 +1,63 @@
+//! Figures with a bound: what an idle holder costs.
+
+use std::fs;
+use std::time::Duration;
+
+use ao_domain::port::runtime::Runtime as _;
+
+use crate::support::{Test, World, at, block_on};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![("a_holder_is_small_and_sleeps", small_and_asleep)]
+}
+
+/// Private memory in kB: what no other process shares.
+fn private_kb(pid: u32) -> u64 {
+    fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("Private_"))
+        .filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok())
+        .sum()
+}
+
+/// Times the process was put on a processor.
+fn wakeups(pid: u32) -> u64 {
+    fs::read_to_string(format!("/proc/{pid}/status"))
+        .unwrap()
+        .lines()
+        .filter(|line| line.contains("ctxt_switches"))
+        .filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok())
+        .sum()
+}
+
+/// A daemon's worth of idle time in small.
+const QUIET: Duration = Duration::from_millis(300);
+
+fn small_and_asleep() {
+    let world = World::new();
+    block_on(async {
+        let held = world
+            .start("echo up; read x; seq -f '%.0f of a thousand lines and more, with some text' 1 3000; echo full; exec cat")
+            .await;
+        world.shows("up").await;
+        let empty = private_kb(held.holder.pid);
+        let pid = held.holder.pid;
+        let mut woken = u64::MAX;
+        // The last of what was asked above may still be in the first of these.
+        for _ in 0..3 {
+            let before = wakeups(pid);
+            tokio::time::sleep(QUIET).await; // what is measured is that nothing happens
+            woken = woken.min(wakeups(pid) - before);
+        }
+        world.runtime.paste(&at("web-1", 1), "go").await.unwrap();
+        world.shows("full").await;
+        let full = private_kb(held.holder.pid);
+        println!(
+            "holder: {empty} kB private when empty, {full} kB after 3000 lines, {woken} wake-ups in {QUIET:?}"
+        );
+        assert_eq!(woken, 0, "an idle holder sleeps");
+        // Twice the budget of 1 MB and 7 MB: a test build carries its debug code.
+        assert!(empty <= 2 * 1024 && full <= 14 * 1024, "{empty} kB, {full} kB");
+    });
+}

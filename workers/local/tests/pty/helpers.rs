@@ -1,0 +1,76 @@
+//! What the test binary is when it is not the tests: agents and callers in processes of their own.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use ao_domain::port::runtime::Runtime as _;
+use ao_local::runtimes::pty::attach::{self, AttachEnd, DetachKey};
+use rustix::termios::OptionalActions;
+
+use crate::support::{at, runtime_below, sh_launch};
+
+pub(crate) fn main(words: &[&str]) -> ExitCode {
+    match words {
+        ["record", to, greeting] => record(to, greeting),
+        ["argv", to, rest @ ..] => {
+            fs::write(to, rest.join("\0")).expect("the test reads this file");
+            wait_for_ever()
+        }
+        ["create", root, cwd, mark, script] => create(root, cwd, mark, script),
+        ["attach", root, session] => attach(root, session),
+        _ => ExitCode::from(2),
+    }
+}
+
+fn wait_for_ever() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A program with a raw terminal that writes down what it reads: per read a line of milliseconds and hex digits.
+fn record(to: &str, greeting: &str) -> ExitCode {
+    let mut terminal = rustix::termios::tcgetattr(std::io::stdin()).expect("an agent has a terminal");
+    terminal.make_raw();
+    rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Now, &terminal).expect("it is ours");
+    let mut file = File::create(to).expect("the test reads this file");
+    print!("{}", greeting.replace("ESC", "\x1b"));
+    println!("recording\r");
+    std::io::stdout().flush().expect("the terminal is there");
+    let began = Instant::now();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = std::io::stdin().lock().read(&mut buffer) {
+        let hex: String = buffer[..count].iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(file, "{} {hex}", began.elapsed().as_millis()).expect("the test reads this file");
+    }
+    ExitCode::SUCCESS
+}
+
+/// A daemon that creates a run, says so and is then killed.
+fn create(root: &str, cwd: &str, mark: &str, script: &str) -> ExitCode {
+    let runtime = runtime_below(root.as_ref());
+    let launch = sh_launch(at("web-1", 1), cwd.as_ref(), mark, script);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(async {
+            let held = runtime.create(&launch).await.expect("the run starts");
+            println!("{} {}", held.holder.pid, held.agent.pid);
+        });
+    wait_for_ever()
+}
+
+fn attach(root: &str, session: &str) -> ExitCode {
+    match attach::run(root.as_ref(), &at(session, 1), DetachKey::default()) {
+        Ok(AttachEnd::Detached) => ExitCode::SUCCESS,
+        Ok(AttachEnd::Ended(_)) => ExitCode::from(10),
+        Ok(AttachEnd::Gone) => ExitCode::from(11),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

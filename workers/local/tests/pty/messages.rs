@@ -1,0 +1,115 @@
+//! A message arrives as it was sent, is submitted once, and nothing in it does anything else.
+
+use ao_domain::port::runtime::Runtime as _;
+
+use crate::support::{Test, World, at, block_on, read_when};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        ("messages_arrive_whole_in_brackets", || arrive("ESC[?2004h", true)),
+        ("messages_arrive_whole_without_brackets", || arrive("", false)),
+        ("a_text_cannot_end_its_paste", cannot_end_its_paste),
+        ("messages_are_typed_one_after_the_other", one_after_the_other),
+    ]
+}
+
+/// What the recording agent has read: all bytes, and for each read when it was.
+fn parsed(text: &str) -> (Vec<u8>, Vec<(u64, Vec<u8>)>) {
+    let reads: Vec<(u64, Vec<u8>)> = text
+        .lines()
+        .filter_map(|line| {
+            let (at, hex) = line.split_once(' ')?;
+            let bytes = hex
+                .as_bytes()
+                .chunks(2)
+                .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+                .collect::<Option<Vec<u8>>>()?;
+            Some((at.parse().ok()?, bytes))
+        })
+        .collect();
+    let all = reads.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+    (all, reads)
+}
+
+fn arrive(greeting: &str, bracketed: bool) {
+    let long = "0123456789 the quick brown fox\n".repeat(10 * 1024 / 31);
+    for text in [
+        "one line",
+        "three\nlines\n  with\tan umlaut \u{e4}",
+        long.as_str(),
+    ] {
+        let world = World::new();
+        let to = world.file("record");
+        block_on(async {
+            world.start_helper(&["record", to.as_str(), greeting]).await;
+            world.shows("recording").await;
+            assert_eq!(
+                world
+                    .runtime
+                    .screen(&at("web-1", 1))
+                    .await
+                    .unwrap()
+                    .bracketed_paste,
+                bracketed
+            );
+            world.runtime.paste(&at("web-1", 1), text).await.unwrap();
+            let expected = if bracketed {
+                format!("\x1b[200~{text}\x1b[201~\r")
+            } else {
+                format!("{text}\r")
+            };
+            let record = read_when(&to, |record| parsed(record).0.len() >= expected.len()).await;
+            let (all, reads) = parsed(&record);
+            assert_eq!(String::from_utf8(all).unwrap(), expected);
+            let [.., (text_at, _), (enter_at, enter)] = reads.as_slice() else {
+                panic!("text and Enter in one read: {reads:?}");
+            };
+            assert_eq!(enter, b"\r", "Enter comes by itself");
+            // The two clocks start a read apart; the pause is 150 ms.
+            assert!(
+                enter_at - text_at >= 100,
+                "only {} ms before Enter",
+                enter_at - text_at
+            );
+        });
+    }
+}
+
+fn cannot_end_its_paste() {
+    let world = World::new();
+    let to = world.file("record");
+    block_on(async {
+        world.start_helper(&["record", to.as_str(), "ESC[?2004h"]).await;
+        world.shows("recording").await;
+        let text = "safe\x1b[201~\rrm -rf .\x03\x04\u{9b}201~\r\nend\x7f";
+        world.runtime.paste(&at("web-1", 1), text).await.unwrap();
+        let record = read_when(&to, |record| parsed(record).0.ends_with(b"\r")).await;
+        assert_eq!(
+            String::from_utf8(parsed(&record).0).unwrap(),
+            "\x1b[200~safe[201~\nrm -rf .201~\nend\x1b[201~\r"
+        );
+    });
+}
+
+fn one_after_the_other() {
+    let world = World::new();
+    let to = world.file("record");
+    block_on(async {
+        world.start_helper(&["record", to.as_str(), ""]).await;
+        world.shows("recording").await;
+        let run = at("web-1", 1);
+        let all = futures_util::future::join_all(
+            ["first", "second", "third"].map(|text| world.runtime.paste(&run, text)),
+        )
+        .await;
+        assert!(all.iter().all(Result::is_ok), "{all:?}");
+        let record = read_when(&to, |record| {
+            parsed(record).0.iter().filter(|byte| **byte == b'\r').count() == 3
+        })
+        .await;
+        let typed = String::from_utf8(parsed(&record).0).unwrap();
+        let mut lines: Vec<&str> = typed.split_terminator('\r').collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["first", "second", "third"]);
+    });
+}

@@ -1,0 +1,266 @@
+//! A place of its own for each test, and what is needed to wait for things.
+
+use std::fs;
+use std::future::Future;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ao_domain::port::runtime::{Held, Launch, Look, Runtime as _, RuntimeRef};
+use ao_domain::{Exit, ProcessId};
+use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::{Pid, Signal};
+
+pub(crate) type Test = (&'static str, fn());
+
+/// Longer than anything here takes on a loaded machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The variable by which a test's processes are found.
+const MARK: &str = "AO_TEST_MARK";
+
+pub(crate) fn at(session: &str, generation: u32) -> RuntimeRef {
+    RuntimeRef {
+        session: session.parse().expect("a legal id"),
+        generation,
+    }
+}
+
+pub(crate) fn ourselves() -> Utf8PathBuf {
+    Utf8PathBuf::from_path_buf(std::env::current_exe().expect("a program")).expect("a legible path")
+}
+
+pub(crate) fn runtime_below(root: &Utf8Path) -> PtyRuntime {
+    PtyRuntime::new(PtyConfig {
+        root: root.to_owned(),
+        executable: ourselves(),
+        leading_args: vec!["pty-host".to_owned()],
+    })
+}
+
+pub(crate) fn sh_launch(at: RuntimeRef, cwd: &Utf8Path, mark: &str, script: &str) -> Launch {
+    Launch {
+        at,
+        argv: ["/bin/sh", "-c", script].map(ToOwned::to_owned).to_vec(),
+        env: vec![
+            ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            (MARK.to_owned(), mark.to_owned()),
+        ],
+        cwd: cwd.to_owned(),
+    }
+}
+
+/// Runs a test that waits for things.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(work)
+}
+
+/// A directory, a runtime in it, and a mark for every agent started from here. Dropped, nothing of it is left.
+pub(crate) struct World {
+    temp: tempfile::TempDir,
+    pub(crate) root: Utf8PathBuf,
+    pub(crate) cwd: Utf8PathBuf,
+    pub(crate) runtime: PtyRuntime,
+    pub(crate) mark: String,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::below("pty")
+    }
+
+    /// With the runs at this path below the test's own directory.
+    pub(crate) fn below(path: &str) -> Self {
+        let temp = tempfile::tempdir().expect("a place for the test");
+        let base = Utf8Path::from_path(temp.path())
+            .expect("a legible path")
+            .to_owned();
+        let (root, cwd) = (base.join(path), base.join("work"));
+        fs::create_dir(&cwd).expect("a working directory");
+        Self {
+            runtime: runtime_below(&root),
+            mark: format!("{}-{}", std::process::id(), base.file_name().expect("a name")),
+            root,
+            cwd,
+            temp,
+        }
+    }
+
+    pub(crate) fn file(&self, name: &str) -> Utf8PathBuf {
+        Utf8Path::from_path(self.temp.path())
+            .expect("a legible path")
+            .join(name)
+    }
+
+    /// The directory of the run `web-1`, generation 1.
+    pub(crate) fn run_dir(&self) -> Utf8PathBuf {
+        self.root.join("web-1").join("1")
+    }
+
+    pub(crate) fn sh(&self, at: RuntimeRef, script: &str) -> Launch {
+        sh_launch(at, &self.cwd, &self.mark, script)
+    }
+
+    /// The same with a command line of words.
+    pub(crate) fn words(&self, at: RuntimeRef, words: &[&str]) -> Launch {
+        Launch {
+            argv: words.iter().map(ToString::to_string).collect(),
+            ..self.sh(at, "")
+        }
+    }
+
+    /// Starts a shell script as the agent of `web-1`.
+    pub(crate) async fn start(&self, script: &str) -> Held {
+        let launch = self.sh(at("web-1", 1), script);
+        self.runtime.create(&launch).await.expect("the agent starts")
+    }
+
+    /// Starts one of the test binary's own agents as the agent of `web-1`.
+    pub(crate) async fn start_helper(&self, words: &[&str]) -> Held {
+        let exe = ourselves();
+        let all = [&[exe.as_str(), "helper"], words].concat();
+        let launch = self.words(at("web-1", 1), &all);
+        self.runtime.create(&launch).await.expect("the agent starts")
+    }
+
+    pub(crate) async fn look(&self) -> Look {
+        self.runtime.look(&at("web-1", 1)).await.expect("a look succeeds")
+    }
+
+    /// Waits until the screen of `web-1` has this text; gives all of it.
+    pub(crate) async fn shows(&self, text: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let screen = self
+                .runtime
+                .screen(&at("web-1", 1))
+                .await
+                .expect("a screen is told");
+            let all = screen.lines.join("\n");
+            if all.contains(text) {
+                return all;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "`{text}` never came; the screen is\n{all}"
+            );
+            tick().await;
+        }
+    }
+
+    /// Waits for the end of `web-1`.
+    pub(crate) async fn ended(&self) -> Exit {
+        let began = Instant::now();
+        let run = at("web-1", 1);
+        loop {
+            if let Look::Ended(held) = self.look().await {
+                return held.exit.expect("an ended run says how");
+            }
+            assert!(began.elapsed() < PATIENCE, "the agent never ended");
+            let _ = tokio::time::timeout(PATIENCE, self.runtime.changed(&run)).await; // looked at again either way
+        }
+    }
+
+    /// Every process that was started with this test's mark, by number.
+    pub(crate) fn census(&self) -> Vec<u32> {
+        let wanted = format!("{MARK}={}", self.mark).into_bytes();
+        fs::read_dir("/proc")
+            .expect("processes can be listed")
+            .flatten()
+            .filter_map(|entry| {
+                let pid = entry.file_name().to_str()?.parse().ok()?;
+                let environment = fs::read(entry.path().join("environ")).ok()?;
+                environment
+                    .split(|byte| *byte == 0)
+                    .any(|variable| variable == wanted)
+                    .then_some(pid)
+            })
+            .collect()
+    }
+
+    /// Waits until this many of the test's processes run.
+    pub(crate) async fn population(&self, count: usize) {
+        eventually(&format!("{count} processes"), || self.census().len() == count).await;
+    }
+
+    /// Every name below the runs' directory.
+    pub(crate) fn left_below_root(&self) -> Vec<String> {
+        match fs::read_dir(&self.root) {
+            Ok(entries) => entries
+                .flatten()
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A test that failed in the middle leaves nothing running either.
+        block_on(async {
+            for run in self.runtime.list().await.unwrap_or_default() {
+                let _ = self.runtime.destroy(&run).await;
+            }
+        });
+        for pid in self.census() {
+            signal(pid, Signal::KILL);
+        }
+    }
+}
+
+/// A moment between two looks at the same thing.
+pub(crate) async fn tick() {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
+/// Waits until it is so.
+pub(crate) async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < PATIENCE, "never came: {what}");
+        tick().await;
+    }
+}
+
+/// Waits until the file has been written to the end: until `whole` says so.
+pub(crate) async fn read_when(path: &Utf8Path, whole: impl Fn(&str) -> bool) -> String {
+    let began = Instant::now();
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if whole(&text) {
+            return text;
+        }
+        assert!(began.elapsed() < PATIENCE, "`{path}` only says {text:?}");
+        tick().await;
+    }
+}
+
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+pub(crate) fn is_alive(process: &ProcessId) -> bool {
+    ao_local::process::is_alive(process).expect("the kernel tells")
+}
+
+pub(crate) fn mode_of(path: &Utf8Path) -> u32 {
+    fs::symlink_metadata(path)
+        .expect("it is there")
+        .permissions()
+        .mode()
+        & 0o7777
+}
+
+/// A process of the test's own.
+pub(crate) fn command(program: &Utf8Path) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "tests play the part of other programs")]
+    Command::new(program)
+}
