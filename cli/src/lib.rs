@@ -1,1 +1,40 @@
-//! Supervises coding agents: spawns them, keeps their true status and never loses their work
+//! `ao` on the command line: everything a person types, and the small processes that `ao` starts of itself.
+//!
+//! # Theory of operation
+//! A command turns its arguments into one call of the daemon and the answer into lines or JSON ([`commands`], one file
+//! each). The daemon is found by its run file ([`run_file`]) and checked to be ours before anything is sent
+//! ([`client`]). The environment is read once, in [`env`].
+//!
+//! `ao hooks` and `ao pty-host` are told from the rest before the command line is parsed and before any runtime is
+//! made: the first runs at every tool call of every agent, the second lives as long as its session.
+//!
+//! # What it does not do
+//! No command opens the database or works on a worktree. What is not in the answer of the daemon is not shown, but for
+//! `ao attach`, which talks to the session's holder, and `ao doctor`, which looks at files: both work without a daemon.
+
+mod client;
+mod commands;
+mod duration;
+pub mod env;
+mod error;
+mod presence;
+mod render;
+pub mod run_file;
+#[cfg(test)]
+mod scratch;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub use error::CliError;
+
+/// Runs the command line of this process and gives its exit status: 0 done, 1 failed, 2 called wrongly. `ao hooks`
+/// gives 0 whatever happens, so that no agent is disturbed.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match arguments.get(1).and_then(|word| word.to_str()) {
+        Some("hooks") => commands::hooks::main(&arguments[2..]),
+        Some("pty-host") => commands::pty_host::main(&arguments[2..]),
+        _ => commands::run(arguments),
+    }
+}

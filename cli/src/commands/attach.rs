@@ -1,0 +1,92 @@
+//! `ao attach`: this terminal on a session's. Talks to the session's holder, so it works without a daemon.
+
+use ao_domain::SessionId;
+use ao_domain::port::runtime::{Runtime as _, RuntimeRef};
+use ao_local::runtimes::pty::attach::{AttachEnd, DetachKey};
+use ao_local::runtimes::pty::{PtyConfig, PtyRuntime, attach};
+use camino::Utf8PathBuf;
+
+use crate::env::Env;
+use crate::error::CliError;
+use crate::presence::{self, Trace};
+use crate::render::{Out, nearest};
+
+/// Show a session's terminal and type into it
+///
+/// The first line says how to leave; the agent goes on then. Works while the daemon is down, too.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  ao attach web-7
+  ao attach web-7 --detach-key ctrl-]")]
+pub(crate) struct AttachArgs {
+    /// The session's id
+    session: SessionId,
+
+    /// The key that leaves
+    #[arg(long, value_name = "KEY", default_value = r"ctrl-\")]
+    detach_key: DetachKey,
+}
+
+pub(crate) fn run(args: &AttachArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    let root = data_dir(env)?.join("pty");
+    let at = newest_run(&root, &args.session)?;
+    let id = &args.session;
+    let ended = attach::run(&root, &at, args.detach_key).map_err(|source| CliError::Attach {
+        session: id.to_string(),
+        source,
+    })?;
+    match ended {
+        AttachEnd::Detached => out.line(format!("left {id}, which goes on; come back: ao attach {id}")),
+        AttachEnd::Ended(exit) => out.line(format!("{id} has ended ({exit})")),
+        AttachEnd::Gone => out.line(format!(
+            "the holder of {id} is gone; see how it stands: ao session get {id}"
+        )),
+    }
+}
+
+/// The data directory of the daemon that runs, else the environment's.
+fn data_dir(env: &Env) -> Result<Utf8PathBuf, CliError> {
+    let places = env.places()?;
+    Ok(match presence::trace(&places.run_file) {
+        Ok(Trace::Warm(run)) => run.data_dir,
+        // A run file that is not to be believed keeps nobody from a terminal of their own.
+        _ => places.data_dir,
+    })
+}
+
+fn newest_run(root: &Utf8PathBuf, session: &SessionId) -> Result<RuntimeRef, CliError> {
+    let runtime = PtyRuntime::new(PtyConfig {
+        root: root.clone(),
+        executable: "ao".into(), // nothing is started here
+        leading_args: Vec::new(),
+    });
+    let failed = |source| CliError::Io {
+        doing: "starting the runtime",
+        path: "ao".into(),
+        source,
+    };
+    let runs = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?
+        .block_on(runtime.list())
+        .map_err(|source| CliError::Attach {
+            session: session.to_string(),
+            source,
+        })?;
+    let newest = runs
+        .iter()
+        .filter(|run| run.session == *session)
+        .max_by_key(|run| run.generation);
+    newest.cloned().ok_or_else(|| {
+        let known = runs.iter().map(|run| run.session.as_str());
+        CliError::NoTerminal {
+            session: session.to_string(),
+            instead: match nearest(session.as_str(), known) {
+                Some(id) => format!("did you mean `{id}`? all of them: ao session ls"),
+                None => format!("see how it stands: ao session get {session}"),
+            },
+        }
+    })
+}

@@ -1,0 +1,571 @@
+//! `ao doctor`: what keeps ao from working here, and what to do about it. Works without a daemon.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, BufRead as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::process::Stdio;
+use std::time::Duration;
+
+use ao_domain::port::agent::Agents as _;
+use ao_domain::{Timestamp, chain};
+use ao_facts::{DirLock, LockError, OpenError};
+use ao_local::agents::Registry;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use crate::env::{Config, Env, Places};
+use crate::error::CliError;
+use crate::presence::{self, State};
+use crate::render::{Out, Tone};
+
+/// The oldest git whose `worktree` does what is asked of it.
+const GIT: (u32, u32) = (2, 25);
+/// How long a program may take to say its version.
+const ASK: Duration = Duration::from_secs(2);
+/// How far back a failed hook is news.
+const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Check what ao needs, and say what to do about what is missing
+///
+/// Works while the daemon is down and changes nothing but the data directory, which it makes where it is missing. Exits
+/// with 1 when a check fails. A damaged database is moved aside with `--salvage`; at its next start the daemon adopts
+/// live agents from their holders.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ao doctor\n  ao doctor --json\n  ao doctor --salvage                           after the daemon refused a damaged database"
+)]
+pub(crate) struct DoctorArgs {
+    /// Move a damaged database aside, so that the daemon starts with a new one
+    #[arg(long)]
+    salvage: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Level {
+    Pass,
+    Warn,
+    Fail,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pass => "PASS",
+            Self::Warn => "WARN",
+            Self::Fail => "FAIL",
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    level: Level,
+    section: &'static str,
+    name: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Check {
+    fn new(level: Level, section: &'static str, name: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            level,
+            section,
+            name,
+            message: message.into(),
+            remedy: None,
+        }
+    }
+
+    fn with(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    ok: bool,
+    failures: usize,
+    checks: Vec<Check>,
+}
+
+pub(crate) async fn run(args: &DoctorArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    if args.salvage {
+        return salvage(&env.places()?, out).await;
+    }
+    let checks = match env.config() {
+        Ok(config) => examine(&config, env).await,
+        Err(bad) => vec![
+            Check::new(Level::Fail, "Core", "config", bad.to_string().replace('\n', "; "))
+                .with("set them right or leave them unset"),
+        ],
+    };
+    let failures = checks.iter().filter(|check| check.level == Level::Fail).count();
+    let report = Report {
+        ok: failures == 0,
+        failures,
+        checks,
+    };
+    if out.is_json() {
+        out.object(&report)?;
+    } else {
+        print(&report.checks, out)?;
+    }
+    if failures > 0 {
+        return Err(CliError::Unhealthy { failures });
+    }
+    Ok(())
+}
+
+fn print(checks: &[Check], out: &mut Out) -> Result<(), CliError> {
+    let mut section = "";
+    for check in checks {
+        if check.section != section {
+            if !section.is_empty() {
+                out.line("")?;
+            }
+            section = check.section;
+            out.line(format!("{section}:"))?;
+        }
+        let tone = match check.level {
+            Level::Pass => Tone::Good,
+            Level::Warn => Tone::Warn,
+            Level::Fail => Tone::Bad,
+        };
+        let level = out.paint(tone, check.level.to_string());
+        out.line(format!("{level} {}: {}", check.name, check.message))?;
+        if let Some(remedy) = &check.remedy {
+            out.line(format!("     {remedy}"))?;
+        }
+    }
+    Ok(())
+}
+
+async fn examine(config: &Config, env: &Env) -> Vec<Check> {
+    let places = Places {
+        run_file: config.run_file.clone(),
+        data_dir: config.data_dir.clone(),
+    };
+    let data = &config.data_dir;
+    let mut checks = vec![Check::new(
+        Level::Pass,
+        "Core",
+        "config",
+        format!("run file {}, data {data}, port {}", config.run_file, config.port),
+    )];
+    let (daemon, runs) = daemon(&places, env).await;
+    let there = data_dir(data);
+    let writable = there.level != Level::Fail;
+    checks.push(there);
+    if writable {
+        checks.push(can_write(data));
+        checks.push(database(data, runs).await);
+    }
+    checks.extend(original(data));
+    checks.push(hooks_log(data, ao_local::clock::now()));
+    checks.push(daemon);
+    checks.push(git(env.path().as_os_str()).await);
+    checks.push(runtime(config));
+    checks.push(agent(config, env));
+    checks
+}
+
+fn data_dir(data: &Utf8Path) -> Check {
+    let check = |level, message: String| Check::new(level, "Core", "data-dir", message);
+    if let Err(error) = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+    {
+        return check(Level::Fail, format!("`{data}` cannot be made: {error}"))
+            .with("make it yourself, or name another with AO_DATA_DIR");
+    }
+    match std::fs::metadata(data) {
+        Ok(meta) if meta.mode() & 0o077 != 0 => check(
+            Level::Warn,
+            format!(
+                "`{data}` can be entered by others (mode {:03o})",
+                meta.mode() & 0o777
+            ),
+        )
+        .with(format!("chmod 700 {}", super::kill::shell_word(data.as_str()))),
+        Ok(_) => check(Level::Pass, data.to_string()),
+        Err(error) => check(Level::Fail, format!("`{data}` cannot be looked at: {error}"))
+            .with("name another with AO_DATA_DIR"),
+    }
+}
+
+fn can_write(data: &Utf8Path) -> Check {
+    let check = |level, message: String| Check::new(level, "Core", "data-dir-write", message);
+    let path = data.join(format!(".ao-doctor-write-{}", std::process::id()));
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| {
+            // A page, so that a full disk is noticed.
+            io::Write::write_all(&mut file, &[b'.'; 4096])?;
+            file.sync_all()
+        });
+    let removed = std::fs::remove_file(&path);
+    match (written, removed) {
+        (Ok(()), Ok(())) => check(Level::Pass, "a file can be written and removed".to_owned()),
+        (Ok(()), Err(error)) => {
+            check(Level::Warn, format!("`{path}` cannot be removed: {error}")).with("remove it yourself")
+        }
+        (Err(error), _) => check(Level::Fail, format!("`{path}` cannot be written: {error}"))
+            .with("free space there, or set the rights of the directory"),
+    }
+}
+
+/// The database is looked at only where no daemon works on it; that one has checked it at its start.
+async fn database(data: &Utf8Path, runs: bool) -> Check {
+    let check = |level, message: String| Check::new(level, "Core", "database", message);
+    let path = data.join(ao_facts::DATABASE);
+    let size = match std::fs::metadata(&path) {
+        Ok(meta) => meta.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return check(Level::Pass, "not made yet: the first start makes it".to_owned());
+        }
+        Err(error) => {
+            return check(Level::Fail, format!("`{path}` cannot be looked at: {error}"))
+                .with("set the rights of the file");
+        }
+    };
+    if runs {
+        return check(Level::Pass, format!("{path}, {size} bytes, in use by the daemon"));
+    }
+    let lock = match DirLock::take(data) {
+        Ok(lock) => lock,
+        Err(error @ LockError::Held { .. }) => {
+            return check(Level::Warn, format!("{path}, {size} bytes: {}", chain(&error)));
+        }
+        Err(error) => {
+            return check(Level::Fail, chain(&error).to_string()).with("set the rights of the directory");
+        }
+    };
+    let version = ao_facts::version(data).await;
+    drop(lock);
+    match version {
+        Ok(version) => check(
+            Level::Pass,
+            format!("{path}, {size} bytes, version {}", version.unwrap_or_default()),
+        ),
+        Err(error @ OpenError::Newer { .. }) => {
+            check(Level::Fail, chain(&error).to_string()).with("use the ao that wrote it, or a newer one")
+        }
+        Err(error @ OpenError::Damaged { .. }) => {
+            check(Level::Fail, chain(&error).to_string()).with("ao doctor --salvage")
+        }
+        Err(error) => check(Level::Fail, chain(&error).to_string())
+            .with("set the rights of the file, and see that the disk is sound"),
+    }
+}
+
+fn original(data: &Utf8Path) -> Option<Check> {
+    let path = ao_facts::go_original(data)?;
+    Some(
+        Check::new(
+            Level::Warn,
+            "Core",
+            "original",
+            format!(
+                "`{path}` is the original ao's database; it is left alone, and nothing of it is taken over"
+            ),
+        )
+        .with("register your repositories here: ao project add PATH"),
+    )
+}
+
+fn hooks_log(data: &Utf8Path, now: Timestamp) -> Check {
+    let check = |level, message: String| Check::new(level, "Core", "hooks-log", message);
+    let path = data.join("hooks.log");
+    let file = match std::fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return check(Level::Pass, "no callback of an agent has failed".to_owned());
+        }
+        Err(error) => return check(Level::Warn, format!("`{path}` cannot be read: {error}")),
+    };
+    let recent: Vec<String> = io::BufReader::new(file)
+        .lines()
+        .map_while(Result::ok)
+        .filter(|line| {
+            line.split(' ')
+                .next()
+                .and_then(|at| at.parse::<Timestamp>().ok())
+                .is_some_and(|at| now.since(at) < RECENT)
+        })
+        .collect();
+    match recent.last() {
+        None => check(
+            Level::Pass,
+            "no callback of an agent has failed within a day".to_owned(),
+        ),
+        Some(latest) => check(
+            Level::Warn,
+            format!(
+                "{} callbacks of agents failed within a day, the latest: {latest}",
+                recent.len()
+            ),
+        )
+        .with(format!("all of them are in {path}")),
+    }
+}
+
+/// How the daemon stands, and whether its process runs.
+async fn daemon(places: &Places, env: &Env) -> (Check, bool) {
+    let check = |level, message: String| Check::new(level, "Core", "daemon", message);
+    let presence = match presence::look(places, env.session()).await {
+        Ok(presence) => presence,
+        Err(error) => {
+            let hint = error.hint().unwrap_or_else(|| "ao status".to_owned());
+            return (check(Level::Fail, chain(&error).to_string()).with(hint), false);
+        }
+    };
+    let why = presence.error.clone().unwrap_or_default();
+    let check = match (&presence.state, &presence.run) {
+        (State::Ready, Some(run)) => {
+            check(Level::Pass, format!("ready (pid {}, port {})", run.pid, run.port))
+        }
+        (State::Stopped, _) => check(Level::Pass, "stopped".to_owned()),
+        (State::Stale, _) => check(Level::Warn, format!("stopped: {why}")).with("ao start"),
+        (State::NotReady, _) => check(Level::Warn, format!("not ready: {why}")).with("ao status"),
+        (State::Unhealthy | State::Ready, _) => check(
+            Level::Fail,
+            format!("it runs, but does not answer as it should: {why}"),
+        )
+        .with("ao stop, then ao start: agents live on"),
+    };
+    (check, presence.run.is_some())
+}
+
+async fn git(path: &OsStr) -> Check {
+    let check = |level, message: String| Check::new(level, "Tools", "git", message);
+    let install = format!(
+        "install git {}.{} or newer, and start the daemon with a PATH that has it",
+        GIT.0, GIT.1
+    );
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "asks git for its version and nothing else, with a deadline"
+    )]
+    let mut command = tokio::process::Command::new("git");
+    command
+        .arg("--version")
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let said = match tokio::time::timeout(ASK, command.output()).await {
+        Ok(Ok(output)) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }
+        Ok(Ok(output)) => {
+            return check(Level::Fail, format!("`git --version` failed ({})", output.status)).with(install);
+        }
+        Ok(Err(error)) => return check(Level::Fail, format!("git cannot be started: {error}")).with(install),
+        Err(_) => {
+            return check(
+                Level::Fail,
+                format!("`git --version` said nothing within {} s", ASK.as_secs()),
+            )
+            .with(install);
+        }
+    };
+    match git_version(&said) {
+        Some(version) if version >= GIT => check(Level::Pass, said),
+        Some(_) => check(Level::Fail, format!("{said} is too old")).with(install),
+        None => check(Level::Warn, format!("`{said}` names no version")).with(install),
+    }
+}
+
+/// `git version 2.39.5 (Apple Git-154)` is 2.39.
+fn git_version(said: &str) -> Option<(u32, u32)> {
+    let mut parts = said.strip_prefix("git version ")?.split(['.', ' ']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Holders are this very program, and their terminals come from the kernel.
+fn runtime(config: &Config) -> Check {
+    let check = |level, message: String| Check::new(level, "Tools", "runtime", message);
+    let own = match std::env::current_exe() {
+        Ok(own) => own,
+        Err(error) => {
+            return check(Level::Fail, format!("this program cannot be found: {error}"))
+                .with("install it in a place that stays");
+        }
+    };
+    let executable = std::fs::metadata(&own).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
+    if !executable {
+        return check(
+            Level::Fail,
+            format!(
+                "`{}` is gone or cannot be executed, so no holder can be started",
+                own.display()
+            ),
+        )
+        .with("install it again, then: ao stop && ao start");
+    }
+    let terminal = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY);
+    match terminal {
+        Ok(_) => check(
+            Level::Pass,
+            format!(
+                "{}: holders are {}, under {}",
+                config.runtime,
+                own.display(),
+                config.data_dir.join("pty")
+            ),
+        ),
+        Err(error) => check(Level::Fail, format!("the system gives no terminal: {error}"))
+            .with("mount /dev/pts, or raise kernel.pty.max"),
+    }
+}
+
+fn agent(config: &Config, env: &Env) -> Check {
+    let check = |level, message: String| Check::new(level, "Agents", "agent", message);
+    let path = env.path();
+    let registry = Registry::new(&path);
+    match registry.get(&config.agent) {
+        Ok(_) => check(Level::Pass, format!("AO_AGENT is {}", config.agent)),
+        Err(error) => check(
+            Level::Warn,
+            format!("AO_AGENT is {}: {}", config.agent, chain(&error)),
+        )
+        .with(format!(
+            "name one at each spawn (--agent), or set AO_AGENT to one of {}",
+            registry.ids().join(", ")
+        )),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Salvaged {
+    moved_to: Option<Utf8PathBuf>,
+}
+
+/// Moves a damaged database aside, and only a damaged one: what is in a sound one is known nowhere else.
+async fn salvage(places: &Places, out: &mut Out) -> Result<(), CliError> {
+    let data = &places.data_dir;
+    let failed = |doing| {
+        move |source: io::Error| CliError::Io {
+            doing,
+            path: data.clone(),
+            source,
+        }
+    };
+    let lock = match DirLock::take(data) {
+        Ok(lock) => lock,
+        Err(LockError::Held { dir, .. }) => return Err(CliError::InUse { data_dir: dir }),
+        Err(LockError::Io { doing, path, source }) => return Err(CliError::Io { doing, path, source }),
+    };
+    let moved_to = match ao_facts::version(data).await {
+        Err(OpenError::Damaged { .. }) => {
+            ao_facts::salvage(data, ao_local::clock::now()).map_err(|error| {
+                failed("moving the database aside")(io::Error::other(chain(&error).to_string()))
+            })?
+        }
+        Ok(None) => None,
+        Ok(Some(_)) => {
+            return Err(CliError::NotDamaged {
+                path: data.join(ao_facts::DATABASE),
+            });
+        }
+        Err(error) => {
+            return Err(failed("looking at the database")(io::Error::other(
+                chain(&error).to_string(),
+            )));
+        }
+    };
+    drop(lock);
+    if out.is_json() {
+        return out.object(&Salvaged { moved_to });
+    }
+    match moved_to {
+        Some(path) => {
+            out.line(format!("moved the damaged database to {path}"))?;
+            out.line("start the daemon (ao start): live agents are adopted from their holders")
+        }
+        None => out.line(format!("there is no database in {data}: nothing was moved")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tests::kept;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn versions_of_git() {
+        assert_eq!(git_version("git version 2.39.5"), Some((2, 39)));
+        assert_eq!(git_version("git version 2.50.1 (Apple Git-155)"), Some((2, 50)));
+        assert_eq!(git_version("git version 2.25.GIT"), Some((2, 25)));
+        assert_eq!(git_version("hub version 2"), None);
+        assert!((2, 9) < GIT && (3, 0) > GIT);
+    }
+
+    #[test]
+    fn checks_stand_in_sections_with_their_remedies() {
+        let checks = [
+            Check::new(Level::Pass, "Core", "config", "fine"),
+            Check::new(Level::Fail, "Core", "data-dir", "full").with("free space"),
+            Check::new(Level::Warn, "Tools", "git", "old"),
+        ];
+        let (mut out, results, _) = kept(false, false, None);
+        print(&checks, &mut out).unwrap();
+        expect_test::expect![[r#"
+            Core:
+            PASS config: fine
+            FAIL data-dir: full
+                 free space
+
+            Tools:
+            WARN git: old
+        "#]]
+        .assert_eq(&results.text());
+    }
+
+    #[test]
+    fn only_recent_failures_of_hooks_are_news() {
+        let dir = Scratch::new();
+        let now: Timestamp = "2026-06-24T12:00:00.000Z".parse().unwrap();
+        assert_eq!(hooks_log(dir.path(), now).level, Level::Pass);
+        let old = "2026-06-20T12:00:00.000Z session=web-1 ao hooks x y: old\n";
+        std::fs::write(dir.path().join("hooks.log"), old).unwrap();
+        assert_eq!(hooks_log(dir.path(), now).level, Level::Pass);
+        let new = "2026-06-24T11:00:00.000Z session=web-1 ao hooks x y: new\n";
+        std::fs::write(dir.path().join("hooks.log"), format!("{old}{new}")).unwrap();
+        let check = hooks_log(dir.path(), now);
+        assert_eq!(check.level, Level::Warn);
+        assert!(
+            check.message.starts_with("1 callbacks") && check.message.ends_with("new"),
+            "{}",
+            check.message
+        );
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_fails_with_a_remedy() {
+        let dir = Scratch::new();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let check = data_dir(&file.join("data"));
+        assert_eq!(check.level, Level::Fail);
+        assert!(check.remedy.is_some());
+        assert_eq!(can_write(dir.path()).level, Level::Pass);
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "nothing is left behind"
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! `ao kill`, which is `ao session kill`: ends an agent and takes its worktree back where nothing is lost by that.
+
+use ao_api::wire::{KillSession, Killed};
+use ao_domain::{Phase, ProjectId, SessionId, WorktreeState};
+
+use super::session::{check_scope, with_nearest};
+use crate::client::{Ask, encoded};
+use crate::env::Env;
+use crate::error::CliError;
+use crate::render::{Out, Tone};
+
+/// Stop a session and take its worktree back
+///
+/// A worktree that holds work which exists nowhere else stays, and the answer says what it holds. With `--discard` it
+/// goes all the same; everything in it is written to a rescue ref first, and the line that brings it back is printed.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  ao kill web-7
+  ao kill web-7 --discard                      also what exists nowhere else")]
+pub(crate) struct KillArgs {
+    /// The session's id
+    session: SessionId,
+
+    /// Remove the worktree whatever it holds, after writing a rescue ref
+    #[arg(long)]
+    discard: bool,
+
+    /// Only if it belongs to this project
+    #[arg(short, long)]
+    project: Option<ProjectId>,
+}
+
+pub(crate) async fn run(args: &KillArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    check_scope(&args.session, args.project.as_ref())?;
+    let daemon = super::find(env)?;
+    let path = format!("/api/v1/sessions/{}/kill", encoded(args.session.as_str()));
+    let asked = KillSession {
+        discard: args.discard,
+    };
+    let killed: Killed = match daemon.fetch(Ask::post(path).json(&asked)).await {
+        Ok(killed) => killed,
+        Err(error) => return Err(with_nearest(&daemon, error, args.session.as_str()).await),
+    };
+    if out.is_json() {
+        return out.object(&killed);
+    }
+    for line in lines(&killed, out) {
+        out.line(line)?;
+    }
+    Ok(())
+}
+
+fn lines(killed: &Killed, out: &Out) -> Vec<String> {
+    let id = &killed.session_id;
+    let worktree = &killed.worktree;
+    if killed.phase != Phase::Ended {
+        return vec![format!(
+            "session {id} is on its way down ({}); see how it goes: ao session get {id}",
+            killed.phase
+        )];
+    }
+    match (worktree.state, &worktree.rescue_ref) {
+        (WorktreeState::Kept, _) => {
+            let held: Vec<&str> = worktree.holdings.iter().map(|held| held.text.as_str()).collect();
+            let remove = worktree
+                .how_to_remove
+                .clone()
+                .unwrap_or_else(|| format!("ao kill {id} --discard"));
+            vec![
+                format!("session {id} killed, {}", out.paint(Tone::Warn, "worktree kept")),
+                format!("  where: {}", worktree.path),
+                format!("  why: it holds {}", held.join("; ")),
+                format!("  remove it all the same: {remove}"),
+            ]
+        }
+        (WorktreeState::Removed, Some(rescue)) => vec![
+            format!("session {id} killed, worktree removed"),
+            format!("  what it held is in {rescue}"),
+            format!(
+                "  bring it back: git -C {} worktree add {} {rescue}",
+                shell_word(&killed.repo),
+                shell_word(&worktree.path)
+            ),
+        ],
+        (WorktreeState::Removed, None) => vec![format!("session {id} killed, worktree removed")],
+        (WorktreeState::None | WorktreeState::Active, _) => vec![format!("session {id} killed")],
+    }
+}
+
+/// `text` as one word for a shell, quoted only where it has to be.
+pub(crate) fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,~".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ao_api::wire::{Holding, Worktree};
+
+    use super::*;
+    use crate::render::tests::kept;
+
+    fn killed(state: WorktreeState, held: &[&str], rescue: Option<&str>) -> Killed {
+        let holdings = held
+            .iter()
+            .map(|text| Holding {
+                kind: "modified".to_owned(),
+                text: (*text).to_owned(),
+                count: None,
+                paths: Vec::new(),
+                name: None,
+            })
+            .collect();
+        Killed {
+            ok: true,
+            session_id: "web-1".parse().unwrap(),
+            phase: Phase::Ended,
+            freed: state == WorktreeState::Removed,
+            worktree: Worktree {
+                path: "/data/work trees/web-1".to_owned(),
+                state,
+                holdings,
+                rescue_ref: rescue.map(str::to_owned),
+                how_to_remove: None,
+            },
+            repo: "/src/web".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_kept_worktree_says_where_why_and_how_to_remove_it() {
+        let (out, ..) = kept(false, false, None);
+        let of = |killed: &Killed| lines(killed, &out).join("\n");
+        expect_test::expect![[r#"
+            session web-1 killed, worktree kept
+              where: /data/work trees/web-1
+              why: it holds 2 modified files (a, b); 1 commit only on ao/web-1
+              remove it all the same: ao kill web-1 --discard"#]]
+        .assert_eq(&of(&killed(
+            WorktreeState::Kept,
+            &["2 modified files (a, b)", "1 commit only on ao/web-1"],
+            None,
+        )));
+        expect_test::expect![[r#"
+            session web-1 killed, worktree removed
+              what it held is in refs/ao/rescue/web-1/1
+              bring it back: git -C /src/web worktree add '/data/work trees/web-1' refs/ao/rescue/web-1/1"#]]
+        .assert_eq(&of(&killed(
+            WorktreeState::Removed,
+            &[],
+            Some("refs/ao/rescue/web-1/1"),
+        )));
+        assert_eq!(
+            of(&killed(WorktreeState::Removed, &[], None)),
+            "session web-1 killed, worktree removed"
+        );
+        let slow = Killed {
+            phase: Phase::Stopping,
+            ..killed(WorktreeState::Active, &[], None)
+        };
+        assert_eq!(
+            of(&slow),
+            "session web-1 is on its way down (stopping); see how it goes: ao session get web-1"
+        );
+    }
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(shell_word("/a/b-c.d"), "/a/b-c.d");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word(""), "''");
+    }
+}

@@ -1,0 +1,315 @@
+//! `ao project …`: which repositories ao works on.
+
+use std::io::{self, BufRead as _};
+
+use ao_api::wire::{AddProject, ProjectAnswer, ProjectGot, ProjectHealth, ProjectList, ProjectRemoved};
+use ao_domain::ProjectId;
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Subcommand;
+
+use crate::client::{Ask, Daemon, encoded};
+use crate::env::Env;
+use crate::error::CliError;
+use crate::render::{Out, nearest};
+
+/// Register repositories and look at them
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ao project add ~/src/web\n  ao project ls\n  ao project get web\n  ao project rm web"
+)]
+pub(crate) struct ProjectArgs {
+    #[command(subcommand)]
+    command: Option<ProjectCommand>,
+}
+
+#[derive(Subcommand)]
+enum ProjectCommand {
+    Add(AddArgs),
+    Ls(LsArgs),
+    Get(GetArgs),
+    Rm(RmArgs),
+}
+
+/// Register a repository
+///
+/// Without a path: the repository of the working directory.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  ao project add                               the repository you are in
+  ao project add ~/src/web
+  ao project add --path ~/src/web --id shop --name \"The shop\"")]
+struct AddArgs {
+    /// Top level of a git repository
+    #[arg(value_name = "PATH", conflicts_with = "flag_path")]
+    path: Option<Utf8PathBuf>,
+
+    /// The same as a flag
+    #[arg(long = "path", value_name = "PATH", id = "flag_path")]
+    flag_path: Option<Utf8PathBuf>,
+
+    /// The project's id; the directory's name when not given
+    #[arg(long)]
+    id: Option<ProjectId>,
+
+    /// What people call it; the id when not given
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// List the registered repositories
+#[derive(clap::Args)]
+#[command(
+    visible_alias = "list",
+    after_help = "Examples:\n  ao project ls\n  ao project ls --json"
+)]
+struct LsArgs {}
+
+/// Show one registered repository
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  ao project get web")]
+struct GetArgs {
+    /// The project's id
+    id: ProjectId,
+}
+
+/// Remove a repository from ao; nothing on disk is touched
+#[derive(clap::Args)]
+#[command(visible_aliases = ["remove", "delete"], after_help = "Examples:\n  ao project rm web\n  ao project rm web --yes")]
+struct RmArgs {
+    /// The project's id
+    id: ProjectId,
+
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub(crate) async fn run(args: ProjectArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    match args.command {
+        None => super::group_help("project", env, out),
+        Some(ProjectCommand::Add(args)) => add(args, env, out).await,
+        Some(ProjectCommand::Ls(_)) => ls(env, out).await,
+        Some(ProjectCommand::Get(args)) => get(&args, env, out).await,
+        Some(ProjectCommand::Rm(args)) => rm(&args, env, out).await,
+    }
+}
+
+async fn add(args: AddArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    let path = match args.path.or(args.flag_path) {
+        // Made absolute here: the daemon's working directory is another.
+        Some(path) => env
+            .absolute(&path)
+            .ok_or_else(|| CliError::misuse(format!("`{path}` cannot be made an absolute path")))?,
+        None => here(env)
+            .and_then(|here| repository_of(&here))
+            .ok_or_else(|| CliError::Misuse {
+                what: "this directory is in no git repository".to_owned(),
+                instead: Some("name one: ao project add PATH".to_owned()),
+            })?,
+    };
+    let asked = AddProject {
+        path: path.into_string(),
+        project_id: args.id.map(String::from),
+        name: args.name,
+    };
+    let answer: ProjectAnswer = super::find(env)?
+        .fetch(Ask::post("/api/v1/projects").json(&asked))
+        .await
+        .map_err(with_the_project_there)?;
+    if out.is_json() {
+        return out.object(&answer);
+    }
+    out.line(format!(
+        "registered project {} at {}",
+        answer.project.id, answer.project.path
+    ))
+}
+
+/// Where a refusal names another project or a free id, says how to go on with it.
+fn with_the_project_there(error: CliError) -> CliError {
+    match error {
+        CliError::Refused { status, body, hint } => {
+            let better = match (
+                body.code.as_str(),
+                body.detail("existingProjectId"),
+                body.detail("suggestedProjectId"),
+            ) {
+                ("PATH_ALREADY_REGISTERED", Some(id), _) => Some(format!("use it: ao spawn --project {id}")),
+                ("ID_ALREADY_REGISTERED", _, Some(id)) => Some(format!("take a free id: --id {id}")),
+                _ => None,
+            };
+            CliError::Refused {
+                status,
+                body,
+                hint: better.or(hint),
+            }
+        }
+        other => other,
+    }
+}
+
+async fn ls(env: &Env, out: &mut Out) -> Result<(), CliError> {
+    let list = list(&super::find(env)?).await?;
+    if out.is_json() {
+        return out.object(&list);
+    }
+    if list.projects.is_empty() {
+        return out.line("No projects registered: ao project add --path PATH");
+    }
+    let rows = list
+        .projects
+        .into_iter()
+        .map(|project| {
+            vec![
+                project.id.to_string(),
+                project.name,
+                project.session_prefix,
+                project.path,
+            ]
+        })
+        .collect();
+    out.table(&["ID", "NAME", "SESSION PREFIX", "PATH"], rows)
+}
+
+async fn get(args: &GetArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    let daemon = super::find(env)?;
+    let path = format!("/api/v1/projects/{}", encoded(args.id.as_str()));
+    let got: ProjectGot = match daemon.fetch(Ask::get(path)).await {
+        Ok(got) => got,
+        Err(error) => return Err(with_nearest(&daemon, error, args.id.as_str()).await),
+    };
+    if out.is_json() {
+        return out.object(&got);
+    }
+    let status = match got.status {
+        ProjectHealth::Ok => "ok",
+        ProjectHealth::Degraded => "degraded",
+    };
+    let project = got.project;
+    out.line(format!("Project {} ({status})", project.id))?;
+    let rows = [
+        ("name", project.name),
+        ("path", project.path),
+        ("repo", project.repo),
+        ("default branch", project.default_branch),
+        ("resolve error", project.resolve_error.unwrap_or_default()),
+    ];
+    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
+        out.line(format!("  {name}: {value}"))?;
+    }
+    Ok(())
+}
+
+async fn rm(args: &RmArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    let daemon = super::find(env)?;
+    if !args.yes {
+        if out.is_json() {
+            return Err(CliError::misuse("with --json nobody is asked: add --yes"));
+        }
+        out.ask(&format!(
+            "Remove project \"{}\"? Type the project id to confirm: ",
+            args.id
+        ))?;
+        let mut answer = String::new();
+        // An answer that cannot be read is none.
+        let _ = io::stdin().lock().read_line(&mut answer);
+        if answer.trim() != args.id.as_str() {
+            return Err(CliError::NotConfirmed);
+        }
+    }
+    let path = format!("/api/v1/projects/{}", encoded(args.id.as_str()));
+    let removed: ProjectRemoved = match daemon.fetch(Ask::delete(path)).await {
+        Ok(removed) => removed,
+        Err(error) => return Err(with_nearest(&daemon, error, args.id.as_str()).await),
+    };
+    if out.is_json() {
+        return out.object(&removed);
+    }
+    out.line(format!("removed project {}", removed.project_id))
+}
+
+/// Every registered project.
+///
+/// # Errors
+/// When the daemon cannot be asked.
+pub(crate) async fn list(daemon: &Daemon) -> Result<ProjectList, CliError> {
+    daemon.fetch(Ask::get("/api/v1/projects")).await
+}
+
+/// Adds the nearest known id to a refusal that says there is no such project.
+pub(crate) async fn with_nearest(daemon: &Daemon, error: CliError, typed: &str) -> CliError {
+    match error {
+        CliError::Refused {
+            status,
+            body,
+            hint: None,
+        } if body.code == "PROJECT_NOT_FOUND" => {
+            let known = list(daemon).await.map(|list| list.projects).unwrap_or_default();
+            let hint = match nearest(typed, known.iter().map(|project| project.id.as_str())) {
+                Some(id) => format!("did you mean `{id}`? all of them: ao project ls"),
+                None => "see which there are: ao project ls".to_owned(),
+            };
+            CliError::Refused {
+                status,
+                body,
+                hint: Some(hint),
+            }
+        }
+        other => other,
+    }
+}
+
+/// The working directory without symlinks, as the daemon knows paths.
+pub(crate) fn here(env: &Env) -> Option<Utf8PathBuf> {
+    let cwd = env.cwd()?;
+    Some(cwd.canonicalize_utf8().unwrap_or_else(|_| cwd.to_owned()))
+}
+
+/// Top level of the repository that `dir` is in; from a linked worktree, that of the repository it belongs to. Looks
+/// at files only.
+pub(crate) fn repository_of(dir: &Utf8Path) -> Option<Utf8PathBuf> {
+    for top in dir.ancestors() {
+        let git = top.join(".git");
+        let Ok(meta) = std::fs::metadata(&git) else {
+            continue;
+        };
+        if meta.is_dir() {
+            return Some(top.to_owned());
+        }
+        // A linked worktree: `.git` is a file that names a folder, and that folder names the common one.
+        let named = std::fs::read_to_string(&git).ok()?;
+        let own = top.join(named.strip_prefix("gitdir:")?.trim());
+        let Ok(common) = std::fs::read_to_string(own.join("commondir")) else {
+            return Some(top.to_owned()); // a submodule, which is a repository of its own
+        };
+        let common = own.join(common.trim()).canonicalize_utf8().ok()?;
+        return common.parent().map(Utf8Path::to_owned);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_linked_worktree_leads_to_its_repository() {
+        let dir = Scratch::new();
+        let (repo, tree) = (dir.path().join("web"), dir.path().join("tree"));
+        let own = repo.join(".git/worktrees/tree");
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::create_dir_all(tree.join("src/deep")).unwrap();
+        std::fs::write(own.join("commondir"), "../..\n").unwrap();
+        std::fs::write(tree.join(".git"), format!("gitdir: {own}\n")).unwrap();
+        assert_eq!(repository_of(&tree.join("src/deep")), Some(repo.clone()));
+        assert_eq!(repository_of(&repo), Some(repo.clone()));
+        let module = repo.join("module");
+        std::fs::create_dir_all(repo.join(".git/modules/module")).unwrap();
+        std::fs::create_dir_all(&module).unwrap();
+        std::fs::write(module.join(".git"), "gitdir: ../.git/modules/module\n").unwrap();
+        assert_eq!(repository_of(&module), Some(module));
+        assert_eq!(repository_of(&dir.path().join("elsewhere")), None);
+    }
+}

@@ -1,0 +1,432 @@
+//! `ao session …`: which sessions there are and how they stand.
+
+use std::collections::BTreeMap;
+
+use ao_api::wire::{Exit, Session, SessionAnswer, SessionList, Status};
+use ao_domain::{ProjectId, SessionId, SessionKind, Timestamp, WorktreeState};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::kill::{self, KillArgs};
+use crate::client::{Ask, Daemon, encoded};
+use crate::duration;
+use crate::env::Env;
+use crate::error::CliError;
+use crate::render::{Out, Tone, nearest};
+
+/// Look at sessions and end them
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  ao session ls\n  ao session get web-7\n  ao session kill web-7")]
+pub(crate) struct SessionArgs {
+    #[command(subcommand)]
+    command: Option<SessionCommand>,
+}
+
+#[derive(Subcommand)]
+enum SessionCommand {
+    Ls(LsArgs),
+    Get(GetArgs),
+    Kill(KillArgs),
+}
+
+/// List the sessions
+#[derive(clap::Args)]
+#[command(
+    visible_alias = "list",
+    after_help = "\
+Examples:
+  ao session ls
+  ao session ls --project web --include-terminated
+  ao session ls --json"
+)]
+struct LsArgs {
+    /// Only those of this project
+    #[arg(short, long)]
+    project: Option<ProjectId>,
+
+    /// Orchestrators too
+    #[arg(short, long)]
+    all: bool,
+
+    /// Those that are over, too
+    #[arg(long)]
+    include_terminated: bool,
+}
+
+/// Show everything about one session
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  ao session get web-7\n  ao session get web-7 --json")]
+struct GetArgs {
+    /// The session's id
+    session: SessionId,
+
+    /// Only if it belongs to this project
+    #[arg(short, long)]
+    project: Option<ProjectId>,
+}
+
+pub(crate) async fn run(args: SessionArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    match args.command {
+        None => super::group_help("session", env, out),
+        Some(SessionCommand::Ls(args)) => ls(&args, env, out).await,
+        Some(SessionCommand::Get(args)) => get(&args, env, out).await,
+        Some(SessionCommand::Kill(args)) => kill::run(&args, env, out).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    data: Vec<&'a Session>,
+    meta: Meta,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    hidden_terminated_count: usize,
+}
+
+async fn ls(args: &LsArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    let sessions = list(&super::find(env)?, args.project.as_ref()).await?;
+    print_list(&sessions, args, ao_local::clock::now(), out)
+}
+
+fn print_list(sessions: &[Session], args: &LsArgs, now: Timestamp, out: &mut Out) -> Result<(), CliError> {
+    let wanted: Vec<&Session> = sessions
+        .iter()
+        .filter(|session| args.all || session.kind == SessionKind::Worker)
+        .collect();
+    let shown: Vec<&Session> = wanted
+        .iter()
+        .copied()
+        .filter(|session| args.include_terminated || !session.is_terminated)
+        .collect();
+    let hidden = wanted.len() - shown.len();
+    if out.is_json() {
+        return out.object(&Listed {
+            data: shown,
+            meta: Meta {
+                hidden_terminated_count: hidden,
+            },
+        });
+    }
+    if shown.is_empty() {
+        out.line("(no active sessions)")?;
+    }
+    let mut groups: BTreeMap<&str, Vec<Vec<String>>> = BTreeMap::new();
+    for session in shown {
+        let age = duration::age(now.since(session.created_at));
+        groups.entry(session.project_id.as_str()).or_default().push(vec![
+            format!("  {}", session.id),
+            format!("({age})"),
+            out.paint(tone(session.status), format!("[{}]", session.status)),
+            session.kind.to_string(),
+            session.harness.clone(),
+            session.issue_id.clone().unwrap_or_default(),
+            session.reason.clone(),
+        ]);
+    }
+    for (index, (project, rows)) in groups.into_iter().enumerate() {
+        if index > 0 {
+            out.line("")?;
+        }
+        out.line(format!("{project}:"))?;
+        out.rows(rows)?;
+    }
+    match hidden {
+        0 => Ok(()),
+        1 => out.line("1 session that is over is not shown: --include-terminated"),
+        hidden => out.line(format!(
+            "{hidden} sessions that are over are not shown: --include-terminated"
+        )),
+    }
+}
+
+/// How a status looks.
+pub(crate) fn tone(status: Status) -> Tone {
+    match status {
+        Status::Working => Tone::Good,
+        Status::NeedsInput | Status::Unknown => Tone::Warn,
+        Status::Failed => Tone::Bad,
+        Status::Queued | Status::Idle | Status::Terminated => Tone::Dim,
+    }
+}
+
+async fn get(args: &GetArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    check_scope(&args.session, args.project.as_ref())?;
+    let daemon = super::find(env)?;
+    let answer = match fetch(&daemon, &args.session).await {
+        Ok(session) => SessionAnswer { session },
+        Err(error) => return Err(with_nearest(&daemon, error, args.session.as_str()).await),
+    };
+    if out.is_json() {
+        return out.object(&answer);
+    }
+    for (name, value) in rows(&answer.session) {
+        out.line(format!("{name}: {value}"))?;
+    }
+    Ok(())
+}
+
+/// Everything about a session that a person may want, without what is not there.
+fn rows(session: &Session) -> Vec<(&'static str, String)> {
+    let held: Vec<&str> = session
+        .worktree
+        .holdings
+        .iter()
+        .map(|held| held.text.as_str())
+        .collect();
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let pid = |value: Option<u32>| value.map(|pid| pid.to_string()).unwrap_or_default();
+    let worktree = match session.worktree.state {
+        WorktreeState::Active => session.worktree.path.clone(),
+        state => format!("{} ({state})", session.worktree.path),
+    };
+    let attach = session
+        .terminal_handle_id
+        .as_ref()
+        .map(|_| format!("ao attach {}", session.id));
+    [
+        ("id", session.id.to_string()),
+        ("project", session.project_id.to_string()),
+        ("name", text(&session.display_name)),
+        ("title", text(&session.title)),
+        ("role", session.kind.to_string()),
+        ("status", session.status.to_string()),
+        ("reason", session.reason.clone()),
+        ("since", session.since.to_string()),
+        ("evidence", session.evidence.clone()),
+        ("activity", session.activity.state.to_string()),
+        ("phase", session.phase.to_string()),
+        ("wanted", session.desired.to_string()),
+        ("harness", session.harness.clone()),
+        (
+            "command",
+            session
+                .command
+                .iter()
+                .map(|word| kill::shell_word(word))
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
+        ("runtime", session.runtime.clone()),
+        ("generation", session.generation.to_string()),
+        ("agent pid", pid(session.agent_pid)),
+        ("holder pid", pid(session.holder_pid)),
+        ("issue", text(&session.issue_id)),
+        ("branch", session.branch.clone()),
+        ("base", session.base.clone()),
+        ("worktree", worktree),
+        ("holds", held.join("; ")),
+        ("remove it all the same", text(&session.worktree.how_to_remove)),
+        ("rescue ref", text(&session.worktree.rescue_ref)),
+        ("terminated", session.is_terminated.to_string()),
+        (
+            "end reason",
+            session
+                .end_reason
+                .map(|reason| reason.to_string())
+                .unwrap_or_default(),
+        ),
+        ("exit", session.exit.map(exit_in_words).unwrap_or_default()),
+        ("failure", text(&session.failure)),
+        ("created", session.created_at.to_string()),
+        ("updated", session.updated_at.to_string()),
+        ("attach with", attach.unwrap_or_default()),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .collect()
+}
+
+fn exit_in_words(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit status {code}"),
+        Exit::Signal(signal) => format!("signal {signal}"),
+    }
+}
+
+/// Sessions, of one project or of all, by project and number.
+///
+/// # Errors
+/// When the daemon cannot be asked.
+pub(crate) async fn list(daemon: &Daemon, project: Option<&ProjectId>) -> Result<Vec<Session>, CliError> {
+    let query = project
+        .map(|id| format!("?project={}", encoded(id.as_str())))
+        .unwrap_or_default();
+    let list: SessionList = daemon.fetch(Ask::get(format!("/api/v1/sessions{query}"))).await?;
+    Ok(list.sessions)
+}
+
+/// One session.
+///
+/// # Errors
+/// When the daemon cannot be asked, or has no such session.
+pub(crate) async fn fetch(daemon: &Daemon, id: &SessionId) -> Result<Session, CliError> {
+    let path = format!("/api/v1/sessions/{}", encoded(id.as_str()));
+    let answer: SessionAnswer = daemon.fetch(Ask::get(path)).await?;
+    Ok(answer.session)
+}
+
+/// Refuses a session of another project than the named one, before anything is asked of it.
+pub(crate) fn check_scope(session: &SessionId, project: Option<&ProjectId>) -> Result<(), CliError> {
+    match project {
+        Some(project) if session.project() != *project => Err(CliError::misuse(format!(
+            "session {session} does not belong to project {project}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Adds the nearest known id to a refusal that says there is no such session.
+pub(crate) async fn with_nearest(daemon: &Daemon, error: CliError, typed: &str) -> CliError {
+    match error {
+        CliError::Refused {
+            status,
+            body,
+            hint: None,
+        } if body.code == "SESSION_NOT_FOUND" => {
+            let known = list(daemon, None).await.unwrap_or_default();
+            let hint = match nearest(typed, known.iter().map(|session| session.id.as_str())) {
+                Some(id) => format!("did you mean `{id}`? all of them: ao session ls"),
+                None => "see which there are: ao session ls".to_owned(),
+            };
+            CliError::Refused {
+                status,
+                body,
+                hint: Some(hint),
+            }
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::render::tests::kept;
+
+    /// A session as the daemon would answer it, with `change` made to its JSON.
+    pub(crate) fn session(id: &str, change: &serde_json::Value) -> Session {
+        let (project, _) = id.rsplit_once('-').unwrap();
+        let mut text = serde_json::json!({
+            "id": id, "projectId": project, "kind": "worker", "harness": "shell", "runtime": "pty",
+            "command": ["make", "test all"],
+            "status": "working", "reason": "its process runs", "since": "2026-06-24T12:00:00.000Z",
+            "evidence": "process",
+            "activity": {"state": "active", "lastActivityAt": "2026-06-24T12:00:00.000Z", "doing": "working"},
+            "phase": "live", "desired": "run", "generation": 1, "isTerminated": false, "agentPid": 12,
+            "holderPid": 11, "terminalHandleId": id, "branch": format!("ao/{id}"), "base": "main",
+            "worktree": {"path": format!("/data/worktrees/{project}/{id}"), "state": "active", "holdings": []},
+            "prs": [], "revision": 3,
+            "createdAt": "2026-06-24T12:00:00.000Z", "updatedAt": "2026-06-24T12:00:01.000Z",
+        });
+        for (key, value) in change.as_object().unwrap() {
+            text[key] = value.clone();
+        }
+        serde_json::from_value(text).unwrap()
+    }
+
+    fn args(all: bool, include_terminated: bool) -> LsArgs {
+        LsArgs {
+            project: None,
+            all,
+            include_terminated,
+        }
+    }
+
+    #[test]
+    fn sessions_stand_in_groups_and_what_is_hidden_is_counted() {
+        let now: Timestamp = "2026-06-24T12:05:00.000Z".parse().unwrap();
+        let sessions = [
+            session("api-1", &serde_json::json!({"kind": "orchestrator"})),
+            session("web-1", &serde_json::json!({"issueId": "#4"})),
+            session(
+                "web-12",
+                &serde_json::json!({"status": "needs_input", "reason": "a person has to decide\u{1b}[2J"}),
+            ),
+            session(
+                "web-2",
+                &serde_json::json!({"isTerminated": true, "status": "terminated"}),
+            ),
+        ];
+        let text = |args: &LsArgs| {
+            let (mut out, results, _) = kept(false, false, None);
+            print_list(&sessions, args, now, &mut out).unwrap();
+            results.text()
+        };
+        expect_test::expect![[r#"
+            web:
+              web-1   (5m)  [working]      worker  shell  #4  its process runs
+              web-12  (5m)  [needs_input]  worker  shell      a person has to decide[2J
+            1 session that is over is not shown: --include-terminated
+        "#]]
+        .assert_eq(&text(&args(false, false)));
+        expect_test::expect![[r#"
+            api:
+              api-1  (5m)  [working]  orchestrator  shell     its process runs
+
+            web:
+              web-1   (5m)  [working]      worker  shell  #4  its process runs
+              web-12  (5m)  [needs_input]  worker  shell      a person has to decide[2J
+              web-2   (5m)  [terminated]   worker  shell      its process runs
+        "#]]
+        .assert_eq(&text(&args(true, true)));
+    }
+
+    #[test]
+    fn one_session_shows_what_there_is_and_nothing_else() {
+        let kept = session(
+            "web-1",
+            &serde_json::json!({
+                "phase": "ended", "exit": {"signal": 9}, "terminalHandleId": null,
+                "worktree": {"path": "/w", "state": "kept", "howToRemove": "ao kill web-1 --discard",
+                    "holdings": [{"kind": "untracked", "text": "1 untracked file (a)"}]},
+            }),
+        );
+        let text: Vec<String> = rows(&kept)
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        expect_test::expect![[r#"
+            id: web-1
+            project: web
+            role: worker
+            status: working
+            reason: its process runs
+            since: 2026-06-24T12:00:00.000Z
+            evidence: process
+            activity: active
+            phase: ended
+            wanted: run
+            harness: shell
+            command: make 'test all'
+            runtime: pty
+            generation: 1
+            agent pid: 12
+            holder pid: 11
+            branch: ao/web-1
+            base: main
+            worktree: /w (kept)
+            holds: 1 untracked file (a)
+            remove it all the same: ao kill web-1 --discard
+            terminated: false
+            exit: signal 9
+            created: 2026-06-24T12:00:00.000Z
+            updated: 2026-06-24T12:00:01.000Z"#]]
+        .assert_eq(&text.join("\n"));
+    }
+
+    #[test]
+    fn a_session_of_another_project_is_refused() {
+        let id: SessionId = "web-1".parse().unwrap();
+        assert!(check_scope(&id, Some(&"web".parse().unwrap())).is_ok());
+        assert!(check_scope(&id, None).is_ok());
+        assert_eq!(
+            check_scope(&id, Some(&"api".parse().unwrap()))
+                .unwrap_err()
+                .exit(),
+            2
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! `ao status`, and the form in which `start` and `stop` say how the daemon stands.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::start::disagreements;
+use crate::duration;
+use crate::env::{Env, Places};
+use crate::error::CliError;
+use crate::presence::{self, Presence, State};
+use crate::render::{Out, Tone};
+
+/// Say how the daemon stands
+///
+/// Exits with 0 whatever the state is; `ao status --json` has it as `state`: stopped, stale, unhealthy, not_ready or
+/// ready.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  ao status\n  ao status --json")]
+pub(crate) struct StatusArgs {}
+
+/// How the daemon stands, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StatusView {
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    run_file: String,
+    data_dir: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ready: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl StatusView {
+    pub(crate) fn new(presence: &Presence, places: &Places) -> Self {
+        let run = presence.run.as_ref();
+        Self {
+            state: presence.state,
+            pid: run.map(|run| run.pid),
+            port: run.map(|run| run.port),
+            started_at: run.map(|run| run.started_at.to_string()),
+            uptime: run.map(|run| {
+                let up: Duration = ao_local::clock::now().since(run.started_at);
+                duration::in_seconds(up)
+            }),
+            version: run.map(|run| run.version.clone()),
+            run_file: places.run_file.to_string(),
+            data_dir: run.map_or_else(|| places.data_dir.to_string(), |run| run.data_dir.to_string()),
+            health: presence.health.clone(),
+            ready: presence.ready.clone(),
+            error: presence.error.clone(),
+        }
+    }
+
+    /// A daemon that has been stopped.
+    pub(crate) fn stopped(places: &Places) -> Self {
+        let presence = Presence {
+            state: State::Stopped,
+            run: None,
+            health: None,
+            ready: None,
+            error: None,
+        };
+        Self::new(&presence, places)
+    }
+
+    fn lines(&self, out: &Out) -> Vec<String> {
+        let tone = match self.state {
+            State::Ready => Tone::Good,
+            State::Stopped | State::Stale | State::NotReady => Tone::Warn,
+            State::Unhealthy => Tone::Bad,
+        };
+        let pid = self.pid.map(|pid| pid.to_string());
+        let port = self.port.map(|port| port.to_string());
+        let rows = [
+            ("pid", pid.as_deref()),
+            ("port", port.as_deref()),
+            ("started", self.started_at.as_deref()),
+            ("uptime", self.uptime.as_deref()),
+            ("version", self.version.as_deref()),
+            ("run file", Some(self.run_file.as_str())),
+            ("data dir", Some(self.data_dir.as_str())),
+            ("healthz", self.health.as_deref()),
+            ("readyz", self.ready.as_deref()),
+            ("error", self.error.as_deref()),
+        ];
+        let mut lines = vec![format!("AO daemon: {}", out.paint(tone, self.state.as_str()))];
+        lines.extend(
+            rows.into_iter()
+                .filter_map(|(name, value)| Some(format!("  {name}: {}", value?))),
+        );
+        lines
+    }
+}
+
+pub(crate) async fn run(env: &Env, out: &mut Out) -> Result<(), CliError> {
+    // All of it, so that a malformed variable is found here and not at the next start.
+    let config = env.config()?;
+    let places = env.places()?;
+    let presence = presence::look(&places, env.session()).await?;
+    let view = StatusView::new(&presence, &places);
+    if out.is_json() {
+        return out.object(&view);
+    }
+    for line in view.lines(out) {
+        out.line(line)?;
+    }
+    for remark in disagreements(&presence, &config) {
+        out.note(remark)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tests::kept;
+    use crate::run_file::{RunFile, Token};
+
+    #[test]
+    fn lines_and_keys() {
+        let places = Places {
+            run_file: "/run.json".into(),
+            data_dir: "/data".into(),
+        };
+        let started_at = ao_local::clock::now();
+        let presence = Presence {
+            state: State::NotReady,
+            run: Some(RunFile {
+                pid: 7,
+                port: 3001,
+                started_at,
+                started: 1,
+                boot: "b".to_owned(),
+                token: Token::new("secret".to_owned()),
+                data_dir: "/elsewhere".into(),
+                version: "0.1.0".to_owned(),
+            }),
+            health: Some("ok".to_owned()),
+            ready: Some("starting".to_owned()),
+            error: Some("it is starting".to_owned()),
+        };
+        let view = StatusView::new(&presence, &places);
+        let (out, ..) = kept(false, false, None);
+        let text = view
+            .lines(&out)
+            .join("\n")
+            .replace(&started_at.to_string(), "NOW");
+        expect_test::expect![[r#"
+            AO daemon: not_ready
+              pid: 7
+              port: 3001
+              started: NOW
+              uptime: 0s
+              version: 0.1.0
+              run file: /run.json
+              data dir: /elsewhere
+              healthz: ok
+              readyz: starting
+              error: it is starting"#]]
+        .assert_eq(&text);
+        let json = serde_json::to_string(&StatusView::stopped(&places)).unwrap();
+        assert_eq!(
+            json,
+            r#"{"state":"stopped","runFile":"/run.json","dataDir":"/data"}"#
+        );
+        assert!(!serde_json::to_string(&view).unwrap().contains("secret"));
+    }
+}
