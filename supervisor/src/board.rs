@@ -216,8 +216,14 @@ impl Book {
         self.armed.push((id, chaos));
     }
 
-    pub(crate) fn disarm(&mut self, id: &str) -> Option<Chaos> {
-        let at = self.armed.iter().position(|(armed, _)| **armed == *id)?;
+    /// Takes the trouble that was ordered for the next incarnation of this child. None is waiting for one that runs.
+    pub(crate) fn disarm(&mut self, slot: u32) -> Option<Chaos> {
+        if self.armed.is_empty() {
+            return None;
+        }
+        let entry = self.get(slot).filter(|entry| entry.life.is_none())?;
+        let id = entry.traits.id.clone();
+        let at = self.armed.iter().position(|(armed, _)| *armed == id)?;
         Some(self.armed.swap_remove(at).1)
     }
 }

@@ -349,7 +349,11 @@ impl Keep {
     fn add(&mut self, key: &str) {
         let made = catch_unwind(AssertUnwindSafe(|| (self.roster.make)(key.to_owned())));
         let budget = Budget::parking();
-        let spec = match made {
+        let named = made.map(|mut spec| {
+            spec.traits.id = key.into();
+            spec
+        });
+        let spec = match named {
             Ok(spec) => match spec.fault_under(Strategy::OneForOne, budget) {
                 None => spec,
                 Some(fault) => cannot(key, move || Crash::from(fault.clone())),
@@ -359,8 +363,6 @@ impl Keep {
                 cannot(key, move || Crash::from(reason.clone()))
             }
         };
-        let mut spec = spec;
-        spec.traits.id = key.into();
         let entry = Entry::new(&spec.under(budget), self.ctx.path());
         let path = entry.path.clone();
         let slot = self.crew.board().book().insert(entry);

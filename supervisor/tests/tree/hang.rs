@@ -72,6 +72,28 @@ async fn beats_in_time_are_never_a_hang() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_that_slept_makes_no_child_hang() {
+    let root = Supervisor::root("top", Strategy::OneForOne, plenty())
+        .child(beating(500 * MS, 1_000))
+        .child(Supervisor::new("inner", Strategy::OneForOne, plenty()))
+        .start()
+        .await
+        .unwrap();
+    let tree = root.tree();
+    let before = (incarnation(&tree, "top/a"), incarnation(&tree, "top/inner"));
+    for _ in 0..3 {
+        // All deadlines lie in the past before anybody could beat.
+        tokio::time::advance(60 * SECOND).await;
+        tokio::time::sleep(3 * SECOND).await;
+    }
+    assert_eq!(
+        (incarnation(&tree, "top/a"), incarnation(&tree, "top/inner")),
+        before
+    );
+    root.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_declared_silence_is_allowed_and_bounded() {
     let log = Log::new();
     let said = log.clone();

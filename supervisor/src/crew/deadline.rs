@@ -1,0 +1,203 @@
+//! What a crew does when a child is late: each child has at most one deadline, and its state says what for.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Crew, Happening};
+use crate::board::{Entry, Role, Why};
+use crate::child::Shutdown;
+use crate::event::What;
+use crate::life::Life;
+use crate::reason::Reason;
+use crate::snapshot::State;
+use crate::tree::millis;
+
+/// How long an aborted child may take to end before it counts as stuck. An abort needs one await; a second without one is
+/// a loop, a lock or a blocking call.
+pub(crate) const ABORT_GRACE: Duration = Duration::from_secs(1);
+
+/// What beats are counted in. One tick past its heartbeat a child is late, exactly at it it is not.
+const TICK: Duration = Duration::from_millis(1);
+
+/// How late a check of a short heartbeat may come and still count. A busy machine wakes us some milliseconds late.
+const LATE: Duration = Duration::from_millis(50);
+
+impl Crew {
+    pub(super) fn pop_due(&mut self) -> Option<(Instant, u32)> {
+        let (at, slot) = *self.deadlines.first()?;
+        if at > Instant::now() {
+            return None;
+        }
+        self.deadlines.pop_first();
+        if let Some(entry) = self.board.book().get(slot) {
+            entry.deadline = None;
+        }
+        Some((at, slot))
+    }
+
+    /// A child's deadline has passed.
+    pub(super) fn due(&mut self, at: Instant, slot: u32) -> Option<Happening> {
+        let board = self.board.clone();
+        let mut book = board.book();
+        let entry = book.get(slot)?;
+        match entry.state {
+            State::Starting | State::Running if minds_heartbeat(entry) => {
+                drop(book);
+                self.check_heartbeat(at, slot);
+                None
+            }
+            State::Starting => {
+                entry.why = entry.traits.start_timeout.map(Why::StartTimeout);
+                entry.state = State::Stopping;
+                self.abort(slot, entry);
+                None
+            }
+            State::Stopping if entry.aborted => {
+                drop(book);
+                self.declare_stuck(slot, true)
+            }
+            State::Stopping => {
+                self.abort(slot, entry);
+                None
+            }
+            State::Backoff | State::Parked | State::Stuck => Some(Happening::Retry(slot)),
+            _ => None,
+        }
+    }
+
+    /// Whether a child has been heard of in time. A check that comes late itself (the machine slept, the process was
+    /// stopped) proves nothing: the child gets a new period, for it could not beat either.
+    fn check_heartbeat(&mut self, at: Instant, slot: u32) {
+        let now = Instant::now();
+        let board = self.board.clone();
+        let silent = {
+            let mut book = board.book();
+            let Some(entry) = book.get(slot) else { return };
+            let (Some(life), Some(heartbeat)) = (entry.life.clone(), entry.traits.heartbeat) else {
+                return;
+            };
+            let heard = self.life.tree.instant(life.heard());
+            let silent = now.saturating_duration_since(heard);
+            let late = now.saturating_duration_since(at) > LATE.max(heartbeat / 4);
+            if silent <= heartbeat || late {
+                if late {
+                    self.set_deadline(slot, entry, now + heartbeat + TICK);
+                } else {
+                    self.expect_beat(slot, entry, &life);
+                }
+                return;
+            }
+            entry.why = Some(Why::Hung(silent));
+            entry.state = State::Stopping;
+            life.incarnation.revoke();
+            life.ask_to_stop();
+            // It is already late, so it gets no more than an abort would. A supervisor does nothing but answer: if it hangs,
+            // asking is of no use.
+            let grace = match (entry.traits.role, entry.traits.shutdown) {
+                (Role::Worker, Shutdown::After(grace)) => grace.min(ABORT_GRACE),
+                (Role::Worker, Shutdown::Infinity) => ABORT_GRACE,
+                _ => Duration::ZERO,
+            };
+            if grace.is_zero() {
+                self.abort(slot, entry);
+            } else {
+                self.set_deadline(slot, entry, now + grace);
+            }
+            silent
+        };
+        self.emit_for(&board, slot, || What::Hung {
+            silent_ms: millis(silent),
+        });
+    }
+
+    /// Sets a child's deadline to when it must have been heard of again.
+    pub(super) fn expect_beat(&mut self, slot: u32, entry: &mut Entry, life: &Life) {
+        if let Some(heartbeat) = entry.traits.heartbeat {
+            let heard = self.life.tree.instant(life.heard());
+            self.set_deadline(slot, entry, heard + heartbeat + TICK);
+        }
+    }
+
+    pub(super) fn abort(&mut self, slot: u32, entry: &mut Entry) {
+        entry.aborted = true;
+        if let Some(life) = &entry.life {
+            life.incarnation.revoke();
+        }
+        if let Some(task) = &entry.abort {
+            task.abort();
+        }
+        self.set_deadline(slot, entry, Instant::now() + ABORT_GRACE);
+    }
+
+    pub(super) fn declare_stuck(&mut self, slot: u32, listed: bool) -> Option<Happening> {
+        let board = self.board.clone();
+        let reason = {
+            let mut book = board.book();
+            let entry = book.get(slot)?;
+            self.clear_deadline(slot, entry);
+            entry.state = State::Stuck;
+            if listed && let Some(life) = &entry.life {
+                self.tree().stick(life.number(), entry.path.clone());
+            }
+            match entry.why {
+                Some(Why::Hung(silent_for)) => Reason::Hung { silent_for },
+                Some(Why::StartTimeout(limit)) => Reason::StartTimeout(limit),
+                _ => Reason::Stuck,
+            }
+        };
+        self.alive -= 1;
+        self.stuck += 1;
+        self.emit_for(&board, slot, || What::Stuck);
+        Some(Happening::Stuck { slot, reason })
+    }
+
+    /// Whether a child waits for a pause to be over.
+    pub(crate) fn waits(&self, slot: u32) -> bool {
+        self.board
+            .book()
+            .get(slot)
+            .is_some_and(|entry| entry.deadline.is_some())
+    }
+
+    /// Takes back a child's pause: it is down together with its group. Returns when it would have been over.
+    pub(crate) fn rest(&mut self, slot: u32) -> Option<Instant> {
+        let board = self.board.clone();
+        let mut book = board.book();
+        let entry = book.get(slot)?;
+        let until = entry.deadline;
+        self.clear_deadline(slot, entry);
+        if entry.state == State::Backoff {
+            entry.state = State::Terminated;
+        }
+        until
+    }
+
+    /// Lets a child's pause last at least until then.
+    pub(crate) fn wait_until(&mut self, slot: u32, until: Instant) {
+        let board = self.board.clone();
+        let mut book = board.book();
+        if let Some(entry) = book.get(slot) {
+            let until = entry.deadline.map_or(until, |at| at.max(until));
+            self.set_deadline(slot, entry, until);
+        }
+    }
+
+    pub(super) fn set_deadline(&mut self, slot: u32, entry: &mut Entry, at: Instant) {
+        self.clear_deadline(slot, entry);
+        entry.deadline = Some(at);
+        self.deadlines.insert((at, slot));
+    }
+
+    pub(super) fn clear_deadline(&mut self, slot: u32, entry: &mut Entry) {
+        if let Some(at) = entry.deadline.take() {
+            self.deadlines.remove(&(at, slot));
+        }
+    }
+}
+
+/// A supervisor's loop beats from its first moment on; a worker's heartbeat counts from ready, before that it has
+/// its `start_timeout`.
+pub(super) fn minds_heartbeat(entry: &Entry) -> bool {
+    entry.traits.heartbeat.is_some() && (entry.state == State::Running || entry.traits.role != Role::Worker)
+}
