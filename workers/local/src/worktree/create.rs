@@ -1,0 +1,127 @@
+//! Making a worktree and its branch, once, however often it is begun.
+//!
+//! The order is: settle what an interrupted predecessor left, look, write down whose it will be, let git make it, write
+//! down that it was made. Killed anywhere, the next call finds by git's registry and the record which step it was.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+
+use ao_domain::WorktreeOwner;
+use ao_domain::port::worktrees::{WorktreeError, WorktreePlan};
+
+use super::lock::Lock;
+use super::record::{Record, Stage, io_error};
+use super::refs::{self, Names};
+use super::registry::{self, Entry, Place};
+use super::{GitWorktrees, is_empty};
+
+/// How many times the usual deadline a checkout may take: the one thing here that grows with the repository.
+const CHECKOUT: u32 = 5;
+
+impl GitWorktrees {
+    pub(super) async fn create_under(&self, lock: &Lock, plan: &WorktreePlan) -> Result<(), WorktreeError> {
+        let owner = &plan.owner;
+        self.settle(lock, owner).await?;
+        let (names, entry) =
+            tokio::try_join!(refs::names(&self.git, plan), registry::find(&self.git, owner))?;
+        let record = Record::of(lock, owner)?;
+        if let Some(entry) = &entry {
+            if !is_empty(&owner.path)? {
+                return self.adopt(lock, owner, entry, record).await;
+            }
+            self.unregister_missing(lock, owner, entry).await?;
+        } else if !is_empty(&owner.path)? {
+            return Err(not_ours(owner));
+        }
+        let (start, made_at) = choose(plan, &names, record)?;
+        if let Some(folder) = owner.path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .map_err(io_error("making the worktree's folder", folder))?;
+        }
+        let record = Record::new(owner, start.clone(), made_at, Stage::Making);
+        record.save(lock).await?;
+        let add = self.git.call(&owner.repo, "worktree").args(["add", "--quiet"]);
+        let add = match names.branch {
+            Some(_) => add.arg("--").arg(&owner.path).arg(&owner.branch),
+            // Without an upstream: a bare `git push` must never reach the default branch.
+            None => add
+                .args(["--no-track", "-b", &owner.branch, "--"])
+                .arg(&owner.path)
+                .arg(&start),
+        };
+        add.patient(CHECKOUT).act(lock).await?;
+        record.at(Stage::Made).save(lock).await
+    }
+
+    /// Takes the worktree that stands there for the one that was to be made, and leaves it as it is.
+    async fn adopt(
+        &self,
+        lock: &Lock,
+        owner: &WorktreeOwner,
+        entry: &Entry,
+        record: Option<Record>,
+    ) -> Result<(), WorktreeError> {
+        let on_branch = entry.branch.as_ref() == Some(&owner.branch);
+        let handed_over = record.as_ref().is_some_and(|record| record.stage == Stage::Made);
+        // Once it was handed over, which branch is checked out there is the agent's business.
+        let confirmed = Place::confirm(&owner.path, &entry.path).is_some() && !entry.is_half_made();
+        if !confirmed || !(on_branch || handed_over) {
+            return Err(not_ours(owner));
+        }
+        if handed_over {
+            return Ok(());
+        }
+        let start = entry.head.clone().unwrap_or_default();
+        record
+            .unwrap_or_else(|| Record::new(owner, start, None, Stage::Made))
+            .at(Stage::Made)
+            .save(lock)
+            .await
+    }
+}
+
+/// What is checked out, and where our branch was made if it is ours.
+fn choose(
+    plan: &WorktreePlan,
+    names: &Names,
+    record: Option<Record>,
+) -> Result<(String, Option<String>), WorktreeError> {
+    let owner = &plan.owner;
+    let Some(tip) = &names.branch else {
+        let start = names.start.clone().ok_or_else(|| WorktreeError::BaseNotFound {
+            base: plan.base.clone(),
+        })?;
+        let made_at = (!plan.branch_given).then(|| start.clone());
+        return Ok((start, made_at));
+    };
+    if let Some(elsewhere) = &names.checked_out
+        && elsewhere.as_std_path() != registry::resolved(&owner.path)
+    {
+        return Err(WorktreeError::CheckedOutElsewhere {
+            branch: owner.branch.clone(),
+            elsewhere: elsewhere.clone(),
+        });
+    }
+    if plan.branch_given {
+        return Ok((tip.clone(), None));
+    }
+    // Ours by the record; or, where that was lost, a branch that says nothing the base does not.
+    let made_at = record
+        .and_then(|record| record.made_at)
+        .or_else(|| names.start.clone().filter(|base| base == tip));
+    match made_at {
+        Some(made_at) => Ok((tip.clone(), Some(made_at))),
+        None => Err(WorktreeError::BranchExists {
+            branch: owner.branch.clone(),
+        }),
+    }
+}
+
+pub(super) fn not_ours(owner: &WorktreeOwner) -> WorktreeError {
+    WorktreeError::NotOurs {
+        path: owner.path.clone(),
+    }
+}

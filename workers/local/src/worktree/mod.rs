@@ -1,0 +1,220 @@
+//! Git worktrees: made once, weighed, and taken back only when nothing is lost (design D16).
+//!
+//! # Theory of operation
+//! A session has one worktree, at `<root>/<project>/<session>`, and one lock, under which everything here is done
+//! (`lock`). Before git makes the worktree a record says whose it will be (`record`); git's registry and that record
+//! together tell any later call how far a killed predecessor came, and the first thing every call does is to finish or
+//! undo that (`settle`). Nothing is remembered in memory.
+//!
+//! A git that only looks dies with its caller. A git that writes holds the lock itself and goes on when its caller is
+//! dropped or the daemon killed; the next call waits for it, and past its deadline ends it. So never two work on one
+//! session, and every method may be dropped at any `.await`.
+//!
+//! # What it does not do
+//! It runs no hook, fetches nothing, forces nothing, prunes nothing, and deletes no directory that git and the record
+//! do not confirm. It puts no file of ours into a worktree.
+
+mod create;
+mod disposable;
+mod git;
+mod lock;
+mod record;
+mod refs;
+mod registry;
+mod remove;
+mod rescue;
+mod run;
+mod settle;
+mod status;
+mod weigh;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use ao_domain::port::PortFuture;
+use ao_domain::port::worktrees::{Removal, WorktreeError, WorktreePlan, Worktrees};
+use ao_domain::{Holding, ProjectId, Repository, SessionId, WorktreeOwner};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+
+use create::not_ours;
+use disposable::Disposable;
+use git::Git;
+use lock::Lock;
+
+pub use rescue::undo_line;
+
+/// Where things lie and how long git may take.
+#[derive(Clone, Debug)]
+pub struct GitConfig {
+    /// The managed folder: a worktree outside it is never touched.
+    pub root: Utf8PathBuf,
+    /// A folder per session for its lock and its record.
+    pub locks: Utf8PathBuf,
+    /// Ignored files that may go without a question, beyond the folders of builds: names such as `*.log`, or paths from
+    /// the top of a worktree such as `data/cache`.
+    pub disposable: Vec<String>,
+    /// How long one git may take; a checkout may take five times that. Also how long a session's lock is waited for
+    /// when its holder does not say how long it works.
+    pub deadline: Duration,
+    /// `PATH` for git and what it starts, such as filters.
+    pub path: OsString,
+}
+
+/// The worktrees of all sessions on this machine.
+#[derive(Clone, Debug)]
+pub struct GitWorktrees {
+    git: Git,
+    root: Utf8PathBuf,
+    locks: Utf8PathBuf,
+    disposable: Disposable,
+}
+
+impl GitWorktrees {
+    /// Touches nothing yet.
+    pub fn new(config: GitConfig) -> Self {
+        Self {
+            git: Git {
+                path: config.path,
+                env: Vec::new(),
+                deadline: config.deadline,
+            },
+            root: config.root,
+            locks: config.locks,
+            disposable: Disposable::new(&config.disposable),
+        }
+    }
+
+    /// Gives every git this variable beyond what this process has, such as another `HOME`.
+    pub fn with_env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.git.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// The session's lock, once the worktree is known to lie where only ours lie.
+    async fn lock(&self, owner: &WorktreeOwner) -> Result<Lock, WorktreeError> {
+        let inside = owner.path.strip_prefix(&self.root).ok().is_some_and(|path| {
+            path.components().count() > 1
+                && path
+                    .components()
+                    .all(|part| matches!(part, Utf8Component::Normal(_)))
+        });
+        if !inside {
+            return Err(not_ours(owner));
+        }
+        Lock::take(&self.locks, &owner.session, self.git.deadline).await
+    }
+}
+
+/// Leaves no folder behind that has nothing to remember.
+fn close(lock: Lock) {
+    if !lock.folder().join("owner.json").exists()
+        && let Err(error) = lock.forget()
+    {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "the session's lock folder stays");
+    }
+}
+
+impl Worktrees for GitWorktrees {
+    fn repository<'a>(&'a self, path: &'a Utf8Path) -> PortFuture<'a, Result<Repository, WorktreeError>> {
+        Box::pin(refs::repository(&self.git, path))
+    }
+
+    fn create<'a>(&'a self, plan: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>> {
+        Box::pin(async move {
+            if !refs::is_branch_name(&plan.owner.branch) {
+                return Err(WorktreeError::InvalidBranch {
+                    branch: plan.owner.branch.clone(),
+                });
+            }
+            if !is_there(&plan.owner.repo)? {
+                return Err(WorktreeError::NoSuchPath {
+                    path: plan.owner.repo.clone(),
+                });
+            }
+            let lock = self.lock(&plan.owner).await?;
+            let made = self.create_under(&lock, plan).await;
+            close(lock);
+            made
+        })
+    }
+
+    fn weigh<'a>(
+        &'a self,
+        owner: &'a WorktreeOwner,
+    ) -> PortFuture<'a, Result<Option<Vec<Holding>>, WorktreeError>> {
+        Box::pin(async move {
+            let lock = self.lock(owner).await?;
+            let weighed = self.weigh_under(&lock, owner).await;
+            close(lock);
+            weighed
+        })
+    }
+
+    fn remove<'a>(
+        &'a self,
+        owner: &'a WorktreeOwner,
+        discard: bool,
+    ) -> PortFuture<'a, Result<Removal, WorktreeError>> {
+        Box::pin(async move {
+            let lock = self.lock(owner).await?;
+            let removed = self.remove_under(&lock, owner, discard).await;
+            close(lock);
+            removed
+        })
+    }
+
+    fn list(&self) -> PortFuture<'_, Result<Vec<Utf8PathBuf>, WorktreeError>> {
+        let root = self.root.clone();
+        Box::pin(async move {
+            let path = root.clone();
+            record::blocking("listing worktrees", &path, move || {
+                let mut found = Vec::new();
+                for project in folders::<ProjectId>(&root)? {
+                    found.extend(folders::<SessionId>(&project)?);
+                }
+                found.sort_unstable();
+                Ok(found)
+            })
+            .await
+        })
+    }
+}
+
+/// The folders in `path` whose name is an `Id`; none where there is no such path.
+fn folders<Id: std::str::FromStr>(path: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
+    let entries = match path.read_dir_utf8() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut found = Vec::new();
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_type()?.is_dir() && entry.file_name().parse::<Id>().is_ok() {
+            found.push(entry.path().to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// Whether something lies at `path`, be it a link that leads nowhere.
+fn is_there(path: &Utf8Path) -> Result<bool, WorktreeError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(record::io_error("looking", path)(error)),
+    }
+}
+
+/// Whether nothing lies at `path`, or an empty directory.
+fn is_empty(path: &Utf8Path) -> Result<bool, WorktreeError> {
+    if !is_there(path)? {
+        return Ok(true);
+    }
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+        Err(error) => Err(record::io_error("looking", path)(error)),
+    }
+}

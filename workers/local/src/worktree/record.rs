@@ -1,0 +1,135 @@
+//! Whose a worktree is, written down before git makes it: `<locks>/<session>/owner.json`.
+//!
+//! A directory is taken for ours only on the word of git and of this record together; what a killed predecessor left
+//! half-made is known by it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use ao_domain::port::worktrees::WorktreeError;
+use ao_domain::{SessionId, WorktreeOwner};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use super::lock::Lock;
+
+/// How far the worktree has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Stage {
+    /// git is making it, or was killed while it did. Nobody has worked in it.
+    Making,
+    /// It was handed over.
+    Made,
+    /// It was weighed, and rescued where it was discarded: it may be deleted.
+    Leaving,
+    /// It is gone; its branch, which has commits of its own, stays.
+    Gone,
+}
+
+/// What is remembered of a session's worktree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    v: u32,
+    pub(super) session: SessionId,
+    pub(super) repo: Utf8PathBuf,
+    pub(super) path: Utf8PathBuf,
+    pub(super) branch: String,
+    /// The commit that was checked out when it was made.
+    pub(super) start: String,
+    /// The commit the branch was made at, where the branch is ours to remove: we made it and no person named it.
+    pub(super) made_at: Option<String>,
+    pub(super) stage: Stage,
+    /// Where everything it held was saved, once it leaves discarded.
+    #[serde(default)]
+    pub(super) rescue: Option<String>,
+}
+
+impl Record {
+    pub(super) fn new(owner: &WorktreeOwner, start: String, made_at: Option<String>, stage: Stage) -> Self {
+        Self {
+            v: 1,
+            session: owner.session.clone(),
+            repo: owner.repo.clone(),
+            path: owner.path.clone(),
+            branch: owner.branch.clone(),
+            start,
+            made_at,
+            stage,
+            rescue: None,
+        }
+    }
+
+    /// The record under `lock`, if it is about this very worktree.
+    pub(super) fn of(lock: &Lock, owner: &WorktreeOwner) -> Result<Option<Self>, WorktreeError> {
+        let path = lock.folder().join("owner.json");
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(io_error("reading the ownership record", &path))?,
+        };
+        // Written whole or not at all, so what does not parse is of a later version. It proves nothing to us.
+        let record = serde_json::from_slice::<Self>(&bytes).ok();
+        Ok(record.filter(|record| {
+            record.session == owner.session
+                && record.repo == owner.repo
+                && record.path == owner.path
+                && record.branch == owner.branch
+        }))
+    }
+
+    /// The same worktree, at `stage`.
+    pub(super) fn at(mut self, stage: Stage) -> Self {
+        self.stage = stage;
+        self
+    }
+
+    /// Deletes whatever record lies under `lock`.
+    pub(super) fn delete(lock: &Lock) -> Result<(), WorktreeError> {
+        let path = lock.folder().join("owner.json");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io_error("deleting the ownership record", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes it durably: after this returns, a power cut leaves it whole.
+    pub(super) async fn save(&self, lock: &Lock) -> Result<(), WorktreeError> {
+        let path = lock.folder().join("owner.json");
+        let (record, held, target) = (self.clone(), lock.clone(), path.clone());
+        blocking("writing the ownership record", &path, move || {
+            let new = target.with_extension("new");
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&new)?;
+            file.write_all(&serde_json::to_vec(&record)?)?;
+            file.sync_all()?;
+            fs::rename(&new, &target)?;
+            File::open(held.folder())?.sync_all()
+        })
+        .await
+    }
+}
+
+/// Names a failed system call.
+pub(super) fn io_error(doing: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> WorktreeError {
+    let path = path.to_owned();
+    move |source| WorktreeError::Io { doing, path, source }
+}
+
+/// Runs `work` where it may block. It is finished even when the caller goes away, so it owns the lock it needs.
+pub(super) async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    path: &Utf8Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, WorktreeError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+        .map_err(io_error(doing, path))
+}

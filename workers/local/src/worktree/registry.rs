@@ -1,0 +1,141 @@
+//! What git has registered: the worktrees of a repository and the files it keeps for each.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use ao_domain::WorktreeOwner;
+use ao_domain::port::worktrees::WorktreeError;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::git::Git;
+
+/// One linked worktree as `git worktree list` knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) path: PathBuf,
+    /// The commit checked out; `None` on a branch without commits.
+    pub(super) head: Option<String>,
+    /// The branch checked out, without `refs/heads/`; `None` when detached.
+    pub(super) branch: Option<String>,
+    /// Why it is locked, in the words of who did it.
+    pub(super) locked: Option<String>,
+}
+
+impl Entry {
+    /// Whether the `git worktree add` that began it never ended.
+    pub(super) fn is_half_made(&self) -> bool {
+        self.locked.as_deref() == Some("initializing")
+    }
+}
+
+/// The entry of `owner`'s worktree, if its repository has one. The main work tree is never it.
+pub(super) async fn find(git: &Git, owner: &WorktreeOwner) -> Result<Option<Entry>, WorktreeError> {
+    let out = git
+        .call(&owner.repo, "worktree")
+        .args(["list", "--porcelain", "-z"])
+        .text()
+        .await?;
+    let wanted = resolved(&owner.path);
+    Ok(parse(&out)
+        .into_iter()
+        .skip(1)
+        .find(|entry| entry.path == owner.path.as_std_path() || entry.path == wanted))
+}
+
+fn parse(out: &[u8]) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for line in out.split(|byte| *byte == 0) {
+        let space = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+        let (word, rest) = (&line[..space], line.get(space + 1..).unwrap_or_default());
+        if word == b"worktree" {
+            entries.push(Entry {
+                path: PathBuf::from(OsStr::from_bytes(rest)),
+                ..Entry::default()
+            });
+        }
+        let Some(entry) = entries.last_mut() else { continue };
+        let text = || String::from_utf8_lossy(rest).into_owned();
+        match word {
+            // All zeros stand for a branch that has no commit yet.
+            b"HEAD" if rest.iter().any(|byte| *byte != b'0') => entry.head = Some(text()),
+            b"branch" => entry.branch = Some(text().trim_start_matches("refs/heads/").to_owned()),
+            b"locked" => entry.locked = Some(text()),
+            _ => {}
+        }
+    }
+    entries
+}
+
+/// `path` with the symlinks of its folder resolved, as git writes it down; the last component may be missing.
+pub(super) fn resolved(path: &Utf8Path) -> PathBuf {
+    match (path.parent().map(Utf8Path::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => path.as_std_path().to_owned(),
+    }
+}
+
+/// A work tree together with the folder git keeps for it. All looks name both, so that they hold wherever the work
+/// tree is moved, and git corrects no path behind our back.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) tree: Utf8PathBuf,
+    pub(super) gitdir: Utf8PathBuf,
+}
+
+impl Place {
+    /// The work tree at `tree`, which git registered at `home`. `None` when its `.git` file and git's own do not
+    /// point at each other.
+    pub(super) fn confirm(tree: &Utf8Path, home: &Path) -> Option<Self> {
+        let link = fs::read(tree.join(".git")).ok()?;
+        let target = std::str::from_utf8(link.strip_prefix(b"gitdir: ")?).ok()?;
+        let gitdir = tree.join(target.trim_end_matches('\n'));
+        let back = fs::read(gitdir.join("gitdir")).ok()?;
+        let back = Path::new(OsStr::from_bytes(back.trim_ascii_end()));
+        let back = gitdir.as_std_path().join(back);
+        // Relative in repositories with `worktree.useRelativePaths`, so compared by where they lead.
+        let leads = |path: &Path| {
+            Some(
+                path.parent()?
+                    .parent()?
+                    .canonicalize()
+                    .ok()?
+                    .join(path.parent()?.file_name()?),
+            )
+        };
+        (leads(&back)? == leads(&home.join(".git"))?).then(|| Self {
+            tree: tree.to_owned(),
+            gitdir,
+        })
+    }
+
+    /// `git <verb>` about this work tree.
+    pub(super) fn call(&self, git: &Git, verb: &'static str) -> super::git::Call {
+        git.call(&self.tree, verb)
+            .env("GIT_DIR", &self.gitdir)
+            .env("GIT_WORK_TREE", &self.tree)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_is_read_with_all_its_oddities() {
+        let out = b"worktree /r\0HEAD 0000000000000000000000000000000000000000\0branch refs/heads/main\0\0\
+            worktree /w/a\nb\0HEAD 12ab\0detached\0locked by me\0\0\
+            worktree /w/c\0HEAD 12ab\0branch refs/heads/ao/w-1/root\0locked\0prunable gone\0\0";
+        let entries = parse(out);
+        assert_eq!(entries.len(), 3);
+        assert_eq!(entries[0].head, None);
+        assert_eq!(entries[1].path, Path::new("/w/a\nb"));
+        assert_eq!(
+            (entries[1].branch.as_deref(), entries[1].locked.as_deref()),
+            (None, Some("by me"))
+        );
+        assert_eq!(entries[2].branch.as_deref(), Some("ao/w-1/root"));
+        assert_eq!(entries[2].locked.as_deref(), Some(""));
+    }
+}

@@ -1,0 +1,167 @@
+//! Taking a worktree back, without ever deleting a file that was not weighed.
+//!
+//! Between weighing and deleting somebody may write a file, and an ignored one would be gone without a word. So the
+//! directory is weighed where it stands, renamed aside, where nobody finds it by its path any more, and weighed there
+//! once more; only then is it deleted, by us. Git is only told to forget it. What remains is a program that has the
+//! directory itself open and writes into it in the last instant; the agent and its children have ended by then.
+//! Nothing is ever forced on git's own look at the files, since git never looks: we did.
+
+use std::fs;
+use std::path::PathBuf;
+
+use ao_domain::port::worktrees::{Removal, WorktreeError};
+use ao_domain::{Holding, WorktreeOwner};
+
+use super::create::not_ours;
+use super::lock::Lock;
+use super::record::{Record, Stage, io_error};
+use super::registry::{self, Entry, Place};
+use super::settle::{aside, gone, put_back};
+use super::weigh::{Weighed, named};
+use super::{GitWorktrees, is_empty, is_there};
+
+impl GitWorktrees {
+    /// The worktree as git and the record confirm it; `None` when it is not there.
+    async fn standing(
+        &self,
+        lock: &Lock,
+        owner: &WorktreeOwner,
+    ) -> Result<Option<(Entry, Place)>, WorktreeError> {
+        if is_empty(&owner.path)? {
+            return Ok(None);
+        }
+        if !is_there(&owner.repo)? {
+            return Err(WorktreeError::NoSuchPath {
+                path: owner.repo.clone(),
+            });
+        }
+        let entry = registry::find(&self.git, owner)
+            .await?
+            .ok_or_else(|| not_ours(owner))?;
+        let place = Place::confirm(&owner.path, &entry.path).ok_or_else(|| not_ours(owner))?;
+        let recorded = Record::of(lock, owner)?.is_some();
+        if recorded || entry.branch.as_ref() == Some(&owner.branch) {
+            Ok(Some((entry, place)))
+        } else {
+            Err(not_ours(owner))
+        }
+    }
+
+    pub(super) async fn weigh_under(
+        &self,
+        lock: &Lock,
+        owner: &WorktreeOwner,
+    ) -> Result<Option<Vec<Holding>>, WorktreeError> {
+        self.settle(lock, owner).await?;
+        let Some((entry, place)) = self.standing(lock, owner).await? else {
+            return Ok(None);
+        };
+        let weighed = self.weigh_at(lock, owner, &entry, &place).await?;
+        Ok(Some(weighed.holdings()))
+    }
+
+    pub(super) async fn remove_under(
+        &self,
+        lock: &Lock,
+        owner: &WorktreeOwner,
+        discard: bool,
+    ) -> Result<Removal, WorktreeError> {
+        self.settle(lock, owner).await?;
+        let Some((entry, place)) = self.standing(lock, owner).await? else {
+            return self.absent(lock, owner).await;
+        };
+        let weighed = self.weigh_at(lock, owner, &entry, &place).await?;
+        if let Some(holdings) = self.stays(&place, &weighed, discard).await? {
+            return Ok(Removal::Kept(holdings));
+        }
+        if Record::of(lock, owner)?.is_none() {
+            // Without one nobody would look for what is moved aside, should we be killed.
+            let start = weighed.head.unwrap_or_default();
+            Record::new(owner, start, None, Stage::Made).save(lock).await?;
+        }
+        let aside = aside(owner);
+        fs::rename(&owner.path, &aside).map_err(io_error("moving the worktree aside", &owner.path))?;
+        let there = Place {
+            tree: aside.clone(),
+            ..place
+        };
+        let left = self.leave(lock, owner, &entry, &there, discard).await;
+        if !matches!(left, Ok(Removal::Removed { .. })) && is_there(&aside)? {
+            put_back(&aside, owner)?;
+        }
+        left
+    }
+
+    /// From aside to gone.
+    async fn leave(
+        &self,
+        lock: &Lock,
+        owner: &WorktreeOwner,
+        entry: &Entry,
+        place: &Place,
+        discard: bool,
+    ) -> Result<Removal, WorktreeError> {
+        let weighed = self.weigh_at(lock, owner, entry, place).await?;
+        if let Some(holdings) = self.stays(place, &weighed, discard).await? {
+            return Ok(Removal::Kept(holdings));
+        }
+        let rescue = if weighed.holdings().is_empty() {
+            None
+        } else {
+            Some(self.rescue(lock, owner, place, &weighed).await?)
+        };
+        let mut record = Record::of(lock, owner)?.ok_or_else(|| not_ours(owner))?;
+        record.rescue.clone_from(&rescue);
+        let record = record.at(Stage::Leaving);
+        record.save(lock).await?;
+        let gone = gone(owner);
+        fs::rename(&place.tree, &gone).map_err(io_error("moving the worktree aside", &place.tree))?;
+        self.vanish(lock, owner, record).await?;
+        Ok(Removal::Removed { rescue })
+    }
+
+    /// What it stays for; `None` when it may go.
+    async fn stays(
+        &self,
+        place: &Place,
+        weighed: &Weighed,
+        discard: bool,
+    ) -> Result<Option<Vec<Holding>>, WorktreeError> {
+        let holdings = if discard {
+            let unsavable = self.unsavable(place, weighed).await?;
+            let (submodules, nested): (Vec<PathBuf>, Vec<PathBuf>) = unsavable
+                .into_iter()
+                .partition(|path| weighed.submodules.contains(path));
+            let mut holdings: Vec<Holding> = submodules
+                .iter()
+                .filter_map(|path| named(std::slice::from_ref(path))?.1.pop())
+                .map(|path| Holding::Submodule { path })
+                .collect();
+            let nested = named(&nested);
+            holdings.extend(nested.map(|(count, paths)| Holding::Untracked { count, paths }));
+            holdings
+        } else {
+            weighed.holdings()
+        };
+        Ok((!holdings.is_empty()).then_some(holdings))
+    }
+
+    /// It is not there: what is left of it elsewhere goes too.
+    async fn absent(&self, lock: &Lock, owner: &WorktreeOwner) -> Result<Removal, WorktreeError> {
+        let record = Record::of(lock, owner)?;
+        if let Some(rescue) = record.as_ref().and_then(|record| record.rescue.clone()) {
+            return Ok(Removal::Removed { rescue: Some(rescue) });
+        }
+        if !is_there(&owner.repo)? {
+            Record::delete(lock)?;
+            return Ok(Removal::Absent);
+        }
+        if let Some(entry) = registry::find(&self.git, owner).await? {
+            self.unregister_missing(lock, owner, &entry).await?;
+        }
+        if let Some(record) = record {
+            self.vanish(lock, owner, record).await?;
+        }
+        Ok(Removal::Absent)
+    }
+}

@@ -1,0 +1,313 @@
+//! Saving everything a worktree holds in one commit under a numbered ref, before it is discarded.
+//!
+//! The commit's tree is the work tree with its untracked and its small ignored files; its first parent is `HEAD`; what
+//! was staged and differs from both is a parent of its own, and so is every commit that only an unfinished operation
+//! still names. [`undo_line`] brings it all back as it was: changes as changes, ignored files ignored.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use ao_domain::WorktreeOwner;
+use ao_domain::port::worktrees::WorktreeError;
+use camino::Utf8Path;
+
+use super::GitWorktrees;
+use super::git::{Call, Git};
+use super::lock::Lock;
+use super::record::{blocking, io_error};
+use super::registry::Place;
+use super::settle::files_below;
+use super::weigh::Weighed;
+
+/// How often the next number is tried when somebody else took it first.
+const TRIES: u32 = 5;
+
+/// Ignored files saved, in bytes, smallest first: keys and settings are small, and what is large can be made again.
+const IGNORED_MAX: u64 = 10 << 20;
+
+/// Where an unfinished operation keeps commits that no ref names, such as what `rebase --autostash` put away.
+const LOOSE_COMMITS: [&str; 9] = [
+    "MERGE_HEAD",
+    "MERGE_AUTOSTASH",
+    "CHERRY_PICK_HEAD",
+    "REVERT_HEAD",
+    "ORIG_HEAD",
+    "rebase-merge/autostash",
+    "rebase-merge/orig-head",
+    "rebase-apply/autostash",
+    "rebase-apply/orig-head",
+];
+
+/// The line that brings a discarded worktree back, for a person to paste into a shell: beside the repository, on a new
+/// branch, with every file as it was. The files come back uncommitted, so that nothing ignored is ever pushed.
+pub fn undo_line(repo: &Utf8Path, rescue_ref: &str, branch: &str) -> String {
+    let number = rescue_ref.rsplit('/').next().unwrap_or("1");
+    let session = rescue_ref.rsplit('/').nth(1).unwrap_or("session");
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let path = quoted(&format!("{repo}.{session}-rescued-{number}"));
+    format!(
+        "git -C {repo} worktree add --no-track -b {branch} {path} {rescue} && git -C {path} reset -q HEAD^",
+        repo = quoted(repo.as_str()),
+        branch = quoted(&format!("{branch}-rescued-{number}")),
+        rescue = quoted(rescue_ref),
+    )
+}
+
+impl GitWorktrees {
+    /// Saves what `weighed` found at `place` and returns the name of the ref.
+    pub(super) async fn rescue(
+        &self,
+        lock: &Lock,
+        owner: &WorktreeOwner,
+        place: &Place,
+        weighed: &Weighed,
+    ) -> Result<String, WorktreeError> {
+        let index = self.watching(lock, place, &weighed.unwatched).await?;
+        let call = |verb| durable(place.call(&self.git, verb)).env("GIT_INDEX_FILE", &index);
+        // Refused while files are in conflict: then there is no staged state, and both sides are commits.
+        let staged = match call("write-tree").text_under(lock).await {
+            Err(WorktreeError::Git { .. }) => None,
+            other => Some(line(&other?)),
+        };
+        let add = || call("add").args(["--sparse"]).patient(5);
+        add().args(["--all", "--", "."]).text_under(lock).await?;
+        let ignored = small_enough(place, weighed.ignored.clone()).await?;
+        if !ignored.is_empty() {
+            let paths = lock.folder().join("paths");
+            list(&paths, &ignored).map_err(io_error("writing a list of files", &paths))?;
+            add()
+                .env("GIT_LITERAL_PATHSPECS", "1")
+                .args(["--force", "--pathspec-file-nul"])
+                .arg(format!("--pathspec-from-file={paths}"))
+                .text_under(lock)
+                .await?;
+            fs::remove_file(&paths).map_err(io_error("deleting a list of files", &paths))?;
+        }
+        let tree = line(&call("write-tree").text_under(lock).await?);
+        fs::remove_file(&index).map_err(io_error("deleting a copy of the index", &index))?;
+        let words = format!(
+            "everything in the worktree of {} when it was discarded",
+            owner.session
+        );
+        let head = match &weighed.head {
+            Some(head) => head.clone(),
+            // So that the first parent is always the state before the changes.
+            None => {
+                let empty = line(&call("mktree").text_under(lock).await?);
+                self.commit(lock, place, &empty, &[], "nothing").await?
+            }
+        };
+        let mut parents = vec![head.clone()];
+        if let Some(staged) = staged.filter(|staged| *staged != tree) {
+            parents.push(
+                self.commit(lock, place, &staged, &[head], "what was staged")
+                    .await?,
+            );
+        }
+        for commit in self.loose_commits(place).await? {
+            if !parents.contains(&commit) {
+                parents.push(commit);
+            }
+        }
+        let commit = self.commit(lock, place, &tree, &parents, &words).await?;
+        name(&self.git, owner, &commit, lock).await
+    }
+
+    async fn commit(
+        &self,
+        lock: &Lock,
+        place: &Place,
+        tree: &str,
+        parents: &[String],
+        words: &str,
+    ) -> Result<String, WorktreeError> {
+        // Made by us, and where git knows no identity of the person it must be made all the same.
+        let call = durable(place.call(&self.git, "commit-tree"))
+            .env("GIT_AUTHOR_NAME", "ao")
+            .env("GIT_AUTHOR_EMAIL", "ao@localhost")
+            .env("GIT_COMMITTER_NAME", "ao")
+            .env("GIT_COMMITTER_EMAIL", "ao@localhost")
+            .args(["--no-gpg-sign", "-m", words]);
+        let call = parents
+            .iter()
+            .fold(call, |call, parent| call.args(["-p", parent]));
+        Ok(line(&call.arg(tree).text_under(lock).await?))
+    }
+
+    /// The commits in the files of [`LOOSE_COMMITS`], as far as they are there.
+    async fn loose_commits(&self, place: &Place) -> Result<Vec<String>, WorktreeError> {
+        let mut commits = Vec::new();
+        for file in LOOSE_COMMITS {
+            let text = fs::read_to_string(place.gitdir.join(file)).unwrap_or_default();
+            for id in text.lines() {
+                let call =
+                    place
+                        .call(&self.git, "rev-parse")
+                        .args(["--verify", "--quiet", "--end-of-options"]);
+                let said = call.arg(format!("{id}^{{commit}}")).ask().await?;
+                if said.status.success() {
+                    commits.push(line(&said.out));
+                }
+            }
+        }
+        Ok(commits)
+    }
+
+    /// What no commit can hold, so that it stays even when the person discards: repositories inside this one that git
+    /// does not know as submodules, and submodules with work of their own.
+    pub(super) async fn unsavable(
+        &self,
+        place: &Place,
+        weighed: &Weighed,
+    ) -> Result<Vec<PathBuf>, WorktreeError> {
+        let mut found = weighed.changed_submodules.clone();
+        let folders = weighed.untracked.iter().filter(|path| is_folder(path));
+        found.extend(folders.cloned());
+        let (tree, ignored) = (place.tree.clone(), weighed.ignored.clone());
+        found.extend(
+            blocking("looking for repositories", &place.tree, move || {
+                let mut nested = Vec::new();
+                for folder in ignored.into_iter().filter(|path| is_folder(path)) {
+                    let mut files = Vec::new();
+                    files_below(tree.as_std_path(), &folder, &mut files)?;
+                    let inside = |file: &PathBuf| file.components().any(|part| part.as_os_str() == ".git");
+                    if files.iter().any(inside) {
+                        nested.push(folder);
+                    }
+                }
+                Ok(nested)
+            })
+            .await?,
+        );
+        for submodule in &weighed.submodules {
+            if !found.contains(submodule) && !self.is_elsewhere(place, submodule).await? {
+                found.push(submodule.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether every commit of a submodule is on one of its remotes.
+    async fn is_elsewhere(&self, place: &Place, submodule: &Path) -> Result<bool, WorktreeError> {
+        let tree = place.tree.as_std_path().join(submodule);
+        let module = if tree.join(".git").exists() {
+            tree.join(".git")
+        } else {
+            place.gitdir.as_std_path().join("modules").join(submodule)
+        };
+        let count = self
+            .git
+            .call(&place.tree, "rev-list")
+            .env("GIT_DIR", gitdir(&module))
+            .args(["--count", "--all", "HEAD", "--not", "--remotes", "--"])
+            .ask()
+            .await?;
+        Ok(count.status.success() && line(&count.out) == "0")
+    }
+}
+
+/// The folder behind a `.git`, which is a file in every submodule that git made.
+fn gitdir(link: &Path) -> PathBuf {
+    let text = fs::read_to_string(link).unwrap_or_default();
+    match (text.strip_prefix("gitdir: "), link.parent()) {
+        (Some(target), Some(folder)) => folder.join(target.trim_end_matches('\n')),
+        _ => link.to_owned(),
+    }
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+fn list(to: &Utf8Path, paths: &[PathBuf]) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for path in paths {
+        bytes.extend_from_slice(path.as_os_str().as_bytes());
+        bytes.push(0);
+    }
+    fs::write(to, bytes)
+}
+
+/// The ignored files that are saved: all below `ignored`, smallest first, up to [`IGNORED_MAX`] bytes.
+async fn small_enough(place: &Place, ignored: Vec<PathBuf>) -> Result<Vec<PathBuf>, WorktreeError> {
+    let tree = place.tree.clone();
+    blocking("looking through ignored files", &place.tree, move || {
+        let mut files = Vec::new();
+        for path in ignored {
+            if is_folder(&path) {
+                files_below(tree.as_std_path(), &path, &mut files)?;
+            } else {
+                files.push(path);
+            }
+        }
+        let mut sized = Vec::new();
+        for file in files {
+            let meta = fs::symlink_metadata(tree.as_std_path().join(&file))?;
+            // Sockets and pipes hold nothing, and git saves none.
+            if meta.is_file() || meta.is_symlink() {
+                sized.push((meta.len(), file));
+            }
+        }
+        sized.sort_unstable();
+        let (mut total, count) = (0, sized.len());
+        let saved = sized.into_iter().take_while(|(size, _)| {
+            total += size;
+            total <= IGNORED_MAX
+        });
+        let saved: Vec<PathBuf> = saved.map(|(_, file)| file).collect();
+        if saved.len() < count {
+            tracing::warn!(%tree, left = count - saved.len(), "ignored files beyond 10 MB are not saved");
+        }
+        Ok(saved)
+    })
+    .await
+}
+
+/// Everything git writes here must be on the disk before the files are deleted; line endings may be as they are.
+fn durable(call: Call) -> Call {
+    call.settings(&[
+        ("core.fsync", "all"),
+        ("core.fsyncMethod", "batch"),
+        ("core.safecrlf", "false"),
+    ])
+}
+
+fn line(out: &[u8]) -> String {
+    String::from_utf8_lossy(out).trim().to_owned()
+}
+
+/// Points the next free `refs/ao/rescue/<session>/<n>` at `commit`, durably. A ref that exists is never moved.
+pub(super) async fn name(
+    git: &Git,
+    owner: &WorktreeOwner,
+    commit: &str,
+    lock: &Lock,
+) -> Result<String, WorktreeError> {
+    let folder = format!("refs/ao/rescue/{}/", owner.session);
+    let mut tries = 0;
+    loop {
+        let taken = git
+            .call(&owner.repo, "for-each-ref")
+            .args(["--format=%(refname)", &folder])
+            .text()
+            .await?;
+        let last = String::from_utf8_lossy(&taken)
+            .lines()
+            .filter_map(|name| name.strip_prefix(&folder)?.parse::<u64>().ok())
+            .max()
+            .unwrap_or(0);
+        let name = format!("{folder}{}", last + 1);
+        let made = durable(git.call(&owner.repo, "update-ref"))
+            // All zeros: it must not exist yet.
+            .args([&name, commit, &"0".repeat(commit.len())])
+            .act(lock)
+            .await;
+        tries += 1;
+        match made {
+            Err(WorktreeError::Git { .. }) if tries < TRIES => {}
+            other => return other.map(|()| name),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Worktrees made, weighed and taken back, with the git of this machine on repositories of their own.
+
+mod create;
+mod discard;
+mod killed;
+mod refusals;
+mod remove;
+mod weigh;
+mod world;
