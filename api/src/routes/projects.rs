@@ -3,6 +3,7 @@
 use ao_domain::port::worktrees::WorktreeError;
 use ao_domain::{ProjectId, Repository, SessionId, chain};
 use ao_facts::{Added, NewProject, ProjectRemoval};
+use ao_supervisor::step;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -79,7 +80,7 @@ pub(super) async fn add(
         now: api.clock.now(),
     };
     let path = new.path.clone();
-    match api.intents.add_project(new).await? {
+    match step!("intent.add_project", api.intents.add_project(new))? {
         Added::Added(project) => json(
             StatusCode::CREATED,
             &ProjectAnswer {
@@ -140,7 +141,10 @@ pub(super) async fn remove(
     State(api): State<Api>,
     ProjectPath(id): ProjectPath,
 ) -> Result<Response, ApiError> {
-    match api.intents.remove_project(&id, api.clock.now()).await? {
+    match step!(
+        "intent.remove_project",
+        api.intents.remove_project(&id, api.clock.now())
+    )? {
         ProjectRemoval::Removed => json(
             StatusCode::OK,
             &ProjectRemoved {

@@ -4,6 +4,7 @@ use ao_derive::{Habits, Watch, shown};
 use ao_domain::port::agent::Style;
 use ao_domain::{ActivityState, EndReason, HookRecord, Phase, SessionId, SessionKind};
 use ao_facts::{Filter, Stop, Until};
+use ao_supervisor::step;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -115,12 +116,8 @@ pub(super) async fn kill(
     OptionalBody(asked): OptionalBody<KillSession>,
 ) -> Result<Response, ApiError> {
     let now = api.clock.now();
-    if api
-        .intents
-        .stop(&id, EndReason::Killed, asked.discard, now)
-        .await?
-        == Stop::NotFound
-    {
+    let stop = api.intents.stop(&id, EndReason::Killed, asked.discard, now);
+    if step!("intent.stop", stop)? == Stop::NotFound {
         return Err(no_session(&id));
     }
     let (session, ended) = wait(&api, &id, |session| session.phase == Phase::Ended).await?;
@@ -168,7 +165,7 @@ pub(super) async fn activity(
         payload: String::new(),
         truncated: false,
     };
-    api.spool.append(&record).await.map_err(|error| {
+    step!("intent.activity", api.spool.append(&record)).map_err(|error| {
         if error.source.kind() == std::io::ErrorKind::StorageFull {
             ApiError::disk_full(error)
         } else {

@@ -4,6 +4,7 @@ use ao_domain::port::agent::{AgentError, LaunchRequest};
 use ao_domain::port::worktrees::WorktreeError;
 use ao_domain::{EndReason, ProjectId, SessionId, SessionKind, chain};
 use ao_facts::{NewSession, Spawn};
+use ao_supervisor::step;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -55,26 +56,24 @@ pub(super) async fn spawn(
 ) -> Result<Response, ApiError> {
     let key = idempotency_key(&headers)?;
     let order = Order::check(&api, &asked).await?;
-    let spawned = api
-        .intents
-        .spawn(NewSession {
-            key,
-            project: order.project.id,
-            kind: order.kind,
-            issue: order.issue,
-            harness: order.harness,
-            runtime: order.runtime,
-            display_name: order.display_name,
-            prompt: order.prompt,
-            command: order.command,
-            branch: order.branch,
-            base: order.base,
-            repo: order.project.path,
-            secret: random_hex(),
-            worktree_root: &api.config.worktree_root,
-            now: api.clock.now(),
-        })
-        .await?;
+    let wanted = NewSession {
+        key,
+        project: order.project.id,
+        kind: order.kind,
+        issue: order.issue,
+        harness: order.harness,
+        runtime: order.runtime,
+        display_name: order.display_name,
+        prompt: order.prompt,
+        command: order.command,
+        branch: order.branch,
+        base: order.base,
+        repo: order.project.path,
+        secret: random_hex(),
+        worktree_root: &api.config.worktree_root,
+        now: api.clock.now(),
+    };
+    let spawned = step!("intent.spawn", api.intents.spawn(wanted))?;
     match spawned {
         Spawn::Spawned { id, .. } if answers_at_once(&headers) => {
             let session = api

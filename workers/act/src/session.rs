@@ -114,12 +114,21 @@ impl SessionChild {
     }
 
     /// Moves the row on, if it still stands where it was read. Overtaken is no fault: the next round reads what is so.
-    async fn enter(&self, ctx: &Context, session: &Session, to: Phase, mut changes: Changes) -> Result<(), Crash> {
+    async fn enter(
+        &self,
+        ctx: &Context,
+        session: &Session,
+        to: Phase,
+        mut changes: Changes,
+    ) -> Result<(), Crash> {
         if session.end_reason.is_some() && changes.failure.is_none() {
             changes.failure = session.failure.clone(); // why it ended stays, however well the rest goes
         }
         let now = self.parts.clock.now();
-        let written = self.parts.outcomes.advance(ctx.incarnation(), &self.id, Stand::of(session), to, changes, now);
+        let written =
+            self.parts
+                .outcomes
+                .advance(ctx.incarnation(), &self.id, Stand::of(session), to, changes, now);
         // A name of its own for each phase that is entered: each is another moment to be killed at.
         let moved = match to {
             Phase::Worktree => step!("spawn.to_worktree", written),
@@ -133,29 +142,47 @@ impl SessionChild {
         }?;
         match moved {
             Moved::Yes => tracing::info!(session = %self.id, from = %session.phase, %to, "session moved on"),
-            Moved::Overtaken => tracing::debug!(session = %self.id, "the facts changed meanwhile, reading again"),
+            Moved::Overtaken => {
+                tracing::debug!(session = %self.id, "the facts changed meanwhile, reading again")
+            }
         }
         Ok(())
     }
 
     async fn conclude(&self, ctx: &Context, session: &Session, reason: EndReason) -> Result<(), Crash> {
-        let ended_at = session.process.as_ref().map_or(session.phase_at, |process| process.since);
-        let changes = Changes { end_reason: Some(reason), ended_at: Some(ended_at), ..Changes::default() };
+        let ended_at = session
+            .process
+            .as_ref()
+            .map_or(session.phase_at, |process| process.since);
+        let changes = Changes {
+            end_reason: Some(reason),
+            ended_at: Some(ended_at),
+            ..Changes::default()
+        };
         self.enter(ctx, session, Phase::Finished, changes).await
     }
 
     fn runtime(&self, session: &Session) -> Result<&dyn Runtime, SessionError> {
         let name = &session.runtime;
-        self.parts.runtimes.get(name).ok_or_else(|| SessionError::UnknownRuntime(name.clone()))
+        self.parts
+            .runtimes
+            .get(name)
+            .ok_or_else(|| SessionError::UnknownRuntime(name.clone()))
     }
 
     fn habits(&self, session: &Session) -> Habits {
         match self.parts.agents.get(&session.harness) {
             Ok(agent) => {
                 let known = agent.description();
-                Habits { reports: known.reports, one_shot: known.style == Style::OneShot }
+                Habits {
+                    reports: known.reports,
+                    one_shot: known.style == Style::OneShot,
+                }
             }
-            Err(_) => Habits { reports: false, one_shot: false },
+            Err(_) => Habits {
+                reports: false,
+                one_shot: false,
+            },
         }
     }
 }
@@ -163,13 +190,19 @@ impl SessionChild {
 impl Child for SessionChild {
     async fn init(&mut self, _ctx: &Context) -> Result<Init, Crash> {
         let session = self.read().await?;
-        Ok(if session.is_some_and(|session| session.phase != Phase::Ended) { Init::Ready } else { Init::Ignore })
+        Ok(if session.is_some_and(|session| session.phase != Phase::Ended) {
+            Init::Ready
+        } else {
+            Init::Ignore
+        })
     }
 
     async fn run(&mut self, ctx: &Context) -> Result<Done, Crash> {
         while !ctx.is_stopping() {
             ctx.beat();
-            let Some(session) = self.read().await? else { return Ok(Done) };
+            let Some(session) = self.read().await? else {
+                return Ok(Done);
+            };
             let place = self.has_place(&session).await?;
             let step = next_step(&session, place, self.parts.clock.now());
             if step == Step::Rest {
@@ -183,5 +216,8 @@ impl Child for SessionChild {
 
 /// The name under which the runtime holds this run.
 fn at(session: &Session) -> RuntimeRef {
-    RuntimeRef { session: session.id.clone(), generation: session.generation }
+    RuntimeRef {
+        session: session.id.clone(),
+        generation: session.generation,
+    }
 }

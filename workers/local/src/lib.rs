@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod clock;
+pub mod link;
 pub mod process;
 pub mod runtimes;
 pub mod spool;

@@ -41,7 +41,13 @@ impl SpoolReader {
         agents: Arc<dyn Agents>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { facts, writer, spool, agents, clock }
+        Self {
+            facts,
+            writer,
+            spool,
+            agents,
+            clock,
+        }
     }
 
     /// Applies everything that lies in the spools. `done` spares a read of spools that have not grown.
@@ -65,7 +71,8 @@ impl SpoolReader {
                 let now = self.clock.now();
                 let applied = step!(
                     "hooks.apply",
-                    self.writer.apply_signals(ctx.incarnation(), &id, offset, piece.next, &signals, now)
+                    self.writer
+                        .apply_signals(ctx.incarnation(), &id, offset, piece.next, &signals, now)
                 )?;
                 match applied {
                     Applied::Yes { .. } => done.insert(id.clone(), piece.next),
@@ -78,7 +85,11 @@ impl SpoolReader {
         Ok(())
     }
 
-    fn read_signals(&self, session: &Session, records: Vec<Result<HookRecord, String>>) -> Vec<AppliedSignal> {
+    fn read_signals(
+        &self,
+        session: &Session,
+        records: Vec<Result<HookRecord, String>>,
+    ) -> Vec<AppliedSignal> {
         let mut signals = Vec::with_capacity(records.len());
         for record in records {
             match record {
@@ -86,7 +97,9 @@ impl SpoolReader {
                     let signal = self.meaning(&record);
                     signals.push(AppliedSignal { record, signal });
                 }
-                Err(why) => tracing::warn!(session = %session.id, why, "a hook record is not one, passed over"),
+                Err(why) => {
+                    tracing::warn!(session = %session.id, why, "a hook record is not one, passed over")
+                }
             }
         }
         signals
@@ -95,9 +108,16 @@ impl SpoolReader {
     /// What a record says. An event the agent does not have is kept as a mere sign of life.
     fn meaning(&self, record: &HookRecord) -> Signal {
         if let Some(state) = record.event.strip_prefix(FROM_API) {
-            return Signal { state: state.parse().ok(), ..Signal::default() };
+            return Signal {
+                state: state.parse().ok(),
+                ..Signal::default()
+            };
         }
-        let known = self.agents.get(&record.agent).ok().and_then(|agent| agent.signal(&record.event, &record.payload));
+        let known = self
+            .agents
+            .get(&record.agent)
+            .ok()
+            .and_then(|agent| agent.signal(&record.event, &record.payload));
         known.unwrap_or_default()
     }
 }

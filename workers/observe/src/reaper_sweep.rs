@@ -53,13 +53,26 @@ impl Sweep {
         runtimes: Runtimes,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { name, facts, writer, runtimes, clock }
+        Self {
+            name,
+            facts,
+            writer,
+            runtimes,
+            clock,
+        }
     }
 
     /// Looks at everything that is up, then writes what differs in one transaction.
     async fn sweep(&self, ctx: &Context) -> Result<(), Crash> {
         let mut seen = Vec::new();
-        for session in self.facts.sessions(&Filter { terminated: Some(false), ..Filter::default() }).await? {
+        for session in self
+            .facts
+            .sessions(&Filter {
+                terminated: Some(false),
+                ..Filter::default()
+            })
+            .await?
+        {
             ctx.beat();
             if session.phase == Phase::Live {
                 seen.extend(self.look(&session).await);
@@ -73,7 +86,10 @@ impl Sweep {
 
     async fn look(&self, session: &Session) -> Option<Sighting> {
         let runtime = self.runtimes.get(&session.runtime)?;
-        let at = RuntimeRef { session: session.id.clone(), generation: session.generation };
+        let at = RuntimeRef {
+            session: session.id.clone(),
+            generation: session.generation,
+        };
         let look = step!("sweep.look", tokio::time::timeout(LOOK, runtime.look(&at)));
         let seen = Seen::by(look.unwrap_or(Ok(Look::Silent)));
         // An agreeing look is worth a write only where a row of them is what is waited for.
@@ -90,7 +106,11 @@ impl Sweep {
 impl Child for Sweep {
     async fn init(&mut self, _ctx: &Context) -> Result<Init, Crash> {
         let due = self.facts.due_sweeps(self.clock.now()).await?;
-        Ok(if due.iter().any(|due| due.name == self.name) { Init::Ready } else { Init::Ignore })
+        Ok(if due.iter().any(|due| due.name == self.name) {
+            Init::Ready
+        } else {
+            Init::Ignore
+        })
     }
 
     async fn run(&mut self, ctx: &Context) -> Result<Done, Crash> {
@@ -99,9 +119,15 @@ impl Child for Sweep {
             () = ctx.stopping() => return Ok(Done),
             swept = tokio::time::timeout(DEADLINE, self.sweep(ctx)) => swept,
         };
-        swept.map_err(|_| Overdue { name: self.name.clone() })??;
+        swept.map_err(|_| Overdue {
+            name: self.name.clone(),
+        })??;
         let now = self.clock.now();
-        step!("sweep.done", self.writer.sweep_finished(ctx.incarnation(), &self.name, now.plus(EVERY), None, now))?;
+        step!(
+            "sweep.done",
+            self.writer
+                .sweep_finished(ctx.incarnation(), &self.name, now.plus(EVERY), None, now)
+        )?;
         Ok(Done)
     }
 }

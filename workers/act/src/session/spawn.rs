@@ -19,11 +19,21 @@ const START: Duration = Duration::from_secs(30);
 
 impl SessionChild {
     pub(super) async fn make_worktree(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
-        let plan = WorktreePlan { owner: session.owner(), base: session.base.clone(), branch_given: session.branch_given };
-        let made = step!("spawn.worktree", ctx.within(CHECKOUT, self.parts.worktrees.create(&plan)));
+        let plan = WorktreePlan {
+            owner: session.owner(),
+            base: session.base.clone(),
+            branch_given: session.branch_given,
+        };
+        let made = step!(
+            "spawn.worktree",
+            ctx.within(CHECKOUT, self.parts.worktrees.create(&plan))
+        );
         match made.map_err(|_| SessionError::Overdue("making the worktree"))? {
             Ok(()) => {
-                let changes = Changes { worktree_state: Some(WorktreeState::Active), ..Changes::default() };
+                let changes = Changes {
+                    worktree_state: Some(WorktreeState::Active),
+                    ..Changes::default()
+                };
                 self.enter(ctx, session, Phase::Prepare, changes).await
             }
             Err(error) => self.fail_spawn(ctx, session, text(&error)).await,
@@ -58,8 +68,15 @@ impl SessionChild {
             }
             Err(error) => return Err(error.into()),
         };
-        let seen = Seen::by(Ok(if held.exit.is_some() { Look::Ended(held) } else { Look::Running(held) }));
-        let changes = Changes { seen: Some(seen), ..Changes::default() };
+        let seen = Seen::by(Ok(if held.exit.is_some() {
+            Look::Ended(held)
+        } else {
+            Look::Running(held)
+        }));
+        let changes = Changes {
+            seen: Some(seen),
+            ..Changes::default()
+        };
         self.enter(ctx, session, Phase::Live, changes).await
     }
 
@@ -75,8 +92,16 @@ impl SessionChild {
     /// The daemon's environment, then the agent's own, then ours: what says who the session is always wins.
     fn environment(&self, session: &Session, plan: Vec<(String, String)>) -> Vec<(String, String)> {
         let setup = &self.parts.setup;
-        let path = setup.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, path)| path.as_str());
-        let path = if path.is_empty() { setup.bin.to_string() } else { format!("{}:{path}", setup.bin) };
+        let path = setup
+            .env
+            .iter()
+            .find(|(name, _)| name == "PATH")
+            .map_or("", |(_, path)| path.as_str());
+        let path = if path.is_empty() {
+            setup.bin.to_string()
+        } else {
+            format!("{}:{path}", setup.bin)
+        };
         let ours = [
             ("AO_SESSION_ID", session.id.to_string()),
             ("AO_PROJECT_ID", session.project.to_string()),
@@ -87,7 +112,10 @@ impl SessionChild {
             ("AO_RUN_FILE", setup.run_file.to_string()),
             ("PATH", path),
         ];
-        let ours: Vec<(String, String)> = ours.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let ours: Vec<(String, String)> = ours
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         let mut env: Vec<(String, String)> = Vec::new();
         for (name, value) in setup.env.iter().cloned().chain(plan).chain(ours) {
             env.retain(|(known, _)| *known != name);
@@ -97,7 +125,12 @@ impl SessionChild {
     }
 
     /// Ends the session with a reason; whatever was made by then is taken back on the way down.
-    pub(super) async fn fail_spawn(&self, ctx: &Context, session: &Session, why: String) -> Result<(), Crash> {
+    pub(super) async fn fail_spawn(
+        &self,
+        ctx: &Context,
+        session: &Session,
+        why: String,
+    ) -> Result<(), Crash> {
         let failure = SpawnFailure(why);
         tracing::warn!(
             error = &failure as &dyn std::error::Error,

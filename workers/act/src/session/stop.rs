@@ -27,7 +27,12 @@ impl SessionChild {
         let now = self.parts.clock.now();
         if let Ok(Some(exit)) = exit {
             let seen = Seen::exited(exit);
-            let sighting = [Sighting { session: self.id.clone(), generation: session.generation, seen, at: now }];
+            let sighting = [Sighting {
+                session: self.id.clone(),
+                generation: session.generation,
+                seen,
+                at: now,
+            }];
             step!("stop.seen", self.parts.seen.looked(ctx.incarnation(), &sighting))?;
         } else if let Err(error) = &exit {
             // `destroy` is the sure way; what `stop` had to say is only worth a line.
@@ -40,12 +45,25 @@ impl SessionChild {
         let to = if free { Phase::Freeing } else { Phase::Ended };
         let ended_at = session.ended_at.or(Some(now));
         let end_reason = session.end_reason.or(Some(EndReason::Killed));
-        self.enter(ctx, session, to, Changes { ended_at, end_reason, ..Changes::default() }).await
+        self.enter(
+            ctx,
+            session,
+            to,
+            Changes {
+                ended_at,
+                end_reason,
+                ..Changes::default()
+            },
+        )
+        .await
     }
 
     pub(super) async fn free_worktree(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
         let owner = session.owner();
-        let removed = step!("stop.worktree", ctx.within(REMOVE, self.parts.worktrees.remove(&owner, session.discard)));
+        let removed = step!(
+            "stop.worktree",
+            ctx.within(REMOVE, self.parts.worktrees.remove(&owner, session.discard))
+        );
         let changes = match removed.map_err(|_| SessionError::Overdue("taking the worktree back"))? {
             Ok(Removal::Removed { rescue }) => Changes {
                 worktree_state: Some(WorktreeState::Removed),
@@ -55,18 +73,32 @@ impl SessionChild {
             },
             Ok(Removal::Absent) => {
                 let never = session.worktree_state == WorktreeState::None;
-                let state = if never { WorktreeState::None } else { WorktreeState::Removed };
-                Changes { worktree_state: Some(state), holdings: Some(Vec::new()), ..Changes::default() }
+                let state = if never {
+                    WorktreeState::None
+                } else {
+                    WorktreeState::Removed
+                };
+                Changes {
+                    worktree_state: Some(state),
+                    holdings: Some(Vec::new()),
+                    ..Changes::default()
+                }
             }
-            Ok(Removal::Kept(holdings)) => {
-                Changes { worktree_state: Some(WorktreeState::Kept), holdings: Some(holdings), ..Changes::default() }
-            }
+            Ok(Removal::Kept(holdings)) => Changes {
+                worktree_state: Some(WorktreeState::Kept),
+                holdings: Some(holdings),
+                ..Changes::default()
+            },
             // A way out that cannot fail: the worktree stays, the row says why, and another kill tries again.
             Err(error) => {
                 let why: &dyn std::error::Error = &error;
                 tracing::warn!(error = why, session = %self.id, "worktree not taken back");
                 let failure = session.failure.clone().or(Some(chain(&error).to_string()));
-                Changes { worktree_state: Some(WorktreeState::Kept), failure, ..Changes::default() }
+                Changes {
+                    worktree_state: Some(WorktreeState::Kept),
+                    failure,
+                    ..Changes::default()
+                }
             }
         };
         self.enter(ctx, session, Phase::Ended, changes).await

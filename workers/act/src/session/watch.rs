@@ -18,7 +18,12 @@ const SILENT_LOOK: Duration = Duration::from_secs(2);
 
 impl SessionChild {
     /// Looks once, writes what is new, and if nothing is waits until something may be.
-    pub(super) async fn watch(&self, ctx: &Context, session: &Session, until: Option<Timestamp>) -> Result<(), Crash> {
+    pub(super) async fn watch(
+        &self,
+        ctx: &Context,
+        session: &Session,
+        until: Option<Timestamp>,
+    ) -> Result<(), Crash> {
         let runtime = self.runtime(session)?;
         let name = at(session);
         let look = step!("watch.look", ctx.within(LOOK, runtime.look(&name)));
@@ -26,10 +31,17 @@ impl SessionChild {
         let now = self.parts.clock.now();
         // Sweeps keep the evidence fresh; should they be down, this child does.
         let looked_at = session.process.as_ref().map(|process| process.looked_at);
-        let renew_at = looked_at.max(self.swept_at().await?).map(|at| at.plus(STALE_AFTER / 2));
+        let renew_at = looked_at
+            .max(self.swept_at().await?)
+            .map(|at| at.plus(STALE_AFTER / 2));
         let is_old = session.phase == Phase::Live && renew_at.is_none_or(|at| now >= at);
         if is_old || seen.is_news(session.process.as_ref(), session.generation) {
-            let sighting = [Sighting { session: self.id.clone(), generation: session.generation, seen, at: now }];
+            let sighting = [Sighting {
+                session: self.id.clone(),
+                generation: session.generation,
+                seen,
+                at: now,
+            }];
             step!("watch.seen", self.parts.seen.looked(ctx.incarnation(), &sighting))?;
             return Ok(());
         }
@@ -42,7 +54,10 @@ impl SessionChild {
 
     async fn swept_at(&self) -> Result<Option<Timestamp>, FactsError> {
         let sweeps = self.parts.facts.sweeps().await?;
-        Ok(sweeps.into_iter().find(|sweep| sweep.name == SESSION_SWEEP).and_then(|sweep| sweep.finished_at))
+        Ok(sweeps
+            .into_iter()
+            .find(|sweep| sweep.name == SESSION_SWEEP)
+            .and_then(|sweep| sweep.finished_at))
     }
 
     /// Waits for a change of the facts, the runtime's word, the instant `until`, or the one at which the status has to
@@ -82,7 +97,10 @@ impl SessionChild {
             }
         };
         if ctx.beating(waiting).await == Woken::StatusAged {
-            let _ = step!("watch.revision", self.parts.outcomes.bump(ctx.incarnation(), &self.id, clock.now()))?;
+            let _ = step!(
+                "watch.revision",
+                self.parts.outcomes.bump(ctx.incarnation(), &self.id, clock.now())
+            )?;
         }
         Ok(())
     }

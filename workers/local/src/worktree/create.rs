@@ -13,7 +13,7 @@ use super::lock::Lock;
 use super::record::{Record, Stage, io_error};
 use super::refs::{self, Names};
 use super::registry::{self, Entry, Place};
-use super::{GitWorktrees, is_empty};
+use super::{GitWorktrees, is_empty, is_there};
 
 /// How many times the usual deadline a checkout may take: the one thing here that grows with the repository.
 const CHECKOUT: u32 = 5;
@@ -22,17 +22,25 @@ impl GitWorktrees {
     pub(super) async fn create_under(&self, lock: &Lock, plan: &WorktreePlan) -> Result<(), WorktreeError> {
         let owner = &plan.owner;
         self.settle(lock, owner).await?;
-        let (names, entry) =
-            tokio::try_join!(refs::names(&self.git, plan), registry::find(&self.git, owner))?;
         let record = Record::of(lock, owner)?;
-        if let Some(entry) = &entry {
-            if !is_empty(&owner.path)? {
-                return self.adopt(lock, owner, entry, record).await;
+        // Nothing there and nothing remembered, as in every first spawn: what git has registered is then not worth a
+        // process. Should it be a worktree without a directory, git says so below.
+        let fresh = record.is_none() && !is_there(&owner.path)?;
+        let names = refs::names(&self.git, plan);
+        let names = if fresh {
+            names.await?
+        } else {
+            let (names, entry) = tokio::try_join!(names, registry::find(&self.git, owner))?;
+            match entry {
+                Some(entry) if !is_empty(&owner.path)? => {
+                    return self.adopt(lock, owner, &entry, record).await;
+                }
+                Some(entry) => self.unregister_missing(lock, owner, &entry).await?,
+                None if !is_empty(&owner.path)? => return Err(not_ours(owner)),
+                None => {}
             }
-            self.unregister_missing(lock, owner, entry).await?;
-        } else if !is_empty(&owner.path)? {
-            return Err(not_ours(owner));
-        }
+            names
+        };
         let (start, made_at) = choose(plan, &names, record)?;
         if let Some(folder) = owner.path.parent() {
             DirBuilder::new()
@@ -43,7 +51,11 @@ impl GitWorktrees {
         }
         let record = Record::new(owner, start.clone(), made_at, Stage::Making);
         record.save(lock).await?;
-        let add = self.git.call(&owner.repo, "worktree").args(["add", "--quiet"]);
+        let add = self
+            .git
+            .call(&owner.repo, "worktree")
+            .args(["add", "--quiet"])
+            .patient(CHECKOUT);
         let add = match names.branch {
             Some(_) => add.arg("--").arg(&owner.path).arg(&owner.branch),
             // Without an upstream: a bare `git push` must never reach the default branch.
@@ -52,8 +64,20 @@ impl GitWorktrees {
                 .arg(&owner.path)
                 .arg(&start),
         };
-        add.patient(CHECKOUT).act(lock).await?;
-        record.at(Stage::Made).save(lock).await
+        match add.act(lock).await {
+            Err(WorktreeError::Git { .. })
+                if fresh
+                    && registry::find(&self.git, owner)
+                        .await?
+                        .is_some_and(|entry| !entry.is_half_made()) =>
+            {
+                Box::pin(self.create_under(lock, plan)).await // with a record now, so it looks
+            }
+            other => {
+                other?;
+                record.at(Stage::Made).note(lock).await
+            }
+        }
     }
 
     /// Takes the worktree that stands there for the one that was to be made, and leaves it as it is.

@@ -13,6 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::lock::Lock;
+use crate::process;
 
 /// How far the worktree has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub(super) struct Record {
     /// Where everything it held was saved, once it leaves discarded.
     #[serde(default)]
     pub(super) rescue: Option<String>,
+    /// The boot it was written in.
+    boot: String,
 }
 
 impl Record {
@@ -58,6 +61,7 @@ impl Record {
             made_at,
             stage,
             rescue: None,
+            boot: process::boot_id().unwrap_or_default(),
         }
     }
 
@@ -81,7 +85,13 @@ impl Record {
     /// The same worktree, at `stage`.
     pub(super) fn at(mut self, stage: Stage) -> Self {
         self.stage = stage;
+        self.boot = process::boot_id().unwrap_or_default();
         self
+    }
+
+    /// Whether no later [`Record::note`] can have been lost.
+    pub(super) fn is_of_this_boot(&self) -> bool {
+        process::boot_id().is_ok_and(|boot| boot == self.boot)
     }
 
     /// Deletes whatever record lies under `lock`.
@@ -97,6 +107,16 @@ impl Record {
 
     /// Writes it durably: after this returns, a power cut leaves it whole.
     pub(super) async fn save(&self, lock: &Lock) -> Result<(), WorktreeError> {
+        self.write(lock, true).await
+    }
+
+    /// Writes it so that the death of any process leaves it whole. A power cut may bring the one before it back, which
+    /// spares a spawn the wait for the disk.
+    pub(super) async fn note(&self, lock: &Lock) -> Result<(), WorktreeError> {
+        self.write(lock, false).await
+    }
+
+    async fn write(&self, lock: &Lock, durably: bool) -> Result<(), WorktreeError> {
         let path = lock.folder().join("owner.json");
         let (record, held, target) = (self.clone(), lock.clone(), path.clone());
         blocking("writing the ownership record", &path, move || {
@@ -108,9 +128,14 @@ impl Record {
                 .mode(0o600)
                 .open(&new)?;
             file.write_all(&serde_json::to_vec(&record)?)?;
-            file.sync_all()?;
+            if durably {
+                file.sync_all()?;
+            }
             fs::rename(&new, &target)?;
-            File::open(held.folder())?.sync_all()
+            if durably {
+                File::open(held.folder())?.sync_all()?;
+            }
+            Ok(())
         })
         .await
     }

@@ -23,7 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::create::not_ours;
 use super::lock::Lock;
 use super::record::{Record, Stage, blocking, io_error};
-use super::registry::{self, Entry, Place};
+use super::registry::{self, Entry};
 use super::{GitWorktrees, is_empty, is_there, rescue};
 
 /// Where a worktree stands while it is weighed for the last time.
@@ -92,13 +92,14 @@ impl GitWorktrees {
         record: &Record,
     ) -> Result<(), WorktreeError> {
         let entry = registry::find(&self.git, owner).await?;
-        if let Some(entry) = &entry
-            && !entry.is_half_made()
-            && (Place::confirm(&owner.path, &entry.path).is_some() || entry.locked.is_some())
-        {
-            return Ok(()); // complete, or locked by somebody: not for us to clear
+        if entry.as_ref().is_some_and(|entry| !entry.is_half_made()) {
+            return Ok(()); // complete, or somebody deleted its directory: the caller sees which
         }
         if !is_empty(&owner.path)? {
+            // What git no longer knows may have been complete, and worked in, before a power cut took that note.
+            if entry.is_none() && !record.is_of_this_boot() {
+                return Err(not_ours(owner));
+            }
             let known = self
                 .git
                 .call(&owner.repo, "ls-tree")

@@ -91,7 +91,8 @@ impl Person {
                 tv_sec: i64::try_from(left.as_secs()).unwrap(),
                 tv_nsec: i64::from(left.subsec_nanos()),
             };
-            if rustix::event::poll(&mut fds, Some(&timeout)).unwrap() > 0 {
+            // An interrupted wait is a wait for less.
+            if rustix::event::poll(&mut fds, Some(&timeout)).is_ok_and(|ready| ready > 0) {
                 let count = self.screen.read(&mut buffer).unwrap();
                 self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
             }

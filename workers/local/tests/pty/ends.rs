@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
             destroy_without_holder,
         ),
         ("a_holder_that_is_told_to_end_stops_its_agent", holder_is_told),
+        ("an_exit_record_that_found_no_room_is_written_later", record_later),
         ("a_directory_that_was_removed_ends_its_run", directory_removed),
     ]
 }
@@ -259,6 +260,26 @@ fn holder_is_told() {
         };
         assert_eq!(held.exit, Some(Exit::Code(4)));
         assert_eq!(world.census(), Vec::<u32>::new());
+    });
+}
+
+fn record_later() {
+    let world = World::new();
+    block_on(async {
+        let held = world.start("read x; exit 8").await;
+        let path = world.run_dir().join("exit.json");
+        fs::create_dir(&path).unwrap(); // stands for a disk that takes nothing
+        world.runtime.paste(&at("web-1", 1), "go").await.unwrap();
+        assert_eq!(
+            world.ended().await,
+            Exit::Code(8),
+            "the holder says so all the same"
+        );
+        fs::remove_dir(&path).unwrap();
+        eventually("the record", || path.is_file()).await;
+        signal(held.holder.pid, Signal::KILL);
+        eventually("the holder's end", || !is_alive(&held.holder)).await;
+        assert_eq!(world.ended().await, Exit::Code(8));
     });
 }
 

@@ -1,14 +1,17 @@
 //! Figures with a bound: what an idle holder costs.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ao_domain::port::runtime::Runtime as _;
+use ao_domain::port::runtime::{Look, Runtime as _};
 
-use crate::support::{Test, World, at, block_on};
+use crate::support::{Test, World, at, block_on, command};
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![("a_holder_is_small_and_sleeps", small_and_asleep)]
+    vec![
+        ("a_holder_is_small_and_sleeps", small_and_asleep),
+        ("starting_and_looking_are_quick", quick),
+    ]
 }
 
 /// Private memory in kB: what no other process shares.
@@ -59,5 +62,43 @@ fn small_and_asleep() {
         assert_eq!(woken, 0, "an idle holder sleeps");
         // Twice the budget of 1 MB and 7 MB: a test build carries its debug code.
         assert!(empty <= 2 * 1024 && full <= 14 * 1024, "{empty} kB, {full} kB");
+    });
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn quick() {
+    const ROUNDS: u32 = 15;
+    let world = World::new();
+    block_on(async {
+        let (mut floor, mut creates, mut looks, mut destroys) = (vec![], vec![], vec![], vec![]);
+        for generation in 1..=ROUNDS {
+            let began = Instant::now();
+            command("/bin/true".into()).status().unwrap();
+            floor.push(began.elapsed());
+            let run = at("web-1", generation);
+            let launch = world.words(run.clone(), &["/bin/cat"]);
+            let began = Instant::now();
+            world.runtime.create(&launch).await.unwrap();
+            creates.push(began.elapsed());
+            let began = Instant::now();
+            let look = world.runtime.look(&run).await.unwrap();
+            looks.push(began.elapsed());
+            assert!(matches!(look, Look::Running(_)), "{look:?}");
+            let began = Instant::now();
+            world.runtime.destroy(&run).await.unwrap();
+            destroys.push(began.elapsed());
+        }
+        let [floor, create, look, destroy] = [floor, creates, looks, destroys].map(median);
+        println!(
+            "/bin/true {floor:?}, create {create:?}, look {look:?}, destroy {destroy:?} (medians of {ROUNDS})"
+        );
+        // Far from what was measured; close enough to notice a wait that crept in.
+        assert!(create < Duration::from_millis(200), "{create:?}");
+        assert!(look < Duration::from_millis(50), "{look:?}");
+        assert!(destroy < Duration::from_millis(500), "{destroy:?}");
     });
 }

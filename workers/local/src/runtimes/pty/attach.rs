@@ -13,7 +13,7 @@ use std::time::Duration;
 use ao_domain::Exit;
 use ao_domain::port::runtime::{RuntimeError, RuntimeRef};
 use camino::Utf8Path;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::termios::{OptionalActions, Termios};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::backend::SignalDelivery;
@@ -25,6 +25,9 @@ use super::wire::{Attach, Cells, Decoder, Frame, Hello, MAX_FROM_HOLDER, Scrollb
 
 /// Within what the holder greets: a stopped one never does.
 const GREETING: Duration = Duration::from_secs(2);
+
+/// How long the line that says how to leave stays before the agent's screen takes its place; any key shortens it.
+const READING: Duration = Duration::from_millis(800);
 
 /// How an attachment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,6 +257,7 @@ struct Session {
 impl Session {
     /// Until the end; with the signal that was the reason, where one was.
     fn run(mut self) -> (AttachEnd, Option<i32>) {
+        self.wait(Some(READING));
         let (cols, rows) = size();
         let attach = Frame::Attach(Attach {
             cols,
@@ -264,20 +268,8 @@ impl Session {
             return (AttachEnd::Gone, None);
         }
         loop {
-            let (input, output, signalled) = {
-                let stdin = io::stdin();
-                let mut fds = [
-                    PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN),
-                    PollFd::new(&self.stream, PollFlags::IN),
-                    PollFd::new(self.signals.get_read(), PollFlags::IN),
-                ];
-                if let Err(error) = rustix::event::poll(&mut fds, None)
-                    && error != rustix::io::Errno::INTR
-                {
-                    return (self.left(), None);
-                }
-                let ready = |at: usize| !fds[at].revents().is_empty();
-                (ready(0), ready(1), ready(2))
+            let Some([input, output, signalled]) = self.wait(None) else {
+                return (self.left(), None);
             };
             if signalled {
                 let came: Vec<i32> = self.signals.pending().collect();
@@ -298,6 +290,24 @@ impl Session {
             if input && let Some(end) = self.keys() {
                 return (end, None);
             }
+        }
+    }
+
+    /// Waits for keys, the holder and signals, in this order; gives which came. `None` when it cannot be waited.
+    fn wait(&self, patience: Option<Duration>) -> Option<[bool; 3]> {
+        let stdin = io::stdin();
+        let mut fds = [
+            PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN),
+            PollFd::new(&self.stream, PollFlags::IN),
+            PollFd::new(self.signals.get_read(), PollFlags::IN),
+        ];
+        let timeout = patience.map(|patience| Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(patience.subsec_nanos()),
+        });
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Some(fds.map(|fd| !fd.revents().is_empty())),
+            Err(_) => None,
         }
     }
 

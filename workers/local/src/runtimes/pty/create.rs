@@ -192,8 +192,14 @@ async fn line_of(config: &PtyConfig, dir: &RunDir, lock: &OwnedFd) -> Result<Rep
     match read {
         Ok(Ok(1..)) => serde_json::from_str(&line)
             .map_err(|error| RuntimeError::Protocol(format!("the holder's first line: {error}"))),
+        // Its log is removed with the rest of a run that did not start: the last of it is told here.
         Ok(Ok(_)) => Err(not_started(io::Error::other(format!(
-            "it ended without a word; see {log_path}"
+            "it ended without a word: {}",
+            fs::read_to_string(&log_path)
+                .unwrap_or_default()
+                .lines()
+                .next_back()
+                .unwrap_or("nothing in its log")
         )))),
         Ok(Err(source)) => Err(RuntimeError::NoAnswer {
             doing: "starting",

@@ -17,7 +17,7 @@ use alacritty_terminal::vte::ansi::{Processor, Rgb};
 use ao_domain::port::runtime::Size;
 
 use super::edge::Edge;
-use super::snapshot;
+use super::snapshot::{self, Part};
 use crate::runtimes::pty::wire::{Scrollback, Shown};
 
 /// Lines kept above the screen: about 6 MB when full at 220 columns.
@@ -37,6 +37,9 @@ const BACKGROUND: Rgb = Rgb {
     g: 0x18,
     b: 0x18,
 };
+
+/// No window shows more of a title than this.
+const LONGEST_TITLE: usize = 256;
 
 /// A size the engine can work with: it panics on empty grids.
 pub(super) fn sane(size: Size) -> Size {
@@ -225,7 +228,7 @@ impl Engine {
         for event in said {
             match event {
                 Event::PtyWrite(text) => answers.extend_from_slice(text.as_bytes()),
-                Event::Title(title) => self.title = Some(title),
+                Event::Title(title) => self.title = Some(title.chars().take(LONGEST_TITLE).collect()),
                 Event::ResetTitle => self.title = None,
                 Event::ColorRequest(index, answer) => {
                     let set = self.term.colors()[index];
@@ -281,17 +284,16 @@ fn text(grid: &Grid<Cell>, line: Line) -> String {
 
 fn untrimmed(grid: &Grid<Cell>, line: Line) -> String {
     let mut text = String::new();
-    let row = &grid[line];
     for column in 0..grid.columns() {
-        let cell = &row[Column(column)];
-        if cell
-            .flags
-            .intersects(Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER)
-        {
-            continue;
+        match snapshot::part(grid, line, column) {
+            Part::Whole => {
+                let cell = &grid[line][Column(column)];
+                text.push(if cell.c == '\t' { ' ' } else { cell.c });
+                text.extend(cell.zerowidth().unwrap_or_default());
+            }
+            Part::Covered => {}
+            Part::Orphan => text.push(' '),
         }
-        text.push(if cell.c == '\t' { ' ' } else { cell.c });
-        text.extend(cell.zerowidth().unwrap_or_default());
     }
     text
 }

@@ -29,10 +29,13 @@ const STAYS: Duration = Duration::from_secs(12 * 3_600);
 const SLOW_LOOK: Duration = Duration::from_secs(60);
 
 /// How often an exit record that could not be written (a full disk) is tried again.
-const EXIT_RETRY: Duration = Duration::from_secs(5);
+const EXIT_RETRY: Duration = Duration::from_secs(2);
 
 /// What an agent gets when the holder itself is told to end, as at a logout.
 const LOGOUT_GRACE: Duration = Duration::from_secs(2);
+
+/// More than anybody waits; keeps the sum with a time representable.
+const LONGEST_GRACE: Duration = Duration::from_secs(24 * 3_600);
 
 /// What is still written to clients when the holder ends.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -633,7 +636,11 @@ impl Host {
                 Frame::Done
             }
             Frame::Kill(grace_ms) => {
-                self.begin_stop(Some(asker), Duration::from_millis(grace_ms), false);
+                self.begin_stop(
+                    Some(asker),
+                    Duration::from_millis(grace_ms).min(LONGEST_GRACE),
+                    false,
+                );
                 return;
             }
             Frame::Bye => {

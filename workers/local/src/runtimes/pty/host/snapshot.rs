@@ -50,6 +50,11 @@ pub(super) fn write(
 ) -> Vec<u8> {
     let mut out = Out::default();
     out.raw(NEUTRAL);
+    if scrollback == Scrollback::Append {
+        // What the person had on the screen goes up to the rest of their scrollback, not away.
+        let rows = term.screen_lines();
+        out.print(format_args!("\x1b[{rows};1H{}", "\n".repeat(rows)));
+    }
     out.raw(b"\x1b[H\x1b[2J");
     if scrollback == Scrollback::Replace {
         out.raw(b"\x1b[3J");
@@ -75,14 +80,16 @@ pub(super) fn write(
         let alternate = term.grid().clone();
         term.swap_alt();
         out.primary(term.grid(), scrollback);
-        out.saved_cursor(&term.grid().saved_cursor);
-        out.move_to(&term.grid().cursor);
+        // Going to the alternate screen saves this cursor, in place of whatever was saved before.
+        out.cursor(term.grid(), 0);
         term.swap_alt();
         *term.grid_mut() = alternate;
         // Turning the screens over applies the stacked keyboard flags, not the present ones.
         Processor::<alacritty_terminal::vte::ansi::StdSyncHandler>::new()
             .advance(term, format!("\x1b[={flags};1u").as_bytes());
-        out.raw(b"\x1b[?1049h");
+        out.raw(b"\x1b[?1049h\x1b(B\x1b)B");
+        out.plain();
+        out.raw(b"\x1b[2J"); // it came filled with the primary screen's background
         out.alternate(term.grid());
     } else {
         out.primary(term.grid(), scrollback);
@@ -125,10 +132,16 @@ fn drawn() -> Flags {
 }
 
 /// Whether nothing needs to be written for this cell.
-fn is_blank(cell: &Cell) -> bool {
-    matches!(cell.c, ' ' | '\t') && cell.zerowidth().is_none() && {
-        let style = Style::of(cell);
-        style.bg == Color::Named(NamedColor::Background) && style.flags.is_empty()
+fn is_blank(grid: &Grid<Cell>, line: Line, column: usize) -> bool {
+    let cell = &grid[line][Column(column)];
+    let style = Style::of(cell);
+    if style.bg != Color::Named(NamedColor::Background) || !style.flags.is_empty() {
+        return false;
+    }
+    match part(grid, line, column) {
+        Part::Whole => matches!(cell.c, ' ' | '\t') && cell.zerowidth().is_none(),
+        Part::Covered => false,
+        Part::Orphan => true,
     }
 }
 
@@ -168,47 +181,59 @@ impl Out {
         } else {
             grid.topmost_line()
         };
+        let mut follows = false;
         while line <= grid.bottommost_line() {
-            if wraps(grid, line) {
-                self.cells(grid, line, grid.columns());
-            } else {
-                self.cells(grid, line, used(grid, line));
+            let wraps = wraps(grid, line);
+            let count = if wraps { grid.columns() } else { used(grid, line) };
+            self.cells(grid, line, count);
+            if !wraps {
+                self.plain();
+                if follows && count < grid.columns() {
+                    self.raw(b"\x1b[K"); // wrapping at the bottom filled the new line with the background in use
+                }
                 if line < grid.bottommost_line() {
-                    self.plain();
                     self.raw(b"\r\n");
                 }
             }
+            follows = wraps;
             line += 1_i32;
         }
         self.plain();
     }
 
-    /// The alternate screen, each row put where it is.
+    /// The alternate screen, each row put where it is unless the one above wraps into it.
     fn alternate(&mut self, grid: &Grid<Cell>) {
+        let mut follows = false;
         for row in 0..grid.screen_lines() {
             let line = Line(i32::try_from(row).expect("grids have few lines"));
-            let used = used(grid, line);
-            if used > 0 {
-                self.print(format_args!("\x1b[{};1H", row + 1));
-                self.cells(grid, line, used);
+            let wraps = wraps(grid, line);
+            let count = if wraps { grid.columns() } else { used(grid, line) };
+            if count > 0 {
+                if !follows {
+                    self.print(format_args!("\x1b[{};1H", row + 1));
+                }
+                self.cells(grid, line, count);
             }
+            follows = wraps;
         }
         self.plain();
     }
 
     fn cells(&mut self, grid: &Grid<Cell>, line: Line, count: usize) {
         for column in 0..count {
-            self.cell(&grid[line][Column(column)]);
+            let cell = &grid[line][Column(column)];
+            match part(grid, line, column) {
+                Part::Whole => self.cell(cell),
+                Part::Covered => {} // written by the terminal itself, with the wide character
+                Part::Orphan => {
+                    self.style(&Style::of(cell));
+                    self.raw(b" ");
+                }
+            }
         }
     }
 
     fn cell(&mut self, cell: &Cell) {
-        if cell
-            .flags
-            .intersects(Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER)
-        {
-            return; // written by the terminal itself, with the wide character
-        }
         self.style(&Style::of(cell));
         self.link(cell.hyperlink());
         let mut utf8 = [0; 4];
@@ -297,6 +322,27 @@ impl Out {
         self.print(format_args!("\x1b[{};{}H", point.line.0 + 1, point.column.0 + 1));
     }
 
+    /// The cursor's place, counted from the row `above`, and its attributes and character sets.
+    fn cursor(&mut self, grid: &Grid<Cell>, above: i32) {
+        let cursor = &grid.cursor;
+        let row = cursor.point.line.0 - above + 1;
+        let mut column = cursor.point.column.0;
+        if cursor.input_needs_wrap {
+            // The only way to stand behind the last column is to write into it.
+            if grid[cursor.point].flags.contains(Flags::WIDE_CHAR_SPACER) {
+                column = column.saturating_sub(1);
+            }
+            self.print(format_args!("\x1b[{row};{}H", column + 1));
+            self.cell(&grid[cursor.point.line][Column(column)]);
+            self.link(None);
+        } else {
+            self.print(format_args!("\x1b[{row};{}H", column + 1));
+        }
+        self.style(&Style::of(&cursor.template));
+        self.link(cursor.template.hyperlink());
+        self.charsets(cursor);
+    }
+
     /// What ESC 8 would bring back: place, attributes and character sets.
     fn saved_cursor(&mut self, saved: &Cursor<Cell>) {
         if *saved == Cursor::default() {
@@ -331,25 +377,7 @@ impl Out {
             top = i32::from(first) - 1;
         }
         self.on_off("?6", mode.contains(TermMode::ORIGIN));
-        let cursor = &grid.cursor;
-        let above = if mode.contains(TermMode::ORIGIN) { top } else { 0 };
-        let row = cursor.point.line.0 - above + 1;
-        let mut column = cursor.point.column.0;
-        if cursor.input_needs_wrap {
-            // The only way to stand behind the last column is to write into it.
-            if grid[cursor.point].flags.contains(Flags::WIDE_CHAR_SPACER) {
-                column = column.saturating_sub(1);
-            }
-            self.print(format_args!("\x1b[{row};{}H", column + 1));
-            let last = grid[cursor.point.line][Column(column)].clone();
-            self.cell(&last);
-            self.link(None);
-        } else {
-            self.print(format_args!("\x1b[{row};{}H", column + 1));
-        }
-        self.style(&Style::of(&cursor.template));
-        self.link(cursor.template.hyperlink());
-        self.charsets(cursor);
+        self.cursor(grid, if mode.contains(TermMode::ORIGIN) { top } else { 0 });
         if edge.is_shifted() {
             self.raw(b"\x0e");
         }
@@ -394,12 +422,46 @@ pub(super) fn wraps(grid: &Grid<Cell>, line: Line) -> bool {
         && used(grid, line + 1_i32) > 0
 }
 
+/// What a cell is to a wide character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A character of its own.
+    Whole,
+    /// The room that a wide character takes, here or at the beginning of the next line.
+    Covered,
+    /// One of the two without the other, after something was written or deleted in between: it shows nothing.
+    Orphan,
+}
+
+/// What the cell is to a wide character.
+pub(super) fn part(grid: &Grid<Cell>, line: Line, column: usize) -> Part {
+    let has = |line: Line, column: usize, flag: Flags| grid[line][Column(column)].flags.contains(flag);
+    let last = grid.columns() - 1;
+    if has(line, column, Flags::WIDE_CHAR_SPACER) {
+        return match column.checked_sub(1) {
+            Some(before) if has(line, before, Flags::WIDE_CHAR) => Part::Covered,
+            _ => Part::Orphan,
+        };
+    }
+    if has(line, column, Flags::LEADING_WIDE_CHAR_SPACER) {
+        let continues = column == last && has(line, last, Flags::WRAPLINE) && line < grid.bottommost_line();
+        let follows = continues
+            && has(line + 1_i32, 0, Flags::WIDE_CHAR)
+            && has(line + 1_i32, 1, Flags::WIDE_CHAR_SPACER);
+        return if follows { Part::Covered } else { Part::Orphan };
+    }
+    let is_wide = has(line, column, Flags::WIDE_CHAR);
+    if is_wide && (column == last || !has(line, column + 1, Flags::WIDE_CHAR_SPACER)) {
+        return Part::Orphan;
+    }
+    Part::Whole
+}
+
 /// Columns of the line up to its last cell that shows something.
 fn used(grid: &Grid<Cell>, line: Line) -> usize {
-    let row = &grid[line];
     (0..grid.columns())
         .rev()
-        .find(|column| !is_blank(&row[Column(*column)]))
+        .find(|column| !is_blank(grid, line, *column))
         .map_or(0, |column| column + 1)
 }
 

@@ -150,3 +150,89 @@ fn a_repaint_leaves_the_viewers_scrollback_alone() {
     assert!(tail.contains(&"mine".to_owned()), "{tail:?}");
     assert!(!tail.contains(&"3".to_owned()), "{tail:?}");
 }
+
+/// What random programs are made of.
+const PIECES: [&str; 48] = [
+    "word ",
+    "\r\n",
+    "\n",
+    "\r",
+    "\t",
+    "\x08",
+    "漢字",
+    "e\u{301}",
+    "a line that is long enough to wrap ",
+    "😀",
+    "\x1b[1m",
+    "\x1b[0m",
+    "\x1b[31m",
+    "\x1b[44m",
+    "\x1b[38;5;99m",
+    "\x1b[48;2;9;8;7m",
+    "\x1b[7m",
+    "\x1b[4m",
+    "\x1b[9;2m",
+    "\x1b[A",
+    "\x1b[3B",
+    "\x1b[5C",
+    "\x1b[2D",
+    "\x1b[2;7H",
+    "\x1b[6;24H",
+    "\x1b[H",
+    "\x1b[K",
+    "\x1b[1K",
+    "\x1b[2K",
+    "\x1b[J",
+    "\x1b[2J",
+    "\x1b[1J",
+    "\x1b[L",
+    "\x1b[2M",
+    "\x1b[3P",
+    "\x1b[2@",
+    "\x1b[4X",
+    "\x1b[2S",
+    "\x1b[T",
+    "\x1bM",
+    "\x1b7",
+    "\x1b8",
+    "\x1b[2;5r",
+    "\x1b[r",
+    "\x1b[?1049h",
+    "\x1b[?1049l",
+    "\x1b[?7l",
+    "\x1b[?7h",
+];
+
+#[test]
+fn a_person_who_attaches_keeps_what_was_on_the_screen() {
+    let lines: String = (0..20).map(|n| format!("{n}\r\n")).collect();
+    let mut busy = fed(lines.as_bytes());
+    let mut person = fed(b"$ mine\r\n[ao] how to leave\r\n");
+    person.feed(&busy.snapshot(Scrollback::Append));
+    let tail = person.tail(100);
+    let at = |line: &str| tail.iter().position(|have| have == line);
+    assert!(
+        at("$ mine").is_some() && at("[ao] how to leave") < at("0"),
+        "{tail:?}"
+    );
+    assert_eq!(person.shown(), busy.shown());
+}
+
+#[test]
+fn random_programs_are_no_different() {
+    for seed in 1..=1_000_u64 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below as u64).expect("a small number")
+        };
+        let mut first = Engine::new(SIZE);
+        for _ in 0..80 {
+            first.feed(PIECES[next(PIECES.len())].as_bytes());
+        }
+        let mut second = fed(&first.snapshot(Scrollback::Replace));
+        assert_eq!(seen(&mut first), seen(&mut second), "seed {seed}");
+    }
+}

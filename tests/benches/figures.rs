@@ -1,0 +1,198 @@
+//! The figures of the whole program, each beside its floor of the same run: `tests/benches/run figures`.
+//!
+//! Prints one line a figure: median and p99 in milliseconds, and the ratio of the medians to `/bin/true`.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ao_tests::{World, within};
+
+/// Runs of each short command; taken in turn with the floor, so that a drifting machine moves both.
+const RUNS: usize = 300;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let program = arguments.next().expect("usage: figures PATH-OF-AO");
+
+    let mut world = World::started(&program);
+    let id = world.spawn("exec sleep 1000");
+    world.until(&id, "phase", "live");
+    let hook = |world: &World| {
+        let mut command = world.command(&program, &["hooks", "shell", "working"]);
+        command
+            .env("AO_SESSION_ID", &id)
+            .env("AO_GENERATION", "1")
+            .env("AO_LAUNCH_SECRET", "0".repeat(32));
+        command.stdin(Stdio::piped());
+        command
+    };
+    let payload = format!("{{\"tool\":\"{}\"}}", "x".repeat(1_000));
+    println!("floor: start of /bin/true, {RUNS} runs each, in turn");
+    against_true("ao hooks, daemon up", || hook(&world), payload.as_bytes());
+    against_true("ao version", || world.command(&program, &["version"]), b"");
+    against_true("ao --help", || world.command(&program, &["--help"]), b"");
+    println!("daemon, 1 live session: {}", memory(world.pid()));
+    world.kill_9();
+    against_true("ao hooks, daemon down", || hook(&world), payload.as_bytes());
+
+    let mut empty = World::new(&program);
+    let mut ready: Vec<Duration> = Vec::new();
+    for _ in 0..20 {
+        let began = Instant::now();
+        empty.start();
+        ready.push(began.elapsed());
+        empty.kill_9();
+    }
+    println!(
+        "start to ready, empty store, killed before: {}",
+        Figure::of(ready)
+    );
+    empty.start();
+    println!("daemon, empty store: {}", memory(empty.pid()));
+
+    many_sessions(&program);
+    spawn_beside_git(&program);
+}
+
+/// A hundred live sessions: memory of daemon and holders, and how long a new daemon takes to have adopted them all.
+fn many_sessions(program: &str) {
+    const MANY: usize = 100;
+    let mut world = World::started(program);
+    for _ in 0..MANY {
+        world.spawn("exec sleep 1000");
+    }
+    println!("daemon, {MANY} live sessions: {}", memory(world.pid()));
+    let holders = world.census().running("pty-host");
+    let private: u64 = holders.iter().map(|pid| private_kib(*pid)).sum();
+    println!(
+        "{} holders, idle: {} KiB private each",
+        holders.len(),
+        private / holders.len().max(1) as u64
+    );
+    world.kill_9();
+    let began = Instant::now();
+    world.start();
+    let ready = began.elapsed();
+    within(Duration::from_secs(60), "all sessions are adopted", || {
+        let tree = world.get("/api/v1/tree").to_string();
+        (tree.matches("\"kind\":\"session\",").count() > 0 && adopted(&world) == MANY).then_some(())
+    });
+    println!(
+        "{MANY} live sessions, killed: ready after {ready:.0?}, all adopted after {:.0?}",
+        began.elapsed()
+    );
+}
+
+fn adopted(world: &World) -> usize {
+    let sessions = world.get("/api/v1/sessions");
+    let live = sessions["sessions"]
+        .as_array()
+        .map_or(0, |all| all.iter().filter(|s| s["status"] == "working").count());
+    live
+}
+
+/// Spawn to the agent's first byte, in turn with `git worktree add` on the same repository.
+fn spawn_beside_git(program: &str) {
+    let world = World::started(program);
+    let (mut ours, mut git): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
+    for run in 0..30 {
+        let began = Instant::now();
+        let mut add = world.command("git", &["worktree", "add", "-q", "-b"]);
+        add.arg(format!("floor-{run}"))
+            .arg(world.dir.join(format!("floor-{run}")))
+            .current_dir(&world.repo);
+        assert!(add.status().expect("git is installed").success());
+        git.push(began.elapsed());
+        let mark = world.dir.join(format!("first-{run}"));
+        let began = Instant::now();
+        world.spawn(&format!("echo > {mark}; exec sleep 1000"));
+        within(Duration::from_secs(10), "the agent runs", || {
+            mark.exists().then_some(())
+        });
+        ours.push(began.elapsed());
+    }
+    let (ours, git) = (Figure::of(ours), Figure::of(git));
+    println!(
+        "spawn to the agent's first byte: {ours}; git worktree add: {git}; ratio {:.2}",
+        ours.median / git.median
+    );
+}
+
+fn against_true(what: &str, command: impl Fn() -> Command, input: &[u8]) {
+    let (mut ours, mut floor): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        floor.push(run(raw("/bin/true"), b""));
+        ours.push(run(command(), input));
+    }
+    let (ours, floor) = (Figure::of(ours), Figure::of(floor));
+    println!(
+        "{what}: {ours}; floor {floor}; ratio {:.2}",
+        ours.median / floor.median
+    );
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the floor is a process started the plain way"
+)]
+fn raw(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::piped());
+    command
+}
+
+fn run(mut command: Command, input: &[u8]) -> Duration {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let began = Instant::now();
+    let mut child = command.spawn().expect("the program can be started");
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = stdin.write_all(input); // a program that does not read is no fault
+    }
+    child.wait().expect("it is our child");
+    began.elapsed()
+}
+
+/// A row of times.
+struct Figure {
+    median: f64,
+    p99: f64,
+}
+
+impl Figure {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort();
+        let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1_000.0;
+        Self {
+            median: at(0.5),
+            p99: at(0.99),
+        }
+    }
+}
+
+impl std::fmt::Display for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "median {:.2} ms, p99 {:.2} ms", self.median, self.p99)
+    }
+}
+
+fn memory(pid: u32) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let rss = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap_or("?")
+        .trim()
+        .to_owned();
+    format!("resident {rss}, private {} kB", private_kib(pid))
+}
+
+fn private_kib(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let field = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+    };
+    field("Private_Clean:").unwrap_or(0) + field("Private_Dirty:").unwrap_or(0)
+}

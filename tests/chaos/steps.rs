@@ -1,0 +1,353 @@
+//! Every step can be cut: the daemon is killed at each crash point, started again, and nothing is lost, doubled or left
+//! over.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use ao_tests::{Census, Seed, World, settle, within};
+use serde_json::{Value, json};
+
+use crate::AO;
+
+/// Every point of `docs/crash-points.md` that begins with one of `prefixes`, both sides.
+fn points(prefixes: &[&str]) -> Vec<String> {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/crash-points.md")).unwrap();
+    let names: BTreeSet<String> = page
+        .split('`')
+        .filter(|word| word.ends_with(".before") || word.ends_with(".after"))
+        .filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix)))
+        .map(str::to_owned)
+        .collect();
+    assert!(!names.is_empty(), "{prefixes:?}");
+    names.into_iter().collect()
+}
+
+/// Runs one scenario at each point, a few worlds at a time.
+fn at_each(points: Vec<String>, scenario: impl Fn(&str) + Sync) {
+    println!("{} points", points.len());
+    let next = std::sync::Mutex::new(points.into_iter());
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while let Some(point) = { next.lock().unwrap().next() } {
+                    scenario(&point);
+                }
+            });
+        }
+    });
+}
+
+/// A shell agent that leaves a line with its pid each time one is started, then waits.
+fn counted(world: &World) -> String {
+    format!("echo $$ >> {}; exec sleep 1000", world.dir.join("starts"))
+}
+
+fn starts(world: &World) -> usize {
+    fs::read_to_string(world.dir.join("starts"))
+        .unwrap_or_default()
+        .lines()
+        .count()
+}
+
+/// Asks for a session under an idempotency key; the connection may break, because the daemon dies under it.
+fn ask_for_session(world: &World, script: &str, key: &str) -> Option<Value> {
+    let body =
+        json!({"projectId": "web", "harness": "shell", "command": ["/bin/sh", "-c", script]}).to_string();
+    let host = format!("127.0.0.1:{}", world.port());
+    let headers = [
+        ("Host", host.as_str()),
+        ("Content-Type", "application/json"),
+        ("Idempotency-Key", key),
+    ];
+    let answer = world
+        .http()
+        .raw("POST", "/api/v1/sessions", &headers, body.as_bytes())
+        .ok()?;
+    assert!(
+        matches!(answer.status, 201 | 202),
+        "{}",
+        String::from_utf8_lossy(&answer.body)
+    );
+    Some(answer.json()["session"].clone())
+}
+
+fn restart_after_the_kill(world: &mut World, point: &str) {
+    within(
+        Duration::from_secs(60),
+        &format!("{point} was reached and the daemon is dead"),
+        || world.has_ended().then_some(()),
+    );
+    assert!(world.fired(), "{point}: the daemon ended, but not there");
+    world.wait_for_the_end();
+    world.start();
+}
+
+/// One of everything, or nothing of anything.
+fn assert_census(world: &World, point: &str, sessions: usize) {
+    let mut last = String::new();
+    let wanted = format!("holders {sessions}, worktrees {sessions}, branches {sessions}, sockets {sessions}");
+    let same = (0..400).any(|_| {
+        let census = world.census();
+        last = census.to_string();
+        let same = last == wanted;
+        if !same {
+            std::thread::park_timeout(Duration::from_millis(25)); // leftovers are seen to go, within ten seconds
+        }
+        same
+    });
+    assert!(same, "{point}: {last}, wanted {wanted}\n{:?}", world.census());
+}
+
+#[test]
+fn a_spawn_survives_a_kill_at_every_step() {
+    at_each(points(&["intent.spawn", "spawn."]), |point| {
+        let mut world = World::started(AO);
+        let script = counted(&world);
+        world.arm(point, "kill");
+        let _ = ask_for_session(&world, &script, "the-key");
+        restart_after_the_kill(&mut world, point);
+        // Whoever lost the answer asks again under the same key.
+        let session = ask_for_session(&world, &script, "the-key").expect("the daemon answers");
+        let id = session["id"].as_str().unwrap().to_owned();
+        world.until(&id, "status", "working");
+        assert_eq!(
+            world.get("/api/v1/sessions")["sessions"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1,
+            "{point}"
+        );
+        assert_census(&world, point, 1);
+        settle("the agent has left its line", || starts(&world) > 0);
+        assert_eq!(starts(&world), 1, "{point}: the agent was started more than once");
+        let pid = world.session(&id)["agentPid"].as_u64().unwrap();
+        assert!(
+            fs::read_to_string(world.dir.join("starts"))
+                .unwrap()
+                .contains(&pid.to_string()),
+            "{point}"
+        );
+        world.ao(&["session", "kill", &id]).ok();
+        world.until(&id, "phase", "ended");
+        assert_census(&world, point, 0);
+    });
+}
+
+#[test]
+fn a_stop_survives_a_kill_at_every_step() {
+    at_each(points(&["intent.stop", "stop."]), |point| {
+        let mut world = World::started(AO);
+        let id = world.spawn(&counted(&world));
+        world.until(&id, "status", "working");
+        world.arm(point, "kill");
+        let _ = world
+            .http()
+            .ask("POST", &format!("/api/v1/sessions/{id}/kill"), None);
+        restart_after_the_kill(&mut world, point);
+        if point == "intent.stop.before" {
+            assert_eq!(
+                world.session(&id)["status"],
+                "working",
+                "{point}: nothing was wanted yet"
+            );
+            world.ao(&["session", "kill", &id]).ok();
+        }
+        let ended = world.until(&id, "phase", "ended");
+        assert_eq!(
+            (&ended["status"], &ended["endReason"]),
+            (&json!("terminated"), &json!("killed")),
+            "{point}"
+        );
+        assert_eq!(ended["worktree"]["state"], "removed", "{point}");
+        assert_census(&world, point, 0);
+        assert_eq!(starts(&world), 1, "{point}");
+    });
+}
+
+#[test]
+fn work_in_a_worktree_survives_a_kill_at_every_step_of_a_stop() {
+    at_each(points(&["stop."]), |point| {
+        let mut world = World::started(AO);
+        let id = world.spawn("echo precious > notes.txt; exec sleep 1000");
+        let worktree = world.until(&id, "status", "working")["worktree"]["path"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        settle("the agent has written", || {
+            fs::metadata(format!("{worktree}/notes.txt")).is_ok_and(|m| m.len() > 0)
+        });
+        world.arm(point, "kill");
+        let _ = world
+            .http()
+            .ask("POST", &format!("/api/v1/sessions/{id}/kill"), None);
+        restart_after_the_kill(&mut world, point);
+        let ended = world.until(&id, "phase", "ended");
+        assert_eq!(ended["worktree"]["state"], "kept", "{point}: {ended}");
+        assert_eq!(
+            fs::read_to_string(format!("{worktree}/notes.txt")).unwrap(),
+            "precious\n",
+            "{point}"
+        );
+    });
+}
+
+#[test]
+fn an_end_of_its_own_survives_a_kill_at_every_step() {
+    at_each(points(&["end.", "watch.look", "watch.seen"]), |point| {
+        let mut world = World::started(AO);
+        let gate = world.dir.join("gate");
+        let id = world.spawn(&format!("while [ ! -e {gate} ]; do sleep 0.05; done; exit 7"));
+        world.until(&id, "status", "working");
+        world.arm(point, "kill");
+        fs::write(&gate, "").unwrap();
+        restart_after_the_kill(&mut world, point);
+        let ended = world.until(&id, "status", "terminated");
+        let ended = if ended["phase"] == "finished" {
+            ended
+        } else {
+            world.until(&id, "phase", "finished")
+        };
+        assert_eq!(
+            (&ended["exit"]["code"], &ended["endReason"]),
+            (&json!(7), &json!("exited")),
+            "{point}: {ended}"
+        );
+        world.ao(&["session", "kill", &id]).ok();
+        world.until(&id, "phase", "ended");
+        assert_census(&world, point, 0);
+    });
+}
+
+#[test]
+fn a_hook_survives_a_kill_at_every_step() {
+    at_each(points(&["hooks."]), |point| {
+        let mut world = World::started(AO);
+        let gate = world.dir.join("gate");
+        let script = format!(
+            "while [ ! -e {gate} ]; do sleep 0.05; done; ao hooks shell needs-decision </dev/null; exec sleep 1000"
+        );
+        let id = world.spawn(&script);
+        world.until(&id, "status", "working");
+        world.arm(point, "kill");
+        fs::write(&gate, "").unwrap();
+        restart_after_the_kill(&mut world, point);
+        let session = world.until(&id, "status", "needs_input");
+        assert_eq!(session["activity"]["state"], "waiting_input", "{point}");
+    });
+}
+
+#[test]
+fn a_sweep_survives_a_kill_at_every_step() {
+    at_each(points(&["sweep."]), |point| {
+        let mut world = World::started(AO);
+        let id = world.spawn("exec sleep 1000");
+        world.until(&id, "status", "working");
+        world.arm(point, "kill");
+        // A row that is wrong, so that the sweep has something to write.
+        world.sql("UPDATE session_process SET note = 'stale'; UPDATE sweeps SET due_at = '2000-01-01T00:00:00.000Z'");
+        restart_after_the_kill(&mut world, point);
+        let session = world.until(&id, "status", "working");
+        assert!(session["agentPid"].is_u64(), "{point}");
+        assert_census(&world, point, 1);
+    });
+}
+
+/// Kills at moments that nobody chose.
+#[test]
+fn fifty_kills_at_random_instants_lose_and_double_nothing() {
+    let mut seed = Seed::printed("fifty kills");
+    let mut world = World::started(AO);
+    let mut keys: Vec<String> = Vec::new();
+    let mut wanted: BTreeSet<String> = BTreeSet::new();
+    for kill in 0..50 {
+        let act = seed.below(3);
+        let script = counted(&world);
+        let port_is_up = world.port();
+        assert!(port_is_up > 0);
+        let key = format!("key-{kill}");
+        let victim = wanted
+            .iter()
+            .nth(seed.below(wanted.len().max(1) as u64) as usize)
+            .cloned();
+        let delay = Duration::from_micros(seed.below(60_000));
+        std::thread::scope(|scope| {
+            let (shared, key, script, victim) = (&world, &key, &script, &victim);
+            scope.spawn(move || match (act, victim) {
+                (0 | 1, _) | (_, None) => drop(ask_quietly(shared, script, key)),
+                (_, Some(victim)) => {
+                    drop(
+                        shared
+                            .http()
+                            .ask("POST", &format!("/api/v1/sessions/{victim}/kill"), None),
+                    );
+                }
+            });
+            std::thread::park_timeout(delay);
+            world.kill_now();
+        });
+        world.wait_for_the_end();
+        world.start();
+        if act < 2 || victim.is_none() {
+            keys.push(key);
+        }
+        let sessions = world.get("/api/v1/sessions");
+        wanted = sessions["sessions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|s| s["desired"] == "run")
+            .map(id_of)
+            .collect();
+    }
+    // Everybody who lost an answer asks again; then each key is one session, and each session that is wanted runs once.
+    let mut answered: BTreeSet<String> = BTreeSet::new();
+    for key in &keys {
+        let session = ask_for_session(&world, &counted(&world), key).expect("the daemon answers");
+        assert!(
+            answered.insert(id_of(&session)),
+            "{key} was given to somebody else's session"
+        );
+    }
+    settle("every session is settled", || {
+        let sessions = world.get("/api/v1/sessions");
+        sessions["sessions"].as_array().unwrap().iter().all(|session| {
+            let wanted = session["desired"] == "run";
+            let status = if wanted { "working" } else { "terminated" };
+            session["status"] == status && (wanted || session["phase"] == "ended")
+        })
+    });
+    let sessions = world.get("/api/v1/sessions")["sessions"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let running = sessions
+        .iter()
+        .filter(|session| session["status"] == "working")
+        .count();
+    println!("{} sessions, {running} of them wanted", sessions.len());
+    assert_eq!(sessions.len(), keys.len());
+    assert_census(&world, "fifty kills", running);
+    let census: Census = world.census();
+    assert_eq!(census.running("sleep 1000").len(), running, "{census:?}");
+}
+
+fn ask_quietly(world: &World, script: &str, key: &str) -> Option<Value> {
+    let body =
+        json!({"projectId": "web", "harness": "shell", "command": ["/bin/sh", "-c", script]}).to_string();
+    let host = format!("127.0.0.1:{}", world.port());
+    let headers = [
+        ("Host", host.as_str()),
+        ("Content-Type", "application/json"),
+        ("Idempotency-Key", key),
+    ];
+    let mut http = world.try_http()?;
+    http.raw("POST", "/api/v1/sessions", &headers, body.as_bytes())
+        .ok()
+        .map(|answer| answer.json())
+}
+
+fn id_of(session: &Value) -> String {
+    session["id"].as_str().unwrap().to_owned()
+}

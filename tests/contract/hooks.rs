@@ -1,0 +1,176 @@
+//! Hooks: nothing is lost, doubled or reordered, whoever dies meanwhile; and nobody else's word counts.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use ao_tests::{World, settle};
+use serde_json::{Value, json};
+
+use crate::AO;
+
+/// A callback as an agent of `session` makes it.
+fn hook(world: &World, session: &str, secret: &str, generation: &str, event: &str, payload: &str) -> i32 {
+    let mut command = world.command(world.program.as_str(), &["hooks", "shell", event]);
+    command
+        .env("AO_SESSION_ID", session)
+        .env("AO_GENERATION", generation)
+        .env("AO_LAUNCH_SECRET", secret);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("ao can be started");
+    let _ = child.stdin.take().unwrap().write_all(payload.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stdout.is_empty(), "agents read what their hooks print");
+    output.status.code().unwrap_or(-1)
+}
+
+/// The secret number of a session's launch, as its agent has it.
+fn secret(world: &World, session: &Value) -> String {
+    let pid = session["agentPid"].as_u64().unwrap();
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let found = environment
+        .split('\0')
+        .find_map(|variable| variable.strip_prefix("AO_LAUNCH_SECRET="));
+    let found = found.expect("the agent has its secret").to_owned();
+    assert_eq!(found.len(), 32);
+    assert!(
+        !world.get("/api/v1/sessions").to_string().contains(&found),
+        "the API tells the secret"
+    );
+    found
+}
+
+fn live(world: &World) -> (String, String) {
+    let id = world.spawn("exec sleep 1000");
+    let session = world.until(&id, "status", "working");
+    let secret = secret(world, &session);
+    (id, secret)
+}
+
+fn rows(world: &World, id: &str) -> (Vec<(String, Value)>, Value) {
+    let signals = world.query(&format!(
+        "SELECT json_group_array(json_array(event, state)) FROM (SELECT event, state FROM signals WHERE session_id = '{id}' ORDER BY rowid)"
+    ));
+    let signals: Vec<(String, Value)> = serde_json::from_str(&signals).unwrap();
+    (signals, world.session(id)["activity"]["state"].clone())
+}
+
+#[test]
+fn two_hundred_concurrent_callbacks_survive_two_kills_and_a_clock_that_is_set_back() {
+    const CALLBACKS: usize = 200;
+    let run = |disturbed: bool| {
+        let mut world = World::started(AO);
+        let (id, secret) = live(&world);
+        let events = ["working", "started", "waiting-for-work"];
+        for (part, kill) in [(0..80, true), (80..140, true), (140..CALLBACKS, false)] {
+            std::thread::scope(|scope| {
+                for number in part {
+                    let (world, id, secret) = (&world, &id, &secret);
+                    scope.spawn(move || {
+                        let payload = json!({"n": number, "title": format!("turn {number}")}).to_string();
+                        assert_eq!(hook(world, id, secret, "1", events[number % 3], &payload), 0);
+                    });
+                }
+                if disturbed && kill {
+                    world.kill_now();
+                }
+            });
+            if disturbed && kill {
+                world.wait_for_the_end();
+                // An hour back: the wall clock of everything that comes later lies before what was written.
+                world.sql("UPDATE sessions SET activity_since = '2099-01-01T00:00:00.000Z'");
+                world.start();
+            }
+        }
+        assert_eq!(hook(&world, &id, &secret, "1", "needs-decision", "{}"), 0);
+        settle("the last one is applied", || {
+            world.session(&id)["status"] == "needs_input"
+        });
+        let (mut signals, state) = rows(&world, &id);
+        signals.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(signals.len(), CALLBACKS + 1);
+        let bytes = fs::metadata(world.data.join(format!("spool/{id}.jsonl")))
+            .unwrap()
+            .len();
+        let offset = world.query(&format!(
+            "SELECT CAST(\"offset\" AS TEXT) FROM hook_spool WHERE session_id = '{id}'"
+        ));
+        assert_eq!(offset, bytes.to_string(), "something is left unread");
+        (signals, state)
+    };
+    assert_eq!(run(true), run(false));
+}
+
+#[test]
+fn a_record_with_another_launchs_number_changes_nothing() {
+    let world = World::started(AO);
+    let (id, secret) = live(&world);
+    let before = world.session(&id);
+    let wrong = "0".repeat(32);
+    for (session, secret, generation) in [
+        (id.as_str(), wrong.as_str(), "1"),
+        (&id, &secret, "2"),
+        (&id, "", "1"),
+        ("web-99", &secret, "1"),
+        ("../../etc/passwd", &secret, "1"),
+        ("", &secret, "1"),
+        (&id, &secret, "x"),
+    ] {
+        assert_eq!(
+            hook(&world, session, secret, generation, "needs-decision", "{}"),
+            0
+        );
+    }
+    // What is not a record at all is passed over, too.
+    let spool = world.data.join(format!("spool/{id}.jsonl"));
+    let mut spool = fs::OpenOptions::new().append(true).open(spool).unwrap();
+    spool
+        .write_all(b"\n{\"v\":1}\nnot json\n\xff\xfe\n{\"v\":99}\n")
+        .unwrap();
+    // The one that counts comes last: when it is applied, all before it have been looked at.
+    assert_eq!(hook(&world, &id, &secret, "1", "working", "{}"), 0);
+    settle("the right one is applied", || {
+        world.session(&id)["evidence"] == "hook"
+    });
+    let after = world.session(&id);
+    assert_eq!(
+        (&after["status"], &before["status"]),
+        (&json!("working"), &json!("working"))
+    );
+    let (signals, _) = rows(&world, &id);
+    assert_eq!(signals, vec![("working".to_owned(), json!("active"))]);
+}
+
+#[test]
+fn a_hook_disturbs_no_agent_whatever_happens() {
+    let world = World::new(AO);
+    let missing = world.dir.join("not/there");
+    let run = |data: &str, arguments: &[&str]| {
+        let mut command = world.command(world.program.as_str(), arguments);
+        command
+            .env("AO_DATA_DIR", data)
+            .env("AO_SESSION_ID", "web-1")
+            .env("AO_GENERATION", "1");
+        let output = command
+            .env("AO_LAUNCH_SECRET", "0".repeat(32))
+            .env("AO_PORT", "not a port")
+            .output()
+            .unwrap();
+        assert!(output.stdout.is_empty());
+        output.status.code()
+    };
+    assert_eq!(run(missing.as_str(), &["hooks", "shell", "working"]), Some(0));
+    assert_eq!(run("/proc/nothing", &["hooks", "shell", "working"]), Some(0));
+    for arguments in [
+        &["hooks"][..],
+        &["hooks", "a"],
+        &["hooks", "a", "b", "c"],
+        &["hooks", "--help"],
+    ] {
+        assert_eq!(run(world.data.as_str(), arguments), Some(0), "{arguments:?}");
+    }
+}

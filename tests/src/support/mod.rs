@@ -1,0 +1,8 @@
+//! The parts of a test's world.
+
+pub(crate) mod census;
+pub(crate) mod http;
+pub(crate) mod seed;
+pub(crate) mod tree;
+pub(crate) mod watcher;
+pub(crate) mod world;

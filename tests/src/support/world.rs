@@ -1,0 +1,500 @@
+//! A world of its own for one test: directory, home, repository, port, daemon.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Value, json};
+
+use super::census::{Census, processes_of};
+use super::http::{Answer, Http};
+use super::tree::TreeView;
+
+/// The longest a test waits for anything: far beyond what the slowest machine needs, so that passing it is a fault.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `so` gives an answer, looking every few milliseconds, and fails with `what` past the deadline.
+pub fn within<T>(deadline: Duration, what: &str, mut so: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + deadline;
+    loop {
+        if let Some(answer) = so() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        // Nothing outside can tell a test that the world has changed; so it looks again, and the deadline is the test.
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Waits until `so` holds, with the longest patience there is.
+pub fn settle(what: &str, mut so: impl FnMut() -> bool) {
+    within(PATIENCE, what, || so().then_some(()));
+}
+
+/// What a command of ours said.
+#[derive(Debug)]
+pub struct Ao {
+    /// Its exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Ao {
+    /// Standard output as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+
+    /// This, if the command went well.
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{self:?}");
+        self
+    }
+}
+
+/// A world. Dropping it ends every process that was started in it, by id, and removes its directory.
+pub struct World {
+    /// Everything of this world lies under here.
+    pub dir: Utf8PathBuf,
+    /// The data directory.
+    pub data: Utf8PathBuf,
+    /// A repository with one commit on `main`.
+    pub repo: Utf8PathBuf,
+    /// The program under test.
+    pub program: Utf8PathBuf,
+    env: Vec<(String, String)>,
+    file_limit: Option<u64>,
+    daemon: Option<Child>,
+    port: u16,
+}
+
+impl World {
+    /// An empty world for `program` (`env!("CARGO_BIN_EXE_ao-with-faults")`), with a repository, without a daemon.
+    pub fn new(program: &str) -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let temp = Utf8PathBuf::try_from(std::env::temp_dir()).expect("the temporary folder is UTF-8");
+        let dir = temp.join(format!("ao-test-{}-{count}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        let (data, repo) = (dir.join("data"), dir.join("web"));
+        for folder in [&dir.join("home"), &repo] {
+            fs::create_dir_all(folder).expect("the temporary folder is writable");
+        }
+        let mut world = Self {
+            data,
+            repo,
+            program: program.into(),
+            env: Vec::new(),
+            file_limit: None,
+            daemon: None,
+            port: 0,
+            dir,
+        };
+        world.set("AO_DATA_DIR", world.data.clone().as_str());
+        world.set("AO_RUN_FILE", world.dir.join("running.json").as_str());
+        world.set("AO_PORT", "0");
+        world.set("AO_CHAOS", "1");
+        world.set("AO_AGENT", "shell");
+        world.set("AO_FAULT_PLAN", world.dir.join("fault-plan").as_str());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "whoever runs the tests says where reached points are collected"
+        )]
+        if let Ok(log) = std::env::var("AO_FAULT_LOG") {
+            world.set("AO_FAULT_LOG", &log);
+        }
+        world.make_repository(&world.repo);
+        world
+    }
+
+    /// A world with a running daemon and the repository registered as `web`.
+    pub fn started(program: &str) -> Self {
+        let mut world = Self::new(program);
+        world.start();
+        world
+            .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+            .ok();
+        world
+    }
+
+    /// Sets a variable for every process started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Makes a repository with one commit on `main` at `path`.
+    pub fn make_repository(&self, path: &Utf8Path) {
+        fs::create_dir_all(path).expect("the world is writable");
+        git(path, &["init", "-q", "-b", "main"]);
+        fs::write(path.join("README.md"), "hello\n").expect("the world is writable");
+        git(path, &["add", "."]);
+        git(path, &["commit", "-q", "-m", "first"]);
+    }
+
+    /// The command `program arguments` in this world's environment and nothing of the caller's but PATH.
+    pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "a test starts the program under test")]
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(self.env.iter().cloned())
+            .current_dir(&self.dir)
+            .stdin(Stdio::null());
+        if !self.env.iter().any(|(name, _)| name == "PATH") {
+            command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        }
+        command
+            .env("HOME", self.dir.join("home"))
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        command
+    }
+
+    /// Runs `ao arguments` to its end.
+    pub fn ao(&self, arguments: &[&str]) -> Ao {
+        self.ao_in(&self.dir, arguments)
+    }
+
+    /// Runs `ao arguments` to its end in `folder`.
+    pub fn ao_in(&self, folder: &Utf8Path, arguments: &[&str]) -> Ao {
+        let output = self
+            .command(self.program.as_str(), arguments)
+            .current_dir(folder)
+            .output();
+        said(output.expect("the program under test can be started"))
+    }
+
+    /// Starts the daemon in the foreground and waits until it is ready.
+    pub fn start(&mut self) {
+        let child = self
+            .daemon_command()
+            .spawn()
+            .expect("the program under test can be started");
+        let pid = child.id();
+        self.daemon = Some(child);
+        let run_file = self.dir.join("running.json");
+        self.port = within(PATIENCE, "the daemon is ready", || {
+            let ended = self
+                .daemon
+                .as_mut()
+                .and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none(), "the daemon ended ({ended:?}):\n{}", self.log());
+            let run: Value = serde_json::from_str(&fs::read_to_string(&run_file).ok()?).ok()?;
+            let port = u16::try_from(run["port"].as_u64()?).ok()?;
+            let ours = run["pid"].as_u64() == Some(u64::from(pid));
+            let ready = ours
+                && Http::connect(port, PATIENCE)
+                    .ok()?
+                    .ask("GET", "/readyz", None)
+                    .ok()?
+                    .status
+                    == 200;
+            ready.then_some(port)
+        });
+    }
+
+    /// Runs git in this world's repository.
+    pub fn git(&self, arguments: &[&str]) -> String {
+        git(&self.repo, arguments)
+    }
+
+    /// Runs git in `folder`.
+    pub fn git_in(&self, folder: &Utf8Path, arguments: &[&str]) -> String {
+        git(folder, arguments)
+    }
+
+    /// From now on no file of a daemon's may grow past `bytes`: a write past it fails, as on a full disk.
+    pub fn limit_files(&mut self, bytes: u64) {
+        self.file_limit = Some(bytes);
+    }
+
+    /// The disk has room again.
+    pub fn no_limit(&mut self) {
+        self.file_limit = None;
+    }
+
+    /// Starts the daemon, or gives its log's end when it refuses.
+    pub fn try_start(&mut self) -> Option<String> {
+        let mut child = self
+            .daemon_command()
+            .spawn()
+            .expect("the program under test can be started");
+        let run_file = self.dir.join("running.json");
+        let pid = child.id();
+        let port = within(PATIENCE, "the daemon is ready or has ended", || {
+            if child.try_wait().ok().flatten().is_some() {
+                return Some(None);
+            }
+            let run: Value = serde_json::from_str(&fs::read_to_string(&run_file).ok()?).ok()?;
+            (run["pid"].as_u64() == Some(u64::from(pid)))
+                .then(|| run["port"].as_u64().and_then(|p| u16::try_from(p).ok()))
+        });
+        match port {
+            None => Some(self.log()),
+            Some(port) => {
+                (self.port, self.daemon) = (port, Some(child));
+                None
+            }
+        }
+    }
+
+    /// The daemon as a command, its log in the world.
+    pub fn daemon_command(&self) -> Command {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("daemon.log"));
+        let log = log.expect("the world is writable");
+        let limit = self.file_limit.map(|bytes| format!("--fsize={bytes}"));
+        let mut command = match &limit {
+            Some(limit) => self.command("prlimit", &[limit, self.program.as_str(), "daemon"]),
+            None => self.command(self.program.as_str(), &["daemon"]),
+        };
+        command
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .process_group(0);
+        command
+    }
+
+    /// What the daemons of this world logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("daemon.log")).unwrap_or_default()
+    }
+
+    /// The daemon's pid; 0 without one.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().map_or(0, Child::id)
+    }
+
+    /// The daemon's port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills the daemon with `kill -9` and nothing else.
+    pub fn kill_9(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+
+    /// Sends the daemon a SIGKILL and does not wait; [`World::wait_for_the_end`] does.
+    pub fn kill_now(&self) {
+        if let Some(pid) = i32::try_from(self.pid())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        {
+            // It is our child and not waited for yet, so the number is still its own.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+
+    /// Waits for the daemon to end by itself and gives its exit code; -1 when a signal ended it.
+    pub fn wait_for_the_end(&mut self) -> i32 {
+        let mut daemon = self.daemon.take().expect("a daemon runs");
+        let status = within(PATIENCE, "the daemon has ended", || {
+            daemon.try_wait().expect("it is our child")
+        });
+        status.code().unwrap_or(-1)
+    }
+
+    /// Whether the daemon has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.daemon
+            .as_mut()
+            .is_some_and(|daemon| daemon.try_wait().is_ok_and(|status| status.is_some()))
+    }
+
+    /// A new connection to the daemon.
+    pub fn http(&self) -> Http {
+        Http::connect(self.port, PATIENCE).expect("the daemon listens")
+    }
+
+    /// A new connection to the daemon, if it listens.
+    pub fn try_http(&self) -> Option<Http> {
+        Http::connect(self.port, PATIENCE).ok()
+    }
+
+    /// One request on a connection of its own, as plain `curl` would send it.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.http().ask(method, path, body).expect("the daemon answers")
+    }
+
+    /// One GET that is expected to go well.
+    pub fn get(&self, path: &str) -> Value {
+        let answer = self.ask("GET", path, None);
+        assert_eq!(
+            answer.status,
+            200,
+            "GET {path}: {}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        answer.json()
+    }
+
+    /// Spawns a shell agent that runs `script`, and waits until it is settled.
+    pub fn spawn(&self, script: &str) -> String {
+        let body = json!({"projectId": "web", "harness": "shell", "command": ["/bin/sh", "-c", script]});
+        let answer = self.ask("POST", "/api/v1/sessions", Some(&body));
+        assert!(
+            matches!(answer.status, 201 | 202),
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        answer.json()["session"]["id"]
+            .as_str()
+            .expect("a session has an id")
+            .to_owned()
+    }
+
+    /// A session as the API shows it.
+    pub fn session(&self, id: &str) -> Value {
+        self.get(&format!("/api/v1/sessions/{id}"))["session"].clone()
+    }
+
+    /// Waits until the session's field `name` is `value`.
+    pub fn until(&self, id: &str, name: &str, value: &str) -> Value {
+        let mut last = Value::Null;
+        let found = within(PATIENCE, &format!("{id}: {name} is {value}"), || {
+            last = self.session(id);
+            (last[name] == value).then(|| last.clone()).or_else(|| {
+                let hopeless = last["phase"] == "ended" && name != "phase" && last["status"] == "failed";
+                assert!(!hopeless, "{id} failed: {last}");
+                None
+            })
+        });
+        found
+    }
+
+    /// The tree as it stands.
+    pub fn tree(&self) -> TreeView {
+        TreeView::of(&self.get("/api/v1/tree"))
+    }
+
+    /// Makes a child panic or hang: `crash` or `hang`.
+    pub fn break_child(&self, how: &str, path: &str) -> Answer {
+        self.ask(
+            "POST",
+            &format!("/api/v1/tree/{how}"),
+            Some(&json!({ "path": path })),
+        )
+    }
+
+    /// Changes rows behind everybody's back.
+    pub fn sql(&self, statements: &str) {
+        self.rows(|rows| async move {
+            use sea_orm::ConnectionTrait as _;
+            rows.execute_unprepared(statements)
+                .await
+                .expect("the statement is right");
+        });
+    }
+
+    /// The first column of the first row, as text.
+    pub fn query(&self, question: &str) -> String {
+        self.rows(|rows| async move {
+            use sea_orm::ConnectionTrait as _;
+            let question = sea_orm::Statement::from_string(rows.get_database_backend(), question);
+            let row = rows
+                .query_one_raw(question)
+                .await
+                .expect("the question is right")
+                .expect("there is a row");
+            row.try_get_by_index(0).expect("it is a text")
+        })
+    }
+
+    fn rows<T, F: Future<Output = T>>(&self, work: impl FnOnce(sea_orm::DatabaseConnection) -> F) -> T {
+        let url = format!("sqlite://{}?mode=rw", self.data.join("ao.sqlite3"));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
+        runtime.block_on(async {
+            let rows = sea_orm::Database::connect(url)
+                .await
+                .expect("the database can be opened");
+            let done = work(rows.clone()).await;
+            rows.close().await.expect("the database can be closed");
+            done
+        })
+    }
+
+    /// Arms one crash point of the next daemon call that reaches it: `kill`, `panic` or `hang`.
+    pub fn arm(&self, point: &str, what: &str) {
+        fs::write(self.dir.join("fault-plan"), format!("{point} {what}\n")).expect("the world is writable");
+    }
+
+    /// Whether the armed point was reached.
+    pub fn fired(&self) -> bool {
+        !self.dir.join("fault-plan").exists()
+    }
+
+    /// What is there, counted from the outside.
+    pub fn census(&self) -> Census {
+        Census::of(&self.data, &self.repo)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("--- the daemon's log\n{}", self.log());
+        }
+        self.kill_9();
+        // Everything left was started in this world: its environment says so. Children first appear as parents end.
+        for _ in 0..50 {
+            let left = processes_of(&self.data);
+            if left.is_empty() {
+                break;
+            }
+            for (pid, _) in left {
+                if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn said(output: Output) -> Ao {
+    Ao {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs git in `repo` with an identity and without anybody's configuration, and gives what it printed.
+pub(crate) fn git(repo: &Utf8Path, arguments: &[&str]) -> String {
+    #[expect(clippy::disallowed_methods, reason = "a test makes its own repositories")]
+    let mut command = Command::new("git");
+    command
+        .arg("-C")
+        .arg(repo)
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+        .args(arguments);
+    command
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .stdin(Stdio::null());
+    let output: io::Result<Output> = command.output();
+    let output = output.expect("git is installed");
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,190 @@
+//! THE TREE: every child, its strategy and its budget, in start order.
+
+use std::time::Duration;
+
+use ao_act::session::{self, SessionChild};
+use ao_domain::SessionId;
+use ao_facts::{Wakeups, keeper};
+use ao_observe::hook_spool::{self, SpoolReader};
+use ao_observe::reaper_sweep::{self, Sweep};
+use ao_supervisor::{
+    Budget, ChildSpec, Crash, Keys, Restart, Roster, Shutdown, Strategy, Supervisor, Tree, child,
+};
+use tokio::sync::Mutex;
+
+use crate::Wiring;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How long a session's child may take to put down what it is doing: the write it is in, not the git it waits for. That
+/// one goes on and is waited for by the next incarnation.
+const PUT_DOWN: Duration = Duration::from_secs(2);
+
+/// Everything that runs. A task that is not drawn here does not exist, but for these: hyper's connections (owned by the
+/// daemon's `Connections`, served for the API's children), threads of sqlx and of notify.
+pub fn tree(w: &Wiring, api: impl FnOnce(Tree) -> Vec<ChildSpec>) -> Supervisor {
+    let root = Supervisor::root("ao", Strategy::RestForOne, Budget::restarts(3).per(5 * MINUTE));
+    let api = api(root.handle()); // it shows the tree that it stands in
+    // Infrastructure: the end of one of these reaches the root. What stands later needs what stands before.
+    let mut serving =
+        Supervisor::new("serving", Strategy::OneForOne, Budget::restarts(5).per(MINUTE)).child(feed(w));
+    for acceptor in api {
+        serving = serving.child(acceptor);
+    }
+    root.child(store(w))
+        .child(serving)
+        // Parking: each child has its own budget and never takes a sibling along.
+        .child(
+            Supervisor::new("observe", Strategy::OneForOne, Budget::parking())
+                .child(Roster::new("sweeps", "sweep", w.due_sweeps(), sweep(w))) // one short-lived child per due sweep
+                .child(hook_spool(w)),
+        )
+        .child(
+            Supervisor::new("act", Strategy::OneForOne, Budget::parking()).child(Roster::new(
+                "sessions",
+                "session",
+                w.unfinished_sessions(),
+                session(w),
+            )), // one per session
+        )
+}
+
+fn store(w: &Wiring) -> ChildSpec {
+    keeper::store(w.store.clone(), w.clock.clone())
+}
+
+fn feed(w: &Wiring) -> ChildSpec {
+    keeper::feed(w.feed.clone())
+}
+
+fn hook_spool(w: &Wiring) -> ChildSpec {
+    let w = w.clone();
+    let fresh = move || {
+        SpoolReader::new(
+            w.reader.clone(),
+            w.seen.clone(),
+            w.spool.clone(),
+            w.agents.clone(),
+            w.clock.clone(),
+        )
+    };
+    child("hooks", fresh)
+        .kind("hooks")
+        .heartbeat(hook_spool::HEARTBEAT)
+}
+
+fn sweep(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
+    let w = w.clone();
+    move |name| {
+        let (w, key) = (w.clone(), name.clone());
+        let fresh = move || {
+            Sweep::new(
+                key.clone(),
+                w.reader.clone(),
+                w.seen.clone(),
+                w.runtimes.clone(),
+                w.clock.clone(),
+            )
+        };
+        child(name, fresh)
+            .kind("sweep")
+            .restart(Restart::Transient)
+            .heartbeat(reaper_sweep::HEARTBEAT)
+    }
+}
+
+fn session(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
+    let w = w.clone();
+    move |key| {
+        let parts = w.session_parts();
+        let id: Result<SessionId, _> = key.parse();
+        let spec = match id {
+            Ok(id) => child(key, move || SessionChild::new(id.clone(), parts.clone())),
+            // Ids come from rows that were checked on their way in; one that is none is seen, not hidden.
+            Err(error) => ChildSpec::new(key, move |_| {
+                let error = error.clone();
+                async move { Err(Crash::from(error)) }
+            }),
+        };
+        spec.kind("session")
+            .restart(Restart::Transient)
+            .shutdown(Shutdown::After(PUT_DOWN))
+            .heartbeat(session::HEARTBEAT)
+    }
+}
+
+impl Wiring {
+    fn unfinished_sessions(&self) -> impl Keys {
+        Unfinished {
+            w: self.clone(),
+            wakeups: Mutex::new(self.reader.wakeups()),
+        }
+    }
+
+    fn due_sweeps(&self) -> impl Keys {
+        Due {
+            w: self.clone(),
+            wakeups: Mutex::new(self.reader.wakeups()),
+        }
+    }
+}
+
+/// The sessions something may still have to be done about. Its place at the wake-ups is kept from call to call, so that
+/// a commit while nobody waits is answered by the next wait.
+struct Unfinished {
+    w: Wiring,
+    wakeups: Mutex<Wakeups>,
+}
+
+impl Keys for Unfinished {
+    async fn keys(&self) -> Result<Vec<String>, Crash> {
+        Ok(self
+            .w
+            .reader
+            .unfinished_sessions()
+            .await?
+            .iter()
+            .map(ToString::to_string)
+            .collect())
+    }
+
+    async fn changed(&self) {
+        self.wakeups.lock().await.changed().await;
+    }
+}
+
+/// The sweeps whose time has come.
+struct Due {
+    w: Wiring,
+    wakeups: Mutex<Wakeups>,
+}
+
+impl Keys for Due {
+    async fn keys(&self) -> Result<Vec<String>, Crash> {
+        let due = self.w.reader.due_sweeps(self.w.clock.now()).await?;
+        Ok(due.into_iter().map(|sweep| sweep.name).collect())
+    }
+
+    async fn changed(&self) {
+        let now = self.w.clock.now();
+        let next = match self.w.reader.sweeps().await {
+            Ok(sweeps) => sweeps
+                .into_iter()
+                .map(|sweep| sweep.due_at)
+                .filter(|due| *due > now)
+                .min(),
+            Err(_) => None, // `keys` meets the same error and says so
+        };
+        let mut wakeups = self.wakeups.lock().await;
+        let due = async {
+            match next {
+                Some(due) => self.w.clock.reaches(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = wakeups.changed() => {}
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Which adapter serves which port, and which writer each child gets.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ao_act::session::{Parts, Setup};
+use ao_domain::SESSION_SWEEP;
+use ao_domain::port::agent::Agents;
+use ao_domain::port::clock::Clock;
+use ao_domain::port::runtime::{Runtime, Runtimes};
+use ao_domain::port::spool::HookSpool;
+use ao_domain::port::worktrees::Worktrees;
+use ao_facts::{Feed, IntentWriter, ObservationWriter, OutcomeWriter, Reader, Store, StoreOptions};
+use ao_local::agents::Registry;
+use ao_local::clock::SystemClock;
+use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
+use ao_local::spool::{self, FileSpool};
+use ao_local::worktree::{GitConfig, GitWorktrees};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// One `git` call; a checkout is given longer by the adapter itself.
+const GIT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Reads that may go on at once. Each has a thread and a page cache; a list of a thousand sessions takes milliseconds.
+const READERS: u32 = 4;
+
+/// What the daemon was told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data directory; it is there and ours, and its lock is held.
+    pub data_dir: Utf8PathBuf,
+    /// The run file.
+    pub run_file: Utf8PathBuf,
+    /// Our own program, where it lies; the stable link points there.
+    pub program: Utf8PathBuf,
+    /// What makes our program a session's holder: its leading arguments.
+    pub holder: Vec<String>,
+    /// Patterns of ignored files that a worktree may be removed with (`AO_DISPOSABLE`).
+    pub disposable: Vec<String>,
+    /// How many sessions may have a place at once; 0 means any number.
+    pub max_sessions: u32,
+    /// The daemon's environment, for sessions.
+    pub env: Vec<(String, String)>,
+}
+
+/// The daemon cannot run on this data directory. Nothing was changed but what the message says.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database was refused; see its own words.
+    #[error("the database cannot be opened")]
+    Store(#[source] ao_facts::OpenError),
+    /// It was opened, but its first reads or writes failed.
+    #[error("the database cannot be used")]
+    Facts(#[source] ao_facts::FactsError),
+    /// A folder or link of ours could not be made.
+    #[error("{doing} failed in `{path}`")]
+    Folder {
+        /// What was attempted.
+        doing: &'static str,
+        /// Where.
+        path: Utf8PathBuf,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Everything that outlives the children, and is shared by them.
+#[derive(Clone)]
+pub struct Wiring {
+    /// The database.
+    pub store: Store,
+    /// Reads it.
+    pub reader: Reader,
+    /// What somebody wants: for the API.
+    pub intents: IntentWriter,
+    /// What was seen: for observe, and for a session's child about its own process.
+    pub seen: ObservationWriter,
+    /// What we did: for act.
+    pub outcomes: OutcomeWriter,
+    /// The tail of the change log.
+    pub feed: Feed,
+    /// What hooks leave.
+    pub spool: Arc<dyn HookSpool>,
+    /// The agents.
+    pub agents: Arc<dyn Agents>,
+    /// Git.
+    pub worktrees: Arc<dyn Worktrees>,
+    /// Terminals.
+    pub runtimes: Runtimes,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where worktrees lie.
+    pub worktree_root: Utf8PathBuf,
+    setup: Arc<Setup>,
+}
+
+impl Wiring {
+    /// Opens the database and makes the folders. The data directory's lock is held by the caller.
+    ///
+    /// # Errors
+    /// When the database is refused or a folder cannot be made.
+    pub async fn open(config: Config) -> Result<Self, OpenError> {
+        let data = &config.data_dir;
+        let store = Store::open(data, &StoreOptions { readers: READERS })
+            .await
+            .map_err(OpenError::Store)?;
+        let folder = |doing, path: Utf8PathBuf| move |source| OpenError::Folder { doing, path, source };
+        let spool_root = data.join(spool::FOLDER);
+        let spool =
+            FileSpool::open(spool_root.clone()).map_err(folder("opening the hook spool", spool_root))?;
+        let bin = data.join("bin");
+        ao_local::link::stable(&bin, &config.program)
+            .map_err(folder("making the stable link", bin.clone()))?;
+        let path: OsString = config
+            .env
+            .iter()
+            .find(|(name, _)| name == "PATH")
+            .map(|(_, path)| path.into())
+            .unwrap_or_default();
+        let pty = PtyRuntime::new(PtyConfig {
+            root: data.join("pty"),
+            executable: own_image(&config.program),
+            leading_args: config.holder.clone(),
+        });
+        let worktree_root = data.join("worktrees");
+        let git = GitWorktrees::new(GitConfig {
+            root: worktree_root.clone(),
+            locks: data.join("work"),
+            disposable: config.disposable.clone(),
+            deadline: GIT_DEADLINE,
+            path: path.clone(),
+        });
+        let (reader, intents) = (store.reader(), store.intents());
+        let clock = SystemClock;
+        if reader.sweeps().await.map_err(OpenError::Facts)?.is_empty() {
+            intents
+                .set_due(SESSION_SWEEP, clock.now())
+                .await
+                .map_err(OpenError::Facts)?;
+        }
+        Ok(Self {
+            reader,
+            intents,
+            seen: store.observations(),
+            outcomes: store.outcomes(),
+            feed: Feed::new(store.reader()),
+            spool: Arc::new(spool),
+            agents: Arc::new(Registry::new(&path)),
+            worktrees: Arc::new(git),
+            runtimes: Runtimes::new([Arc::new(pty) as Arc<dyn Runtime>]),
+            clock: Arc::new(clock),
+            worktree_root,
+            setup: Arc::new(Setup {
+                data_dir: config.data_dir,
+                bin,
+                run_file: config.run_file,
+                env: config.env,
+                max_sessions: config.max_sessions,
+            }),
+            store,
+        })
+    }
+
+    /// What each session's child works with.
+    pub(crate) fn session_parts(&self) -> Parts {
+        Parts {
+            facts: self.reader.clone(),
+            outcomes: self.outcomes.clone(),
+            seen: self.seen.clone(),
+            worktrees: Arc::clone(&self.worktrees),
+            runtimes: self.runtimes.clone(),
+            agents: Arc::clone(&self.agents),
+            clock: Arc::clone(&self.clock),
+            setup: Arc::clone(&self.setup),
+        }
+    }
+}
+
+/// The image this process runs, also after its file was replaced by an upgrade; elsewhere the file itself.
+fn own_image(program: &Utf8Path) -> Utf8PathBuf {
+    if cfg!(target_os = "linux") {
+        "/proc/self/exe".into()
+    } else {
+        program.to_owned()
+    }
+}
