@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
@@ -57,7 +58,10 @@ impl DirLock {
     pub const FILE: &'static str = "lock";
 
     /// Takes `data_dir`, made with mode 0700 where it is missing and closed to others where it was open to them.
-    /// Answers at once; does not wait for a holder to leave.
+    ///
+    /// Does not wait for a holder to leave, but for the shadow of a dead one: a daemon that was killed between fork and
+    /// exec of a child leaves its descriptor to that child for the moment until the exec closes it. At most
+    /// [`SHADOW`], on the calling thread.
     pub fn take(data_dir: &Utf8Path) -> Result<Self, LockError> {
         let failed = |doing, path: &Utf8Path| {
             let path = path.to_owned();
@@ -73,21 +77,23 @@ impl DirLock {
             .mode(0o600)
             .open(&path)
             .map_err(failed("opening the lock", &path))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut words = String::new();
-                // A holder that is just about to write itself down is still a holder.
-                let holder = file
-                    .read_to_string(&mut words)
-                    .ok()
-                    .and_then(|_| serde_json::from_str(&words).ok());
-                return Err(LockError::Held {
-                    dir: data_dir.to_owned(),
-                    holder,
-                });
+        let began = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    let holder = read_holder(&mut file);
+                    if began.elapsed() < SHADOW && holder.as_ref().is_some_and(is_dead) {
+                        std::thread::park_timeout(LOOK_AGAIN);
+                        continue;
+                    }
+                    return Err(LockError::Held {
+                        dir: data_dir.to_owned(),
+                        holder,
+                    });
+                }
+                Err(errno) => return Err(failed("locking", &path)(errno.into())),
             }
-            Err(errno) => return Err(failed("locking", &path)(errno.into())),
         }
         write_holder(&mut file).map_err(failed("writing the lock", &path))?;
         Ok(Self {
@@ -100,6 +106,30 @@ impl DirLock {
     pub fn dir(&self) -> &Utf8Path {
         &self.dir
     }
+}
+
+/// How long a dead holder's lock may be held by what it left between fork and exec: microseconds, unless the machine
+/// swaps.
+const SHADOW: Duration = Duration::from_secs(5);
+
+/// No event tells that a lock is free without taking it, so it is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// A holder that is just about to write itself down is still a holder, without a name.
+fn read_holder(file: &mut File) -> Option<Holder> {
+    let mut words = String::new();
+    file.rewind().ok()?;
+    file.read_to_string(&mut words).ok()?;
+    serde_json::from_str(&words).ok()
+}
+
+/// Whether the process that wrote itself down is gone. A number that is used again counts as alive: then the lock's
+/// word stands.
+fn is_dead(holder: &Holder) -> bool {
+    let pid = i32::try_from(holder.pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
 /// Makes `dir` if it is missing, and takes every right of group and others away from it.

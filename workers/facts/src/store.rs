@@ -222,7 +222,7 @@ async fn connect(path: &Utf8Path, connections: u32, read_only: bool) -> Result<D
         .map_sqlx_sqlite_opts(move |sqlite| settings(sqlite.filename(&path), read_only))
         .map_sqlx_sqlite_pool_opts(|pool| {
             // When the disk is full SQLite ends the transaction itself, and sqlx goes on counting it as open: every
-            // later BEGIN on that connection would be refused. Such a connection is replaced.
+            // later one would be a savepoint inside it, so never again an immediate one. That connection is replaced.
             pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         });
     Database::connect(options).await

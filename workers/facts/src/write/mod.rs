@@ -147,6 +147,10 @@ mod tests {
         tx.run("sweeps", insert, ["late".into()]).await.unwrap();
         root.stop().await;
         assert!(matches!(tx.commit().await, Err(FactsError::Revoked)));
+        assert!(
+            matches!(store.begin(Some(&by)).await, Err(FactsError::Revoked)),
+            "nor does it begin again"
+        );
 
         let sweeps = store.reader().sweeps().await.unwrap();
         assert_eq!(

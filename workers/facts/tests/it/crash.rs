@@ -190,4 +190,5 @@ async fn fill(dir: &Utf8Path) {
         .await;
     assert_eq!(moved.unwrap(), Moved::Yes);
     println!("made {}", spawn(&store, "web").await);
+    waits_for_its_turn(dir, &store, &last.id).await;
 }

@@ -392,6 +392,13 @@ async fn a_stop_is_durable_and_the_first_reason_stays() {
 }
 
 #[tokio::test]
+async fn a_write_waits_for_another_program() {
+    let (place, store) = world().await;
+    let id = spawn(&store, "web").await;
+    waits_for_its_turn(&place.dir, &store, &id).await;
+}
+
+#[tokio::test]
 async fn an_ended_session_that_left_its_worktree_is_freed_again() {
     let (_place, store) = world().await;
     for (state, answer, phase) in [

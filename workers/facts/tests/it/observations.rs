@@ -122,7 +122,8 @@ async fn a_sweep_that_found_all_as_before_wakes_nobody() {
     let mut changed = look(12);
     changed[1].seen = failed("busy");
     store.observations().looked(&me(), &changed).await.unwrap();
-    wakeups.changed().await;
+    let woken = tokio::time::timeout(std::time::Duration::from_secs(20), wakeups.changed()).await;
+    woken.expect("others are told of what is different");
     assert_eq!(
         changes(&store, before).await.len(),
         1,

@@ -176,14 +176,15 @@ async fn a_wait_sees_what_another_program_wrote() {
     let id = spawn(&store, "web").await;
     let other = raw(&place.database()).await;
     let reader = store.reader();
-    let (reached, ()) = tokio::join!(reader.until(&id, |s| s.phase == Phase::Live, LONG), async {
+    let patient = reader.until(&id, |s| s.phase == Phase::Live, LONG * 10);
+    let (reached, ()) = tokio::join!(tokio::time::timeout(LONG, patient), async {
         let sql = "UPDATE sessions SET phase = 'live'";
         sea_orm::ConnectionTrait::execute_unprepared(&other, sql)
             .await
             .unwrap();
     });
     assert!(
-        matches!(reached.unwrap(), Until::Reached(_)),
+        matches!(reached.unwrap().unwrap(), Until::Reached(_)),
         "no wake-up came, a slow look had to do"
     );
 }

@@ -1,15 +1,16 @@
 //! A store in a directory of its own, and the shortest words for what tests put into it.
 
 use ao_domain::{
-    HookRecord, Looked, Phase, ProcessId, ProjectId, Seen, Session, SessionId, SessionKind, Signal, Timestamp,
+    EndReason, HookRecord, Looked, Phase, ProcessId, ProjectId, Seen, Session, SessionId, SessionKind,
+    Signal, Timestamp,
 };
 use ao_facts::{
     Added, AppliedSignal, Change, Changes, DirLock, Moved, NewProject, NewSession, Sighting, Spawn, Stand,
-    Store, StoreOptions,
+    Stop, Store, StoreOptions,
 };
 use ao_supervisor::{Budget, ChildSpec, Done, Incarnation, Root, Strategy, Supervisor};
 use camino::{Utf8Path, Utf8PathBuf};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -156,6 +157,24 @@ pub(crate) async fn put_with(store: &Store, id: &SessionId, phase: Phase, change
         .await
         .unwrap();
     assert_eq!(moved, Moved::Yes);
+}
+
+/// A write that reads first, begun while another program holds the database: it has to wait for its turn and then
+/// succeed. One that began as a reader would be refused, because the other wrote after it read.
+pub(crate) async fn waits_for_its_turn(place: &Utf8Path, store: &Store, id: &SessionId) {
+    let other = raw(&place.join(ao_facts::DATABASE)).await;
+    other
+        .execute_unprepared("BEGIN IMMEDIATE; UPDATE projects SET display_name = display_name || 'x'")
+        .await
+        .unwrap();
+    let intents = store.intents();
+    let (stopped, ()) = tokio::join!(intents.stop(id, EndReason::Killed, false, at(9)), async {
+        for _ in 0..200 {
+            head(store).await; // long enough for the other to come as far as it can
+        }
+        other.execute_unprepared("COMMIT").await.unwrap();
+    });
+    assert_eq!(stopped.unwrap(), Stop::Stopping);
 }
 
 pub(crate) async fn bump(store: &Store, id: &SessionId, second: i64) {
