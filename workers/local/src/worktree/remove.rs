@@ -4,7 +4,8 @@
 //! directory is weighed where it stands, renamed aside, where nobody finds it by its path any more, and weighed there
 //! once more; only then is it deleted, by us. Git is only told to forget it. What remains is a program that has the
 //! directory itself open and writes into it in the last instant; the agent and its children have ended by then.
-//! Nothing is ever forced on git's own look at the files, since git never looks: we did.
+//! A worktree with submodules goes only when it is discarded, and is then rescued where it stands: a submodule's git
+//! finds its files by a path that would lead nowhere.
 
 use std::fs;
 use std::path::PathBuf;
@@ -80,11 +81,11 @@ impl GitWorktrees {
             Record::new(owner, start, None, Stage::Made).save(lock).await?;
         }
         let aside = aside(owner);
-        fs::rename(&owner.path, &aside).map_err(io_error("moving the worktree aside", &owner.path))?;
-        let there = Place {
-            tree: aside.clone(),
-            ..place
-        };
+        let mut there = place;
+        if weighed.submodules.is_empty() {
+            fs::rename(&owner.path, &aside).map_err(io_error("moving the worktree aside", &owner.path))?;
+            there.tree.clone_from(&aside);
+        }
         let left = self.leave(lock, owner, &entry, &there, discard).await;
         if !matches!(left, Ok(Removal::Removed { .. })) && is_there(&aside)? {
             put_back(&aside, owner)?;

@@ -1,1 +1,250 @@
+//! A `git worktree add` whose daemon is killed: the next one waits for it or ends it, and never two are at work.
+//!
+//! The checkout is held by a smudge filter that says when it runs and waits until it is let go, both by pipes.
 
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use ao_domain::port::worktrees::{Removal, WorktreeError, Worktrees as _};
+use camino::Utf8PathBuf;
+
+use crate::world::{World, from_env};
+
+/// Longer than anything here takes; only a fault reaches it.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What the helper below is told its world by.
+const WORLD: &str = "AO_TEST_WORKTREE_WORLD";
+
+/// Not a test: the process that is killed in the middle of `create`.
+#[tokio::test]
+#[ignore = "started by the tests of this file as a process of its own"]
+async fn helper_creates_and_is_killed() {
+    let dir = Utf8PathBuf::from(from_env(WORLD).into_string().unwrap());
+    let world = World::at(&dir, Duration::from_secs(60));
+    let made = world.git.create(&world.plan(1)).await;
+    std::mem::forget(world); // its directory is another process's
+    made.unwrap();
+}
+
+/// A world with a file whose checkout takes until it is let go.
+fn slow(name: &str) -> World {
+    let world = World::new(name);
+    for pipe in ["started", "go"] {
+        let made = world.command("mkfifo", &world.dir).arg(pipe).status().unwrap();
+        assert!(made.success());
+    }
+    let dir = &world.dir;
+    let smudge = format!("echo $$ > '{dir}/started'; read -r _ < '{dir}/go'; cat");
+    world.write("repo/.gitattributes", "*.slow filter=slow\n");
+    world.write("repo/b.slow", "slow\n");
+    world.commit(&world.repo, "slow");
+    world.run(&world.repo, &["config", "filter.slow.smudge", &smudge]);
+    world
+}
+
+/// Starts a process that creates, waits until its git is in the middle of the checkout, and kills the process.
+async fn create_and_kill(world: &World) {
+    let mut helper = start_helper(world);
+    started(world).await;
+    helper.kill().unwrap();
+    helper.wait().unwrap();
+}
+
+fn start_helper(world: &World) -> Child {
+    let this = std::env::current_exe().unwrap();
+    world
+        .command(this.to_str().unwrap(), &world.dir)
+        .args(["--exact", "killed::helper_creates_and_is_killed", "--ignored"])
+        .env(WORLD, &world.dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Resolves when a filter runs, with the number of its process.
+async fn started(world: &World) -> i32 {
+    let pipe = world.dir.join("started");
+    let said = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        File::open(pipe)
+            .and_then(|mut pipe| pipe.read_to_string(&mut text))
+            .map(|_| text)
+    });
+    let text = tokio::time::timeout(DEADLINE, said)
+        .await
+        .expect("a filter starts")
+        .unwrap()
+        .unwrap();
+    text.trim().parse().unwrap()
+}
+
+/// Lets the filter that waits go on.
+async fn let_go(world: &World) {
+    let pipe = world.dir.join("go");
+    let said = tokio::task::spawn_blocking(move || File::options().write(true).open(pipe)?.write_all(b"\n"));
+    tokio::time::timeout(DEADLINE, said)
+        .await
+        .expect("a filter waits")
+        .unwrap()
+        .unwrap();
+}
+
+fn is_locked(world: &World) -> bool {
+    let lock = File::options()
+        .write(true)
+        .open(world.dir.join("data/work/web-1/work.lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+}
+
+fn is_complete(world: &World) {
+    let path = world.owner(1).path;
+    assert_eq!(fs::read_to_string(path.join("b.slow")).unwrap(), "slow\n");
+    assert_eq!(world.run(&path, &["status", "--porcelain"]), "");
+    assert_eq!(
+        world.run(&path, &["rev-parse", "--abbrev-ref", "HEAD"]),
+        "ao/web-1/root"
+    );
+    assert_eq!(world.registered(), 1);
+    let list = world.run(&world.repo, &["worktree", "list", "--porcelain"]);
+    assert!(!list.contains("locked"), "{list}");
+    assert!(!is_locked(world));
+}
+
+#[tokio::test]
+async fn the_next_one_waits_for_the_git_of_a_killed_daemon() {
+    let world = slow("waits");
+    create_and_kill(&world).await;
+    assert!(is_locked(&world), "git holds the lock itself");
+    let inode = fs::metadata(world.owner(1).path).unwrap().ino();
+    let plan = world.plan(1);
+    let mut create = world.git.create(&plan);
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut create).await;
+    assert!(early.is_err(), "it began while another git was at work");
+    let (made, ()) = tokio::join!(tokio::time::timeout(DEADLINE, create), let_go(&world));
+    made.expect("it waited for nothing").unwrap();
+    is_complete(&world);
+    assert_eq!(
+        fs::metadata(plan.owner.path).unwrap().ino(),
+        inode,
+        "what git had finished was taken over"
+    );
+}
+
+#[tokio::test]
+async fn a_git_past_its_deadline_is_ended_and_its_half_removed() {
+    for recorded in [true, false] {
+        let world = slow(if recorded { "recorded" } else { "unrecorded" });
+        create_and_kill(&world).await;
+        let record = world.dir.join("data/work/web-1/work.json");
+        if recorded {
+            let text = fs::read_to_string(&record).unwrap();
+            let mut work: serde_json::Value = serde_json::from_str(&text).unwrap();
+            work["until"] = 0.into();
+            fs::write(&record, work.to_string()).unwrap();
+        } else {
+            fs::remove_file(&record).unwrap(); // killed between starting git and writing it down
+        }
+        let impatient = World::at(&world.dir, Duration::from_secs(2));
+        let git = impatient.git.clone();
+        std::mem::forget(impatient);
+        let plan = world.plan(1);
+        let filter = async {
+            started(&world).await;
+            let_go(&world).await;
+        };
+        let (made, ()) = tokio::join!(tokio::time::timeout(DEADLINE, git.create(&plan)), filter);
+        made.expect("it waits for ever").unwrap();
+        is_complete(&world);
+    }
+}
+
+/// Kills the git of a killed daemon itself, as a power cut would.
+async fn half_made(name: &str) -> World {
+    let world = slow(name);
+    create_and_kill(&world).await;
+    let record = fs::read_to_string(world.dir.join("data/work/web-1/work.json")).unwrap();
+    let work: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let group = i32::try_from(work["git"]["pid"].as_i64().unwrap()).unwrap();
+    let group = rustix::process::Pid::from_raw(group).unwrap();
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+    let list = world.run(&world.repo, &["worktree", "list", "--porcelain"]);
+    assert!(list.contains("locked initializing"), "{list}");
+    world
+}
+
+#[tokio::test]
+async fn what_a_killed_git_left_is_made_anew() {
+    let world = half_made("anew").await;
+    let plan = world.plan(1);
+    let filter = async {
+        started(&world).await;
+        let_go(&world).await;
+    };
+    let (made, ()) = tokio::join!(tokio::time::timeout(DEADLINE, world.git.create(&plan)), filter);
+    made.unwrap().unwrap();
+    is_complete(&world);
+}
+
+#[tokio::test]
+async fn what_a_killed_git_left_is_removed_with_its_branch() {
+    let world = half_made("unmade").await;
+    assert!(world.branch_exists("ao/web-1/root"));
+    assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
+    assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0));
+    assert!(!world.branch_exists("ao/web-1/root"));
+}
+
+#[tokio::test]
+async fn a_half_made_one_with_a_file_of_somebody_is_left_alone() {
+    let world = half_made("mine").await;
+    world.write("data/worktrees/web/web-1/sub/mine.txt", "mine");
+    for error in [
+        world.git.create(&world.plan(1)).await.unwrap_err(),
+        world.discard(1).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, WorktreeError::NotOurs { .. }), "{error}");
+    }
+    assert!(world.owner(1).path.join("sub/mine.txt").exists());
+}
+
+#[tokio::test]
+async fn a_dropped_call_leaves_git_at_work_and_the_next_one_takes_over() {
+    let world = slow("dropped");
+    let plan = world.plan(1);
+    tokio::select! {
+        made = world.git.create(&plan) => panic!("the checkout is held: {made:?}"),
+        _ = started(&world) => {} // drops the call
+    }
+    assert!(is_locked(&world));
+    let (made, ()) = tokio::join!(
+        tokio::time::timeout(DEADLINE, world.git.create(&plan)),
+        let_go(&world)
+    );
+    made.unwrap().unwrap();
+    is_complete(&world);
+}
+
+#[tokio::test]
+async fn a_checkout_past_its_own_deadline_says_so_and_leaves_nothing() {
+    let world = slow("overdue");
+    // A checkout may take five times as long as the rest.
+    let impatient = World::at(&world.dir, Duration::from_secs(1));
+    let git = impatient.git.clone();
+    std::mem::forget(impatient);
+    let plan = world.plan(1);
+    let (made, _) = tokio::join!(git.create(&plan), started(&world));
+    let error = made.unwrap_err();
+    assert!(
+        error.is_passing() && error.to_string().ends_with(": timed out"),
+        "{error}"
+    );
+    assert!(!is_locked(&world));
+    assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
+    assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0));
+    assert!(!world.branch_exists("ao/web-1/root"));
+}
