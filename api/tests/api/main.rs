@@ -1,0 +1,10 @@
+//! The API over real connections, with a real database and stand-ins for what lies outside.
+
+mod control;
+mod door;
+mod events;
+mod projects;
+mod server;
+mod sessions;
+mod spawn;
+mod support;

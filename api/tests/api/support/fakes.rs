@@ -1,0 +1,190 @@
+//! Stand-ins for what lies outside the daemon. What they do depends on what they are asked, so that a test
+//! reads alone.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use ao_domain::port::PortFuture;
+use ao_domain::port::agent::{Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Style};
+use ao_domain::port::clock::Clock;
+use ao_domain::port::spool::{HookSpool, SpoolError, Spooled};
+use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
+use ao_domain::{Holding, HookRecord, Repository, SessionId, Signal, Timestamp, WorktreeOwner};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// A clock that stands until it is moved.
+pub(crate) struct FakeClock(AtomicI64);
+
+impl FakeClock {
+    pub(crate) fn new() -> Self {
+        Self(AtomicI64::new(1_750_000_000_000))
+    }
+
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    fn reaches(&self, _: Timestamp) -> PortFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Keeps what was appended. `full` makes the disk full.
+#[derive(Default)]
+pub(crate) struct FakeSpool {
+    pub(crate) records: Mutex<Vec<HookRecord>>,
+    pub(crate) full: std::sync::atomic::AtomicBool,
+}
+
+impl HookSpool for FakeSpool {
+    fn append<'a>(&'a self, record: &'a HookRecord) -> PortFuture<'a, Result<(), SpoolError>> {
+        Box::pin(async move {
+            if self.full.load(Ordering::SeqCst) {
+                return Err(SpoolError {
+                    session: record.session.to_string(),
+                    doing: "append",
+                    source: std::io::ErrorKind::StorageFull.into(),
+                });
+            }
+            self.records.lock().unwrap().push(record.clone());
+            Ok(())
+        })
+    }
+
+    fn read<'a>(&'a self, _: &'a SessionId, _: u64) -> PortFuture<'a, Result<Spooled, SpoolError>> {
+        unreachable!("the API only appends")
+    }
+
+    fn sessions(&self) -> PortFuture<'_, Result<Vec<SessionId>, SpoolError>> {
+        unreachable!("the API only appends")
+    }
+
+    fn changed(&self) -> PortFuture<'_, ()> {
+        unreachable!("the API only appends")
+    }
+}
+
+/// Repositories by their names: `/repos/<anything>` is a good one, and the names below are not.
+pub(crate) struct FakeWorktrees;
+
+impl Worktrees for FakeWorktrees {
+    fn repository<'a>(&'a self, path: &'a Utf8Path) -> PortFuture<'a, Result<Repository, WorktreeError>> {
+        Box::pin(async move {
+            let path = path.to_owned();
+            Err(match path.file_name().unwrap_or_default() {
+                "gone" => WorktreeError::NoSuchPath { path },
+                "plain" => WorktreeError::NotARepository { path },
+                "inside" => WorktreeError::NotTheTop {
+                    path,
+                    top: "/repos/top".into(),
+                },
+                "bare" => WorktreeError::Bare { path },
+                "fresh" => WorktreeError::NoCommits { path },
+                "stuck" => WorktreeError::Git {
+                    verb: "rev-parse",
+                    path,
+                    said: "timed out".to_owned(),
+                },
+                "cursed" => panic!("this repository is cursed"),
+                _ => {
+                    return Ok(Repository {
+                        top: path,
+                        origin: Some("git@example.org:x.git".to_owned()),
+                        default_branch: "origin/main".to_owned(),
+                    });
+                }
+            })
+        })
+    }
+
+    fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>> {
+        unreachable!("the API makes no worktree")
+    }
+
+    fn weigh<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+    ) -> PortFuture<'a, Result<Option<Vec<Holding>>, WorktreeError>> {
+        unreachable!("the API weighs no worktree")
+    }
+
+    fn remove<'a>(&'a self, _: &'a WorktreeOwner, _: bool) -> PortFuture<'a, Result<Removal, WorktreeError>> {
+        unreachable!("the API removes no worktree")
+    }
+
+    fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>> {
+        unreachable!("the API owns no worktree")
+    }
+
+    fn list(&self) -> PortFuture<'_, Result<Vec<Utf8PathBuf>, WorktreeError>> {
+        unreachable!("the API lists no worktree")
+    }
+}
+
+/// `shell` takes a command, `claude-code` a prompt, and the program of `ghost` is not installed.
+pub(crate) struct FakeAgents(Vec<FakeAgent>);
+
+struct FakeAgent(Description);
+
+impl Default for FakeAgents {
+    fn default() -> Self {
+        let agent = |id, style, reports| {
+            FakeAgent(Description {
+                id,
+                name: id,
+                style,
+                reports,
+            })
+        };
+        Self(vec![
+            agent("shell", Style::OneShot, false),
+            agent("claude-code", Style::Interactive, true),
+            agent("ghost", Style::Interactive, true),
+        ])
+    }
+}
+
+impl Agents for FakeAgents {
+    fn get(&self, id: &str) -> Result<&dyn Agent, AgentError> {
+        let agent = self.0.iter().find(|agent| agent.0.id == id);
+        agent
+            .map(|agent| agent as &dyn Agent)
+            .ok_or_else(|| AgentError::Unknown {
+                name: id.to_owned(),
+                known: self.ids().join(", "),
+            })
+    }
+
+    fn ids(&self) -> Vec<&'static str> {
+        self.0.iter().map(|agent| agent.0.id).collect()
+    }
+}
+
+impl Agent for FakeAgent {
+    fn description(&self) -> &Description {
+        &self.0
+    }
+
+    fn plan(&self, request: &LaunchRequest<'_>) -> Result<LaunchPlan, AgentError> {
+        let agent = self.0.id.to_owned();
+        match (self.0.id, request.command.is_empty()) {
+            ("shell", true) => Err(AgentError::CommandRequired { agent }),
+            ("claude-code", false) => Err(AgentError::CommandNotTaken { agent }),
+            ("ghost", _) => Err(AgentError::BinaryNotFound { program: agent }),
+            _ => Ok(LaunchPlan {
+                argv: vec!["/bin/true".to_owned()],
+                env: Vec::new(),
+            }),
+        }
+    }
+
+    fn signal(&self, _: &str, _: &str) -> Option<Signal> {
+        None
+    }
+}
