@@ -2,14 +2,16 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use ao_domain::port::runtime::Runtime as _;
 use ao_local::runtimes::pty::attach::{self, AttachEnd, DetachKey};
+use ao_local::runtimes::pty::wire::{Frame, Hello};
 use rustix::termios::OptionalActions;
 
-use crate::support::{at, runtime_below, sh_launch};
+use crate::support::{PATIENCE, at, runtime_below, sh_launch};
 
 pub(crate) fn main(words: &[&str]) -> ExitCode {
     match words {
@@ -19,6 +21,7 @@ pub(crate) fn main(words: &[&str]) -> ExitCode {
             wait_for_ever()
         }
         ["create", root, cwd, mark, script] => create(root, cwd, mark, script),
+        ["knock", socket] => knock(socket),
         ["attach", root, session] => attach(root, session),
         _ => ExitCode::from(2),
     }
@@ -61,6 +64,19 @@ fn create(root: &str, cwd: &str, mark: &str, script: &str) -> ExitCode {
             println!("{} {}", held.holder.pid, held.agent.pid);
         });
     wait_for_ever()
+}
+
+/// Greets a holder and says whether it greets back.
+fn knock(socket: &str) -> ExitCode {
+    let mut answer = Vec::new();
+    let heard = UnixStream::connect(socket).and_then(|mut stream| {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(&Frame::Hello(Hello::ours()).encode())?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        stream.read_to_end(&mut answer)
+    });
+    println!("{} {:?}", answer.len(), heard.map_err(|error| error.kind()));
+    ExitCode::SUCCESS
 }
 
 fn attach(root: &str, session: &str) -> ExitCode {

@@ -7,6 +7,7 @@ mod attach;
 mod ends;
 mod figures;
 mod helpers;
+mod kills;
 mod life;
 mod messages;
 mod support;
@@ -24,6 +25,7 @@ fn main() -> std::process::ExitCode {
             let tests = [
                 life::tests(),
                 ends::tests(),
+                kills::tests(),
                 messages::tests(),
                 wire::tests(),
                 attach::tests(),
@@ -32,10 +34,12 @@ fn main() -> std::process::ExitCode {
             .concat()
             .into_iter()
             .map(|(name, test)| {
+                let needs_root = name == "another_user_is_turned_away";
                 Trial::test(name, move || {
                     test();
                     Ok(())
                 })
+                .with_ignored_flag(needs_root && !rustix::process::geteuid().is_root())
             })
             .collect();
             libtest_mimic::run(&Arguments::from_args(), tests).exit_code()

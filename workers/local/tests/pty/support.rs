@@ -183,9 +183,41 @@ impl World {
             .collect()
     }
 
+    /// The same with what tells them apart: numbers of process, parent, group and session, and command line.
+    fn described(&self) -> Vec<String> {
+        let read =
+            |pid: u32, file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        self.census()
+            .into_iter()
+            .map(|pid| {
+                let stat = read(pid, "stat");
+                let numbers: Vec<&str> = stat
+                    .rsplit(')')
+                    .next()
+                    .unwrap_or_default()
+                    .split(' ')
+                    .take(5)
+                    .collect();
+                format!(
+                    "{pid} {} {}",
+                    numbers.join(" "),
+                    read(pid, "cmdline").replace('\0', " ")
+                )
+            })
+            .collect()
+    }
+
     /// Waits until this many of the test's processes run.
     pub(crate) async fn population(&self, count: usize) {
-        eventually(&format!("{count} processes"), || self.census().len() == count).await;
+        let began = Instant::now();
+        while self.census().len() != count {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "not {count} processes but {:#?}",
+                self.described()
+            );
+            tick().await;
+        }
     }
 
     /// Every name below the runs' directory.

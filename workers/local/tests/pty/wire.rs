@@ -1,7 +1,9 @@
 //! The socket itself: strangers, garbage, later versions, viewers that do not read.
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 
 use ao_domain::Exit;
 use ao_domain::port::runtime::{Look, Runtime as _};
@@ -9,11 +11,12 @@ use ao_local::runtimes::pty::wire::{
     Attach, Cells, Decoder, Frame, Hello, MAX_FROM_CLIENT, MAX_FROM_HOLDER, Scrollback, VERSION,
 };
 
-use crate::support::{PATIENCE, Test, World, at, block_on};
+use crate::support::{PATIENCE, Test, World, at, block_on, command, ourselves};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         ("garbage_ends_its_own_connection_only", garbage),
+        ("another_user_is_turned_away", another_user),
         ("unknown_frames_are_skipped", unknown_frames),
         ("bye_is_refused_while_the_agent_runs", bye),
         ("a_viewer_sees_what_was_and_what_comes", viewer),
@@ -108,6 +111,39 @@ fn garbage() {
             assert_eq!(client.hear(), None, "{bytes:?}");
         }
         assert_eq!(world.look().await, Look::Running(held));
+    });
+}
+
+/// Runs as root only: nobody else can be somebody else.
+fn another_user() {
+    const NOBODY: u32 = 65_534;
+    let world = World::new();
+    block_on(async {
+        world.start("exec cat").await;
+        // As if somebody had opened every door on the way.
+        let socket = world.run_dir().join("sock");
+        let client = world.file("client");
+        std::fs::copy(ourselves(), &client).unwrap();
+        for path in client.ancestors().take(2).chain(socket.ancestors().take(4)) {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let knock = |uid: u32| {
+            let output = command(&client)
+                .args(["helper", "knock", socket.as_str()])
+                .uid(uid)
+                .output()
+                .unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let stranger = knock(NOBODY);
+        assert!(stranger.starts_with("0 "), "{stranger}");
+        assert!(
+            !stranger.contains("PermissionDenied"),
+            "the way was open: {stranger}"
+        );
+        let ours = knock(rustix::process::geteuid().as_raw());
+        assert!(ours.contains("Ok"), "{ours}");
+        assert!(!ours.starts_with("0 "), "{ours}");
     });
 }
 

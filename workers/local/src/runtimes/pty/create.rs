@@ -98,7 +98,7 @@ async fn start(
         Ok(report) => report,
         Err(error @ RuntimeError::NoAnswer { .. }) => return Err(error), // it may still come up: left as it is
         Err(error) => {
-            discard(&config.root, dir);
+            discard(&config.root, dir).await;
             return Err(error);
         }
     };
@@ -117,7 +117,7 @@ async fn start(
             reason: format!("{doing}: {reason}"),
         },
     };
-    discard(&config.root, dir);
+    discard(&config.root, dir).await;
     Err(error)
 }
 
@@ -212,8 +212,12 @@ async fn line_of(config: &PtyConfig, dir: &RunDir, lock: &OwnedFd) -> Result<Rep
     }
 }
 
-/// Removes what was made for a run that did not start. The lock is still held, so nobody else is in there.
-fn discard(root: &Utf8Path, dir: &RunDir) {
+/// Removes what was made for a run that did not start. The lock is still held, so nobody else is in there. A holder
+/// that was killed in the middle of its start may have left an agent, which nobody could find without these files.
+async fn discard(root: &Utf8Path, dir: &RunDir) {
+    if let Ok((_, Some(agent))) = dir.named() {
+        family::end_without_holder(&agent, LEFTOVER_GRACE).await;
+    }
     if let Err(error) = fs::remove_dir_all(dir.path()) {
         tracing::warn!(path = %dir.path(), error = &error as &dyn std::error::Error, "leftovers of a failed start");
     }
