@@ -5,12 +5,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
-
-use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 /// The user that owns the TCP socket whose own end is `local` and whose far end is `remote`.
+///
+/// A connection that its server has not accepted yet is nobody's at the server's end: ask again.
 ///
 /// For the one who connected to us, swap our stream's addresses: its local end is our far end. `None` when
 /// that cannot be told: the socket is not on this machine or not in this network namespace, it has been
@@ -22,30 +20,6 @@ use tokio::time::Instant;
 /// The kernel did not take the question, or answered with something else. Says nothing about the socket.
 pub fn uid_of(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<u32>> {
     sys::uid_of(local, remote)
-}
-
-/// The user whose process has the far end of our own `stream`, as a client asks before it sends anything.
-///
-/// A connection belongs to nobody until the server accepts it, so this waits for that, for at most `within`;
-/// then, and in all the cases of [`uid_of`], the answer is `None`. Cancel safe.
-///
-/// # Errors
-///
-/// As [`uid_of`], or the stream is not connected any more.
-pub async fn server_uid(stream: &TcpStream, within: Duration) -> io::Result<Option<u32>> {
-    /// A server that is not busy has accepted by then; waiting longer than that costs a command nothing.
-    const FIRST_WAIT: Duration = Duration::from_micros(200);
-    let (ours, theirs) = (stream.local_addr()?, stream.peer_addr()?);
-    let deadline = Instant::now() + within;
-    let mut wait = FIRST_WAIT;
-    loop {
-        let uid = uid_of(theirs, ours)?;
-        if uid.is_some() || Instant::now() >= deadline {
-            return Ok(uid);
-        }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_millis(20));
-    }
 }
 
 #[cfg(target_os = "linux")]
@@ -184,22 +158,16 @@ mod tests {
             "the client's end, not accepted yet"
         );
         // The server's end belongs to nobody until it is accepted, and then to us.
+        assert_eq!(
+            uid_of(server_at, client_at).unwrap(),
+            None,
+            "the server's end, not accepted yet"
+        );
         let (accepted, _) = listener.accept().unwrap();
         assert_eq!(uid_of(server_at, client_at).unwrap(), Some(me));
         drop(client);
         assert_eq!(uid_of(client_at, server_at).unwrap(), None, "closed by its owner");
         drop(accepted);
-    }
-
-    #[tokio::test]
-    async fn a_client_learns_whose_server_it_is_once_it_is_accepted() {
-        let me = rustix::process::getuid().as_raw();
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (uid, _accepted) = tokio::join!(server_uid(&client, Duration::from_secs(10)), async {
-            listener.accept().await.unwrap()
-        });
-        assert_eq!(uid.unwrap(), Some(me));
     }
 
     #[test]
