@@ -26,12 +26,12 @@ impl GitWorktrees {
         // Nothing there and nothing remembered, as in every first spawn: what git has registered is then not worth a
         // process. Should it be a worktree without a directory, git says so below.
         let fresh = record.is_none() && !is_there(&owner.path)?;
-        let names = refs::names(&self.git, plan);
-        let names = if fresh {
-            names.await?
+        let (names, entries) = if fresh {
+            (refs::names(&self.git, plan).await?, None)
         } else {
-            let (names, entry) = tokio::try_join!(names, registry::find(&self.git, owner))?;
-            match entry {
+            let list = registry::list(&self.git, &owner.repo);
+            let (names, entries) = tokio::try_join!(refs::names(&self.git, plan), list)?;
+            match registry::of(owner, &entries) {
                 Some(entry) if !is_empty(&owner.path)? => {
                     return self.adopt(lock, owner, &entry, record).await;
                 }
@@ -39,8 +39,15 @@ impl GitWorktrees {
                 None if !is_empty(&owner.path)? => return Err(not_ours(owner)),
                 None => {}
             }
-            names
+            (names, Some(entries))
         };
+        if names.branch.is_some() {
+            let entries = match entries {
+                Some(entries) => entries,
+                None => registry::list(&self.git, &owner.repo).await?,
+            };
+            free(owner, &entries)?;
+        }
         let (start, made_at) = choose(plan, &names, record)?;
         if let Some(folder) = owner.path.parent() {
             DirBuilder::new()
@@ -50,7 +57,7 @@ impl GitWorktrees {
                 .map_err(io_error("making the worktree's folder", folder))?;
         }
         let record = Record::new(owner, start.clone(), made_at, Stage::Making);
-        record.save(lock).await?;
+        record.note(lock).await?;
         let add = self
             .git
             .call(&owner.repo, "worktree")
@@ -64,7 +71,12 @@ impl GitWorktrees {
                 .arg(&owner.path)
                 .arg(&start),
         };
-        match add.act(lock).await {
+        // The record is there before git begins, for whoever comes after a kill. That it also outlasts a power cut may
+        // take as long as the checkout, so both go on at once; cut before it does, a half-made directory is left that
+        // is taken for nobody's and kept.
+        let (added, flushed) = tokio::join!(add.act(lock), Record::flush(lock));
+        flushed?;
+        match added {
             Err(WorktreeError::Git { .. })
                 if fresh
                     && registry::find(&self.git, owner)
@@ -107,6 +119,21 @@ impl GitWorktrees {
     }
 }
 
+/// Refuses a branch that another worktree has checked out.
+fn free(owner: &WorktreeOwner, entries: &[Entry]) -> Result<(), WorktreeError> {
+    let ours = registry::resolved(&owner.path);
+    let other = entries
+        .iter()
+        .find(|entry| entry.branch.as_ref() == Some(&owner.branch) && entry.path != ours);
+    match other {
+        None => Ok(()),
+        Some(entry) => Err(WorktreeError::CheckedOutElsewhere {
+            branch: owner.branch.clone(),
+            elsewhere: entry.path.to_string_lossy().into_owned().into(),
+        }),
+    }
+}
+
 /// What is checked out, and where our branch was made if it is ours.
 fn choose(
     plan: &WorktreePlan,
@@ -121,14 +148,6 @@ fn choose(
         let made_at = (!plan.branch_given).then(|| start.clone());
         return Ok((start, made_at));
     };
-    if let Some(elsewhere) = &names.checked_out
-        && elsewhere.as_std_path() != registry::resolved(&owner.path)
-    {
-        return Err(WorktreeError::CheckedOutElsewhere {
-            branch: owner.branch.clone(),
-            elsewhere: elsewhere.clone(),
-        });
-    }
     if plan.branch_given {
         return Ok((tip.clone(), None));
     }

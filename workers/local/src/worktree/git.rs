@@ -1,6 +1,7 @@
 //! What every git is started with, so that it says the same everywhere and asks nobody.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -47,7 +48,8 @@ const FOREIGN: [&str; 34] = [
 /// How git is found and run.
 #[derive(Clone, Debug)]
 pub(super) struct Git {
-    pub(super) path: OsString,
+    program: PathBuf,
+    path: OsString,
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) deadline: Duration,
 }
@@ -61,13 +63,28 @@ pub(super) struct Call {
 }
 
 impl Git {
+    /// The git that is first on `path`, looked up once: a name without a path costs the daemon a `fork` at every start,
+    /// where a path needs none.
+    pub(super) fn on(path: OsString, deadline: Duration) -> Self {
+        let found = std::env::split_paths(&path).map(|folder| folder.join("git"));
+        let program = found
+            .into_iter()
+            .find(|file| file.is_absolute() && file.is_file());
+        Self {
+            program: program.unwrap_or_else(|| PathBuf::from("git")), // then starting it says what is missing
+            path,
+            env: Vec::new(),
+            deadline,
+        }
+    }
+
     /// `git <verb>` in `dir`.
     pub(super) fn call(&self, dir: &Utf8Path, verb: &'static str) -> Call {
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place git is started: with a deadline and a group of its own"
         )]
-        let mut command = Command::new("git");
+        let mut command = Command::new(&self.program);
         for name in FOREIGN {
             command.env_remove(name);
         }

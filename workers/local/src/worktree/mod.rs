@@ -34,7 +34,7 @@ use std::io;
 use std::time::Duration;
 
 use ao_domain::port::PortFuture;
-use ao_domain::port::worktrees::{Removal, WorktreeError, WorktreePlan, Worktrees};
+use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{Holding, ProjectId, Repository, SessionId, WorktreeOwner};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
@@ -75,11 +75,7 @@ impl GitWorktrees {
     /// Touches nothing yet.
     pub fn new(config: GitConfig) -> Self {
         Self {
-            git: Git {
-                path: config.path,
-                env: Vec::new(),
-                deadline: config.deadline,
-            },
+            git: Git::on(config.path, config.deadline),
             root: config.root,
             locks: config.locks,
             disposable: Disposable::new(&config.disposable),
@@ -163,6 +159,17 @@ impl Worktrees for GitWorktrees {
             let removed = self.remove_under(&lock, owner, discard).await;
             close(lock);
             removed
+        })
+    }
+
+    fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>> {
+        let locks = self.locks.clone();
+        Box::pin(async move {
+            let path = locks.clone();
+            record::blocking("reading the ownership records", &path, move || {
+                record::Record::all(&locks)
+            })
+            .await
         })
     }
 

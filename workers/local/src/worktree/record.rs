@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use ao_domain::port::worktrees::WorktreeError;
+use ao_domain::port::worktrees::{Owned, WorktreeError};
 use ao_domain::{SessionId, WorktreeOwner};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl Record {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(io_error("reading the ownership record", &path))?,
         };
-        // Written whole or not at all, so what does not parse is of a later version. It proves nothing to us.
+        // What does not parse is of a later version, or a note that a power cut took. It proves nothing.
         let record = serde_json::from_slice::<Self>(&bytes).ok();
         Ok(record.filter(|record| {
             record.session == owner.session
@@ -80,6 +80,32 @@ impl Record {
                 && record.path == owner.path
                 && record.branch == owner.branch
         }))
+    }
+
+    /// Every record under `locks` that speaks of a worktree which is there, by its session's name. One that cannot be
+    /// read is passed over: it proves nothing.
+    pub(super) fn all(locks: &Utf8Path) -> io::Result<Vec<Owned>> {
+        let mut found = Vec::new();
+        for folder in super::folders::<SessionId>(locks)? {
+            let record = fs::read(folder.join("owner.json")).ok();
+            let record = record.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+            found.extend(
+                record
+                    .filter(|record| record.stage != Stage::Gone)
+                    .map(|record| Owned {
+                        owner: WorktreeOwner {
+                            session: record.session,
+                            repo: record.repo,
+                            path: record.path,
+                            branch: record.branch,
+                        },
+                        start: record.start,
+                        branch_given: record.made_at.is_none(),
+                    }),
+            );
+        }
+        found.sort_by(|a, b| a.owner.session.cmp(&b.owner.session));
+        Ok(found)
     }
 
     /// The same worktree, at `stage`.
@@ -105,22 +131,22 @@ impl Record {
         }
     }
 
-    /// Writes it durably: after this returns, a power cut leaves it whole.
+    /// Writes it durably: a power cut leaves this record or the one before it, and after this returns this one.
     pub(super) async fn save(&self, lock: &Lock) -> Result<(), WorktreeError> {
-        self.write(lock, true).await
+        self.write(lock, true).await?;
+        Self::flush(lock).await
     }
 
-    /// Writes it so that the death of any process leaves it whole. A power cut may bring the one before it back, which
-    /// spares a spawn the wait for the disk.
+    /// Writes it so that the death of any process leaves it whole. A power cut may take it, and spares a spawn the wait
+    /// for the disk.
     pub(super) async fn note(&self, lock: &Lock) -> Result<(), WorktreeError> {
         self.write(lock, false).await
     }
 
     async fn write(&self, lock: &Lock, durably: bool) -> Result<(), WorktreeError> {
-        let path = lock.folder().join("owner.json");
-        let (record, held, target) = (self.clone(), lock.clone(), path.clone());
-        blocking("writing the ownership record", &path, move || {
-            let new = target.with_extension("new");
+        let (record, held) = (self.clone(), lock.clone());
+        blocking("writing the ownership record", lock.folder(), move || {
+            let new = held.folder().join("owner.new");
             let mut file = OpenOptions::new()
                 .write(true)
                 .create(true)
@@ -131,11 +157,17 @@ impl Record {
             if durably {
                 file.sync_all()?;
             }
-            fs::rename(&new, &target)?;
-            if durably {
-                File::open(held.folder())?.sync_all()?;
-            }
-            Ok(())
+            fs::rename(&new, held.folder().join("owner.json"))
+        })
+        .await
+    }
+
+    /// Makes what was noted durable.
+    pub(super) async fn flush(lock: &Lock) -> Result<(), WorktreeError> {
+        let held = lock.clone();
+        blocking("flushing the ownership record", lock.folder(), move || {
+            File::open(held.folder().join("owner.json"))?.sync_all()?;
+            File::open(held.folder())?.sync_all()
         })
         .await
     }

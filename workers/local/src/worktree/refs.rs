@@ -100,8 +100,6 @@ pub(super) fn is_branch_name(name: &str) -> bool {
 pub(super) struct Names {
     /// The branch's commit, where the branch exists.
     pub(super) branch: Option<String>,
-    /// The worktree that has the branch checked out.
-    pub(super) checked_out: Option<Utf8PathBuf>,
     /// What a new branch starts from.
     pub(super) start: Option<String>,
 }
@@ -125,7 +123,7 @@ pub(super) async fn names(git: &Git, plan: &WorktreePlan) -> Result<Names, Workt
     }
     let out = git
         .call(&plan.owner.repo, "for-each-ref")
-        .arg("--format=%(refname)%00%(objectname)%00%(*objectname)%00%(worktreepath)%00")
+        .arg("--format=%(refname)%00%(objectname)%00%(*objectname)%00")
         .arg(&branch)
         .args(&starts)
         .text()
@@ -134,7 +132,7 @@ pub(super) async fn names(git: &Git, plan: &WorktreePlan) -> Result<Names, Workt
     let fields: Vec<&str> = out.split('\0').collect();
     let mut names = Names::default();
     let mut best = starts.len();
-    for line in fields.chunks_exact(4) {
+    for line in fields.chunks_exact(3) {
         // A tag object is peeled to what it tags; a pattern also matches what lies below it, which is not meant.
         let (name, commit) = (
             line[0].trim_start_matches('\n'),
@@ -142,7 +140,6 @@ pub(super) async fn names(git: &Git, plan: &WorktreePlan) -> Result<Names, Workt
         );
         if name == branch {
             names.branch = Some(commit.to_owned());
-            names.checked_out = (!line[3].is_empty()).then(|| line[3].into());
         }
         if let Some(rank) = starts
             .iter()

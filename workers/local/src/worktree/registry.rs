@@ -30,18 +30,24 @@ impl Entry {
     }
 }
 
-/// The entry of `owner`'s worktree, if its repository has one. The main work tree is never it.
+/// All worktrees of the repository at `repo`, its main one first.
+pub(super) async fn list(git: &Git, repo: &Utf8Path) -> Result<Vec<Entry>, WorktreeError> {
+    let list = git.call(repo, "worktree").args(["list", "--porcelain", "-z"]);
+    Ok(parse(&list.text().await?))
+}
+
+/// The entry of `owner`'s worktree, if its repository has one.
 pub(super) async fn find(git: &Git, owner: &WorktreeOwner) -> Result<Option<Entry>, WorktreeError> {
-    let out = git
-        .call(&owner.repo, "worktree")
-        .args(["list", "--porcelain", "-z"])
-        .text()
-        .await?;
+    Ok(of(owner, &list(git, &owner.repo).await?))
+}
+
+/// The entry of `owner`'s worktree among all of its repository. The main work tree is never it.
+pub(super) fn of(owner: &WorktreeOwner, entries: &[Entry]) -> Option<Entry> {
     let wanted = resolved(&owner.path);
-    Ok(parse(&out)
-        .into_iter()
-        .skip(1)
-        .find(|entry| entry.path == owner.path.as_std_path() || entry.path == wanted))
+    let mut linked = entries.iter().skip(1);
+    linked
+        .find(|entry| entry.path == owner.path.as_std_path() || entry.path == wanted)
+        .cloned()
 }
 
 fn parse(out: &[u8]) -> Vec<Entry> {

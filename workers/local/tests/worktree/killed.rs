@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::process::{Child, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ao_domain::port::worktrees::{Removal, WorktreeError, Worktrees as _};
@@ -48,22 +48,21 @@ fn slow(name: &str) -> World {
 
 /// Starts a process that creates, waits until its git is in the middle of the checkout, and kills the process.
 async fn create_and_kill(world: &World) {
-    let mut helper = start_helper(world);
+    let mut helper = helper(world).spawn().unwrap();
     started(world).await;
     helper.kill().unwrap();
     helper.wait().unwrap();
 }
 
-fn start_helper(world: &World) -> Child {
+fn helper(world: &World) -> Command {
     let this = std::env::current_exe().unwrap();
-    world
-        .command(this.to_str().unwrap(), &world.dir)
+    let mut command = world.command(this.to_str().unwrap(), &world.dir);
+    command
         .args(["--exact", "killed::helper_creates_and_is_killed", "--ignored"])
         .env(WORLD, &world.dir)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::null());
+    command
 }
 
 /// Resolves when a filter runs, with the number of its process.
@@ -92,6 +91,26 @@ async fn let_go(world: &World) {
         .expect("a filter waits")
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_daemon_started_from_a_hook_does_not_work_on_the_repository_of_the_hook() {
+    let world = World::new("surroundings");
+    let other = world.dir.join("other");
+    world.init(&other);
+    world.commit(&other, "other");
+    let status = helper(&world)
+        .env("GIT_DIR", other.join(".git"))
+        .env("GIT_WORK_TREE", &other)
+        .env("GIT_INDEX_FILE", other.join(".git/index"))
+        .env("GIT_CONFIG_COUNT", "1")
+        .env("GIT_CONFIG_KEY_0", "core.bare")
+        .env("GIT_CONFIG_VALUE_0", "true")
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(world.registered(), 1);
+    assert_eq!(world.run(&other, &["branch", "--list", "ao/*"]), "");
 }
 
 fn is_locked(world: &World) -> bool {

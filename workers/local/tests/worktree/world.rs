@@ -66,6 +66,15 @@ impl World {
             reason = "a test looks at the repository as a person would"
         )]
         let mut command = Command::new(program);
+        // Set where the tests run from a hook; then they would work on the repository of that hook.
+        for name in [
+            "GIT_DIR",
+            "GIT_WORK_TREE",
+            "GIT_INDEX_FILE",
+            "GIT_CONFIG_PARAMETERS",
+        ] {
+            command.env_remove(name);
+        }
         command
             .current_dir(dir)
             .env("HOME", self.dir.join("home"))
