@@ -27,8 +27,9 @@ use crate::run_file::RunFile;
 
 /// How long any call may take: twice the daemon's own patience by default, so that it answers first.
 const CALL: Duration = Duration::from_secs(120);
-/// How long a connection on this machine may take to come up.
-const CONNECT: Duration = Duration::from_secs(2);
+/// How long a connection on this machine may take to come up and to be accepted; below a probe's time, so that a
+/// daemon that does not accept is told from one that does not answer.
+const CONNECT: Duration = Duration::from_secs(1);
 /// Longest answer that is read: a thousand sessions are about one megabyte.
 const LONGEST: usize = 64 * 1024 * 1024;
 
@@ -173,9 +174,7 @@ impl Daemon {
         };
         tokio::time::timeout(within, exchange)
             .await
-            .unwrap_or(Err(CliError::TimedOut {
-                seconds: within.as_secs(),
-            }))
+            .unwrap_or(Err(CliError::TimedOut { within }))
     }
 
     /// The number of the newest change.
@@ -209,7 +208,10 @@ impl Daemon {
         let response = tokio::select! {
             response = sender.send_request(request) => response.map_err(|source| CliError::Broken { source })?,
             ended = &mut connection => {
-                return Err(ended.err().map_or(CliError::TimedOut { seconds: 0 }, |source| CliError::Broken { source }));
+                return Err(match ended.err() {
+                    Some(source) => CliError::Broken { source },
+                    None => self.unreachable(io::ErrorKind::ConnectionAborted.into()),
+                });
             }
         };
         if !response.status().is_success() {
@@ -236,20 +238,29 @@ impl Daemon {
         ),
         CliError,
     > {
-        let unreachable = |source| CliError::Unreachable {
-            pid: self.run.pid,
-            port: self.run.port,
-            source,
-        };
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, self.run.port));
         let stream = tokio::time::timeout(CONNECT, TcpStream::connect(server))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(unreachable)?;
-        is_ours(&stream, server).await?;
+            .map_err(|source| self.unreachable(source))?;
+        // Nothing has been sent by now.
+        tokio::time::timeout(CONNECT, is_ours(&stream, server))
+            .await
+            .unwrap_or_else(|_| {
+                let late = io::Error::new(io::ErrorKind::TimedOut, "it does not accept connections");
+                Err(self.unreachable(late))
+            })?;
         http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|source| CliError::Broken { source })
+    }
+
+    fn unreachable(&self, source: io::Error) -> CliError {
+        CliError::Unreachable {
+            pid: self.run.pid,
+            port: self.run.port,
+            source,
+        }
     }
 
     fn request(&self, ask: Ask) -> Request<Full<Bytes>> {
@@ -285,31 +296,24 @@ impl Daemon {
 }
 
 /// Refuses a server that is not this user's. A connection belongs to nobody until its server has accepted it, so this
-/// waits for that; nothing has been sent by then.
+/// waits for that. Cancel safe.
 #[cfg(target_os = "linux")]
 async fn is_ours(stream: &TcpStream, server: SocketAddr) -> Result<(), CliError> {
     let port = server.port();
     let unknown = |source| CliError::UnknownServer { port, source };
     let here = stream.local_addr().map_err(unknown)?;
-    let owner = async {
-        let mut pause = Duration::from_millis(1);
-        loop {
-            match ao_api::peer::uid_of(server, here) {
-                Ok(Some(uid)) => return Ok(uid),
-                Ok(None) => tokio::time::sleep(pause).await,
-                Err(source) => return Err(unknown(source)),
-            }
-            pause = (pause * 2).min(Duration::from_millis(50));
+    let mut pause = Duration::from_millis(1);
+    let uid = loop {
+        match ao_api::peer::uid_of(server, here).map_err(unknown)? {
+            Some(uid) => break uid,
+            None => tokio::time::sleep(pause).await,
         }
+        pause = (pause * 2).min(Duration::from_millis(50));
     };
-    match tokio::time::timeout(CONNECT, owner).await {
-        Ok(Ok(uid)) if uid == rustix::process::geteuid().as_raw() => Ok(()),
-        Ok(Ok(uid)) => Err(CliError::ForeignServer { port, uid }),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(unknown(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "it does not accept connections",
-        ))),
+    if uid == rustix::process::geteuid().as_raw() {
+        Ok(())
+    } else {
+        Err(CliError::ForeignServer { port, uid })
     }
 }
 

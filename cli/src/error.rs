@@ -1,12 +1,14 @@
 //! What a command could not do, in words for a person: what happened, then what to do about it.
 
 use std::io;
+use std::time::Duration;
 
 use ao_api::wire::ErrorBody;
 use ao_domain::port::runtime::RuntimeError;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
+use crate::commands::demo::DemoError;
 use crate::env::BadEnv;
 use crate::run_file::RunFileError;
 
@@ -87,10 +89,10 @@ pub enum CliError {
         source: hyper::Error,
     },
     /// No answer in time. It may yet be done: look.
-    #[error("the daemon did not answer within {seconds} s")]
+    #[error("the daemon did not answer within {within:?}")]
     TimedOut {
         /// How long that was.
-        seconds: u64,
+        within: Duration,
     },
     /// The daemon said no; what it says about the state of things is in the message.
     #[error("{}", refusal(.body, *.status))]
@@ -120,24 +122,24 @@ pub enum CliError {
         log: Utf8PathBuf,
     },
     /// The daemon runs, but was not ready in time.
-    #[error("the daemon (process {pid}) was not ready within {seconds} s: {state}")]
+    #[error("the daemon (process {pid}) was not ready within {within:?}: {state}")]
     NotReady {
         /// Its process.
         pid: u32,
         /// How long that was.
-        seconds: u64,
+        within: Duration,
         /// How far it came.
         state: String,
         /// Where it says more.
         log: Utf8PathBuf,
     },
     /// The daemon was told to stop and still runs. Agents are not affected.
-    #[error("the daemon (process {pid}) was told to stop, but still runs after {seconds} s")]
+    #[error("the daemon (process {pid}) was told to stop, but still runs after {within:?}")]
     NotStopped {
         /// Its process.
         pid: u32,
         /// How long that was.
-        seconds: u64,
+        within: Duration,
     },
     /// The session could not be started; what was made for it is taken back.
     #[error("session {id} could not be started: {why}")]
@@ -190,6 +192,9 @@ pub enum CliError {
         /// How many.
         failures: usize,
     },
+    /// The demo did not go as it should; it says itself what became of it.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     /// A question was not answered with yes; nothing was done.
     #[error("not confirmed: nothing was done")]
     NotConfirmed,
@@ -258,10 +263,15 @@ impl CliError {
             Self::NoProject { instead, .. } | Self::NoTerminal { instead, .. } => Some(instead.clone()),
             Self::Attach { session, .. } => Some(format!("see how it stands: ao session get {session}")),
             Self::InUse { .. } => Some("stop it first: ao stop".to_owned()),
+            Self::Demo(DemoError::NoGit) => Some("install git, then try again: ao demo".to_owned()),
+            Self::Demo(DemoError::NotADemo { .. }) => {
+                Some("`ao demo --keep` prints the line that cleans up after it".to_owned())
+            }
             Self::NoDaemon
             | Self::Stale { .. }
             | Self::NotDamaged { .. }
             | Self::Unhealthy { .. }
+            | Self::Demo(_)
             | Self::NotConfirmed
             | Self::Io { .. }
             | Self::Print(_) => None,
@@ -292,6 +302,7 @@ impl CliError {
             Self::InUse { .. } => "IN_USE",
             Self::NotDamaged { .. } => "NOT_DAMAGED",
             Self::Unhealthy { .. } => "UNHEALTHY",
+            Self::Demo(_) => "DEMO",
             Self::NotConfirmed => "NOT_CONFIRMED",
             Self::Io { .. } | Self::Print(_) => "IO",
         }

@@ -35,6 +35,6 @@ pub fn main() -> ExitCode {
     match arguments.get(1).and_then(|word| word.to_str()) {
         Some("hooks") => commands::hooks::main(&arguments[2..]),
         Some("pty-host") => commands::pty_host::main(&arguments[2..]),
-        _ => commands::run(arguments),
+        _ => commands::run(&arguments),
     }
 }

@@ -75,7 +75,8 @@ impl Check {
             level,
             section,
             name,
-            message: message.into(),
+            // A check is one line, also where SQLite or git said more.
+            message: message.into().replace('\n', "; "),
             remedy: None,
         }
     }
@@ -100,7 +101,7 @@ pub(crate) async fn run(args: &DoctorArgs, env: &Env, out: &mut Out) -> Result<(
     let checks = match env.config() {
         Ok(config) => examine(&config, env).await,
         Err(bad) => vec![
-            Check::new(Level::Fail, "Core", "config", bad.to_string().replace('\n', "; "))
+            Check::new(Level::Fail, "Core", "config", bad.to_string())
                 .with("set them right or leave them unset"),
         ],
     };

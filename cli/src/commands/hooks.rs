@@ -61,6 +61,8 @@ pub(crate) fn main(words: &[OsString]) -> ExitCode {
 }
 
 fn record(words: &[OsString], inside: &Inside, data_dir: &Utf8Path) -> Result<(), HookError> {
+    // Before anything can go wrong: the agent writes it, and must not find the pipe broken.
+    let payload = payload();
     let [agent, event] = words else {
         return Err(HookError::Words(words.len()));
     };
@@ -85,7 +87,7 @@ fn record(words: &[OsString], inside: &Inside, data_dir: &Utf8Path) -> Result<()
         },
         agent.to_string_lossy().into_owned(),
         event.to_string_lossy().into_owned(),
-        &payload(),
+        &payload,
     )
     .map_err(HookError::Spool)?;
     spool::append_blocking(&data_dir.join(spool::FOLDER), &record).map_err(HookError::Spool)

@@ -97,7 +97,7 @@ fn command_line(chaos: bool) -> clap::Command {
 }
 
 /// Runs the command line `arguments` (with the program's own name in front).
-pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
+pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     let env = Env::of_process();
     let json_asked = arguments
         .iter()
@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return not_parsed(&error, json_asked),
+        Err(error) => return not_parsed(&error, &named(arguments), json_asked),
     };
     if let Some(Command::Daemon(args)) = &cli.command {
         if args.detached {
@@ -165,21 +165,45 @@ fn dispatch(cli: Cli, env: &Env, out: &mut Out) -> Result<(), CliError> {
 }
 
 /// Help and version go to standard output and are no failure; everything else is misuse.
-fn not_parsed(error: &clap::Error, json: bool) -> ExitCode {
+fn not_parsed(error: &clap::Error, command: &str, json: bool) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return match error.print() {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
             _ => ExitCode::SUCCESS,
         };
     }
-    if json {
-        let text = error.to_string();
-        let what = text.trim_end().trim_start_matches("error: ");
-        complain(&CliError::misuse(what), true);
-    } else if error.print().is_err() {
-        // Standard error is gone; the exit status is all that is left to say it with.
-    }
+    complain(&misuse(&error.to_string(), command), json);
     ExitCode::from(crate::error::MISUSE)
+}
+
+/// clap's words as one line what is wrong and one line what to do, without the usage that scrolls it away.
+fn misuse(said: &str, command: &str) -> CliError {
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what: Vec<&str> = lines()
+        .take_while(|line| !line.starts_with("Usage:"))
+        .filter(|line| !line.starts_with("For more information"))
+        .map(|line| line.trim_start_matches("error: "))
+        .collect();
+    CliError::Misuse {
+        what: what.join("; ").replace(":; ", ": "),
+        instead: Some(format!("see: {command} --help")),
+    }
+}
+
+/// The names of the command and subcommand that `arguments` begin with.
+fn named(arguments: &[OsString]) -> String {
+    let root = command_line(false);
+    let mut command = &root;
+    let mut path = "ao".to_owned();
+    for word in arguments.iter().skip(1) {
+        let Some(found) = word.to_str().and_then(|word| command.find_subcommand(word)) else {
+            break;
+        };
+        path.push(' ');
+        path.push_str(found.get_name());
+        command = found;
+    }
+    path
 }
 
 fn complain(error: &CliError, json: bool) {
@@ -215,6 +239,37 @@ mod tests {
     fn the_command_line_is_well_formed() {
         command_line(false).debug_assert();
         command_line(true).debug_assert();
+    }
+
+    #[test]
+    fn misuse_is_one_line_and_leads_to_the_right_help() {
+        let text = |words: &[&str]| {
+            let error = command_line(false).try_get_matches_from(words).unwrap_err();
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let error = misuse(&error.to_string(), &named(&words));
+            assert_eq!(error.exit(), 2);
+            error.for_people()
+        };
+        expect_test::expect![[r#"
+            unrecognized subcommand 'sesion'; tip: some similar subcommands exist: 'version', 'session'
+            see: ao --help"#]]
+        .assert_eq(&text(&["ao", "sesion"]));
+        expect_test::expect![[r#"
+            unrecognized subcommand 'bogus'
+            see: ao session --help"#]]
+        .assert_eq(&text(&["ao", "session", "bogus"]));
+        expect_test::expect![[r#"
+            the following required arguments were not provided: <SESSION>
+            see: ao kill --help"#]]
+        .assert_eq(&text(&["ao", "kill"]));
+        expect_test::expect![[r#"
+            invalid value 'web' for '<SESSION>': `web` is not a session id: it looks like `web-7`
+            see: ao attach --help"#]]
+        .assert_eq(&text(&["ao", "attach", "web"]));
+        expect_test::expect![[r#"
+            invalid value 'soon' for '--timeout <TIME>': `soon` is not a time: write it like 1m30s, 1.5s or 250ms
+            see: ao start --help"#]]
+        .assert_eq(&text(&["ao", "start", "--timeout", "soon"]));
     }
 
     /// Every command as its path of names, and itself; hidden ones are not for people.

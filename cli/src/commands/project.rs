@@ -246,15 +246,10 @@ pub(crate) async fn with_nearest(daemon: &Daemon, error: CliError, typed: &str) 
             hint: None,
         } if body.code == "PROJECT_NOT_FOUND" => {
             let known = list(daemon).await.map(|list| list.projects).unwrap_or_default();
-            let hint = match nearest(typed, known.iter().map(|project| project.id.as_str())) {
-                Some(id) => format!("did you mean `{id}`? all of them: ao project ls"),
-                None => "see which there are: ao project ls".to_owned(),
-            };
-            CliError::Refused {
-                status,
-                body,
-                hint: Some(hint),
-            }
+            // Without a near one, the message itself says where to look.
+            let hint = nearest(typed, known.iter().map(|project| project.id.as_str()))
+                .map(|id| format!("did you mean `{id}`? all of them: ao project ls"));
+            CliError::Refused { status, body, hint }
         }
         other => other,
     }

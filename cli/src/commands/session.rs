@@ -287,15 +287,10 @@ pub(crate) async fn with_nearest(daemon: &Daemon, error: CliError, typed: &str) 
             hint: None,
         } if body.code == "SESSION_NOT_FOUND" => {
             let known = list(daemon, None).await.unwrap_or_default();
-            let hint = match nearest(typed, known.iter().map(|session| session.id.as_str())) {
-                Some(id) => format!("did you mean `{id}`? all of them: ao session ls"),
-                None => "see which there are: ao session ls".to_owned(),
-            };
-            CliError::Refused {
-                status,
-                body,
-                hint: Some(hint),
-            }
+            // Without a near one, the message itself says where to look.
+            let hint = nearest(typed, known.iter().map(|session| session.id.as_str()))
+                .map(|id| format!("did you mean `{id}`? all of them: ao session ls"));
+            CliError::Refused { status, body, hint }
         }
         other => other,
     }

@@ -101,7 +101,7 @@ async fn bring_up(
                     .map(|run| run.pid)
                     .or_else(|| ours.as_ref().and_then(|ours| ours.child.id()))
                     .unwrap_or_default(),
-                seconds: within.as_secs(),
+                within,
                 state: presence
                     .error
                     .unwrap_or_else(|| "it has not written its run file yet".to_owned()),
@@ -217,6 +217,10 @@ fn last_words(log: &Utf8Path, from: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(ENOUGH).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
+    // What it ended of is its last word, without a date before it; without one, the last lines have to do.
+    if let Some((_, word)) = format!("\n{text}").rsplit_once("\nao: ") {
+        return Ok(word.trim_end().to_owned());
+    }
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     Ok(lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n"))
 }

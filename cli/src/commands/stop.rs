@@ -64,7 +64,7 @@ pub(crate) async fn run(args: &StopArgs, env: &Env, out: &mut Out) -> Result<(),
             if !end.comes_within(args.timeout)? {
                 return Err(CliError::NotStopped {
                     pid: process.pid,
-                    seconds: args.timeout.as_secs(),
+                    within: args.timeout,
                 });
             }
             // It removes the file itself; one that was killed on the way down does not.

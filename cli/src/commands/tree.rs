@@ -96,19 +96,16 @@ async fn ask(daemon: &Daemon, verb: &str, path: String, out: &mut Out) -> Result
             hint: None,
         }) => {
             let hint = if body.code == "ROUTE_NOT_FOUND" {
-                "only a daemon that was started with AO_CHAOS=1 does that".to_owned()
+                Some("only a daemon that was started with AO_CHAOS=1 does that".to_owned())
             } else {
                 let tree = fetch(daemon).await?;
                 let known = tree.nodes.iter().map(|node| node.path.as_str());
-                match nearest(&asked.path, known) {
-                    Some(path) => format!("did you mean `{path}`? all of them: ao tree"),
-                    None => "see which there are: ao tree".to_owned(),
-                }
+                nearest(&asked.path, known).map(|path| format!("did you mean `{path}`? all of them: ao tree"))
             };
             return Err(CliError::Refused {
                 status: 404,
                 body,
-                hint: Some(hint),
+                hint,
             });
         }
         Err(error) => return Err(error),
