@@ -61,7 +61,7 @@ impl DirLock {
     ///
     /// Does not wait for a holder to leave, but for the shadow of a dead one: a daemon that was killed between fork and
     /// exec of a child leaves its descriptor to that child for the moment until the exec closes it. At most
-    /// [`SHADOW`], on the calling thread.
+    /// `SHADOW`, on the calling thread.
     pub fn take(data_dir: &Utf8Path) -> Result<Self, LockError> {
         let failed = |doing, path: &Utf8Path| {
             let path = path.to_owned();
