@@ -160,9 +160,7 @@ impl Crew {
                     number,
                     outcome,
                 }) => self.exit(slot, number, outcome).map(Happening::Fallen),
-                Wake::Message(Message::Resume { slot }) => {
-                    self.resumable(slot).then_some(Happening::Resume(slot))
-                }
+                Wake::Message(Message::Resume { slot }) => self.resumed(slot),
                 Wake::Message(Message::Keys(read)) => Some(Happening::Keys(read)),
             };
             if let Some(happening) = happening {

@@ -194,7 +194,8 @@ impl Tree {
         self.0.bus.subscribe()
     }
 
-    /// Tries a parked child again now, with a fresh budget. Answers when the order stands in its supervisor's queue.
+    /// Tries a child again now: a parked one with a fresh budget, one in back-off (under a budget of its own) without
+    /// waiting for the rest of its pause. Answers when the order stands in its supervisor's queue.
     ///
     /// # Errors
     ///
@@ -206,15 +207,15 @@ impl Tree {
             });
         };
         let mut book = board.book();
-        let state = book.get(slot).map(|entry| entry.state);
+        let state = book.get(slot).map(|entry| (entry.state, entry.window.is_some()));
         match state {
-            Some(State::Parked) => {
+            Some((State::Parked, _) | (State::Backoff, true)) => {
                 if let Some(inbox) = &book.inbox {
                     let _ = inbox.send(Message::Resume { slot });
                 }
                 Ok(())
             }
-            Some(state) => Err(TreeError::NotParked {
+            Some((state, _)) => Err(TreeError::NotParked {
                 path: path.to_owned(),
                 state,
             }),

@@ -262,3 +262,73 @@ fn crash_until_parked(world: &World, path: &str) -> u32 {
         });
     }
 }
+
+/// A thousand crashes of one child are that child's business alone.
+#[test]
+fn a_thousand_crashes_of_each_child_that_is_no_infrastructure_move_nobody_else() {
+    const CRASHES: u64 = 1_000;
+    let (world, expected) = world();
+    let working = expected
+        .iter()
+        .find(|(_, status)| **status == "working")
+        .unwrap()
+        .0
+        .clone();
+    let pid = world.pid();
+    for path in [
+        format!("ao/act/sessions/{working}"),
+        "ao/observe/hooks".to_owned(),
+        "ao/observe/sweeps/sessions".to_owned(),
+    ] {
+        let others = |other: &str| other != path && !other.contains("/sweeps/");
+        let before = world.tree().incarnations(others);
+        let mut http = world.http();
+        let mut post = |how: &str| {
+            let body = serde_json::json!({ "path": path });
+            http.ask("POST", &format!("/api/v1/tree/{how}"), Some(&body))
+                .unwrap()
+                .status
+        };
+        let (mut crashes, mut last) = (0, world.tree().incarnation(&path));
+        let began = std::time::Instant::now();
+        while crashes < CRASHES {
+            assert!(
+                began.elapsed() < Duration::from_secs(240),
+                "{path}: only {crashes} crashes"
+            );
+            let tree = world.tree();
+            match tree.state(&path).as_str() {
+                "running" if tree.incarnation(&path) > last || crashes == 0 => {
+                    last = tree.incarnation(&path);
+                    assert_eq!(post("crash"), 200, "{path}");
+                    crashes += 1;
+                }
+                "backoff" | "parked" => {
+                    post("resume"); // it may be running by now: then there is nothing to hurry
+                }
+                "running" | "starting" | "stopping" => {}
+                // A sweep is armed, and there when it is due.
+                _ => {
+                    assert_eq!(post("crash"), 200, "{path}");
+                    world.sql("UPDATE sweeps SET due_at = '2000-01-01T00:00:00.000Z'");
+                    last = tree.incarnation(&path);
+                    crashes += 1;
+                }
+            }
+        }
+        settle(&format!("{path} is itself again"), || {
+            post("resume");
+            let state = world.tree().state(&path);
+            state == "running"
+                || (path.contains("/sweeps/") && !matches!(state.as_str(), "backoff" | "parked"))
+        });
+        assert_eq!(
+            before,
+            world.tree().incarnations(others),
+            "{path}: somebody else moved"
+        );
+        assert_eq!(world.get("/healthz")["pid"], pid);
+        println!("{path}: {crashes} crashes");
+    }
+    assert_eq!(statuses_wrong(&expected, &world.get("/api/v1/sessions")), None);
+}

@@ -111,7 +111,7 @@ fn no_web_page_comes_in_by_any_route() {
         ];
         assert_eq!(
             status(&world, &method, &path, &headers, b"{}"),
-            403,
+            401,
             "{what} without the token"
         );
         if method == "GET" {

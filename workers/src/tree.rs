@@ -16,6 +16,9 @@ use crate::Wiring;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// How long a child of a roster may take to read its row: SQLite's busy timeout is 5 s.
+const UP: Duration = Duration::from_secs(10);
+
 /// How long a session's child may take to put down what it is doing: the write it is in, not the git it waits for. That
 /// one goes on and is waited for by the next incarnation.
 const PUT_DOWN: Duration = Duration::from_secs(2);
@@ -87,6 +90,7 @@ fn sweep(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
             )
         };
         child(name, fresh)
+            .start_timeout(Some(UP))
             .kind("sweep")
             .restart(Restart::Transient)
             .heartbeat(reaper_sweep::HEARTBEAT)
@@ -106,7 +110,8 @@ fn session(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
                 async move { Err(Crash::from(error)) }
             }),
         };
-        spec.kind("session")
+        spec.start_timeout(Some(UP))
+            .kind("session")
             .restart(Restart::Transient)
             .shutdown(Shutdown::After(PUT_DOWN))
             .heartbeat(session::HEARTBEAT)

@@ -19,6 +19,8 @@ use ao_local::spool::{self, FileSpool};
 use ao_local::worktree::{GitConfig, GitWorktrees};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::salvage::salvage;
+
 /// One `git` call; a checkout is given longer by the adapter itself.
 const GIT_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -140,6 +142,10 @@ impl Wiring {
                 .await
                 .map_err(OpenError::Facts)?;
         }
+        let runtimes = Runtimes::new([Arc::new(pty) as Arc<dyn Runtime>]);
+        salvage(&git, &runtimes, &intents, &clock)
+            .await
+            .map_err(OpenError::Facts)?;
         Ok(Self {
             reader,
             intents,
@@ -149,7 +155,7 @@ impl Wiring {
             spool: Arc::new(spool),
             agents: Arc::new(Registry::new(&path)),
             worktrees: Arc::new(git),
-            runtimes: Runtimes::new([Arc::new(pty) as Arc<dyn Runtime>]),
+            runtimes,
             clock: Arc::new(clock),
             worktree_root,
             setup: Arc::new(Setup {

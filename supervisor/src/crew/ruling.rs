@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Crew;
+use super::{Crew, Happening};
 use crate::board::{Entry, Park};
 use crate::budget::park_pause;
 use crate::event::What;
@@ -102,11 +102,16 @@ impl Crew {
         ruling
     }
 
-    pub(super) fn resumable(&self, slot: u32) -> bool {
-        self.board
-            .book()
-            .get(slot)
-            .is_some_and(|entry| entry.state == State::Parked)
+    /// What a person's "now" comes to: a parked child gets a fresh budget, one in back-off only its next attempt, which
+    /// counts like any other.
+    pub(super) fn resumed(&self, slot: u32) -> Option<Happening> {
+        let mut book = self.board.book();
+        let entry = book.get(slot)?;
+        match entry.state {
+            State::Parked => Some(Happening::Resume(slot)),
+            State::Backoff if entry.window.is_some() => Some(Happening::Retry(slot)),
+            _ => None,
+        }
     }
 
     /// Starts a parked child as if it had never crashed.

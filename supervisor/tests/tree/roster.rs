@@ -212,6 +212,38 @@ async fn a_restarted_roster_starts_every_key_of_the_set() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_child_in_back_off_can_be_hurried_and_each_attempt_counts() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let (log, keys) = (Log::new(), Fixed::new(["bad"]));
+    let said = log.clone();
+    let rows = Roster::new("rows", "row", keys, move |key| {
+        const CRASHES: &[Step] = &[Step::Ready, Step::Panic];
+        let pause = Backoff {
+            immediate: 0,
+            ..Backoff::between(HOUR, HOUR)
+        };
+        scripted(&key, &said, &[CRASHES])
+            .backoff(pause)
+            .budget(Budget::restarts(3).per(100 * HOUR))
+    });
+    let root = top(rows).start().await.unwrap();
+    let (tree, began) = (root.tree(), tokio::time::Instant::now());
+    for attempt in 2..=4 {
+        until_state(&tree, "top/rows/bad", State::Backoff).await;
+        tree.resume("top/rows/bad").unwrap();
+        log.until("bad up", attempt).await;
+    }
+    until_state(&tree, "top/rows/bad", State::Parked).await;
+    assert_eq!(
+        log.count("bad up"),
+        4,
+        "three restarts are allowed, however hurried"
+    );
+    assert!(began.elapsed() < HOUR, "somebody waited for the pause");
+    root.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_child_crashing_for_ever_is_parked_and_its_siblings_never_move() {
     let (log, keys) = (Log::new(), Fixed::new(["bad", "good", "other"]));
     let said = log.clone();

@@ -100,9 +100,11 @@ fn walk(root: &Utf8Path, see: &mut impl FnMut(&Utf8Path, fs::FileType)) {
     }
 }
 
-/// Every process that was started in this world: its environment names the world's data directory.
+/// Every process that was started in this world: its environment names the world's data directory, or its command line
+/// does (a holder has no environment of the daemon's).
 pub(crate) fn processes_of(data: &Utf8Path) -> Vec<(u32, String)> {
     let mark = format!("AO_DATA_DIR={data}");
+    let folder = format!("{data}/");
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
         let Some(pid) = entry
@@ -112,18 +114,16 @@ pub(crate) fn processes_of(data: &Utf8Path) -> Vec<(u32, String)> {
         else {
             continue;
         };
-        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
-            continue;
-        };
-        if !environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == mark.as_bytes())
-        {
-            continue;
-        }
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        found.push((pid, line.trim_end().to_owned()));
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        if line.contains(&folder)
+            || environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == mark.as_bytes())
+        {
+            found.push((pid, line.trim_end().to_owned()));
+        }
     }
     found.sort();
     found

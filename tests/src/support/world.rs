@@ -399,6 +399,19 @@ impl World {
         });
     }
 
+    /// Makes or changes another database in the data directory.
+    pub fn sql_in(&self, file: &str, statements: &str) {
+        self.rows_of(
+            &format!("sqlite://{}?mode=rwc", self.data.join(file)),
+            |rows| async move {
+                use sea_orm::ConnectionTrait as _;
+                rows.execute_unprepared(statements)
+                    .await
+                    .expect("the statement is right");
+            },
+        );
+    }
+
     /// The first column of the first row, as text.
     pub fn query(&self, question: &str) -> String {
         self.rows(|rows| async move {
@@ -414,7 +427,17 @@ impl World {
     }
 
     fn rows<T, F: Future<Output = T>>(&self, work: impl FnOnce(sea_orm::DatabaseConnection) -> F) -> T {
-        let url = format!("sqlite://{}?mode=rw", self.data.join("ao.sqlite3"));
+        self.rows_of(
+            &format!("sqlite://{}?mode=rw", self.data.join("ao.sqlite3")),
+            work,
+        )
+    }
+
+    fn rows_of<T, F: Future<Output = T>>(
+        &self,
+        url: &str,
+        work: impl FnOnce(sea_orm::DatabaseConnection) -> F,
+    ) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

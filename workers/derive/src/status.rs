@@ -136,6 +136,9 @@ pub fn shown(session: &Session, habits: Habits, watch: Watch, now: Timestamp) ->
         let since = process.map_or(session.phase_at, |process| process.since);
         return answer(Status::Terminated, end_in_words(session), since, "process");
     }
+    if alive == Liveness::NotYet {
+        return answer(Status::Unknown, "nobody has looked at the agent yet".to_owned(), session.phase_at, "phase");
+    }
     if let (Liveness::Unknown, Some(process)) = (alive, &session.process) {
         let why = process.note.as_deref().unwrap_or("the holder does not answer");
         return answer(
@@ -381,6 +384,12 @@ pub(crate) mod tests {
                     process: Some(process(Looked::Dead)),
                     ..live()
                 },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it was found again, and nobody has looked at its process yet",
+                Session { process: None, ..heard(ActivityState::Active) },
                 REPORTS,
                 at(1_020),
             ),

@@ -52,6 +52,25 @@ pub fn is_alive(process: &ProcessId) -> io::Result<bool> {
     Ok(identify(process.pid)?.is_some_and(|now| now.started == process.started))
 }
 
+/// What `process` was started with as the variable `name`; `None` when it has none, or is gone.
+///
+/// # Errors
+/// When the kernel does not tell: it is another user's.
+pub fn variable(process: &ProcessId, name: &str) -> io::Result<Option<String>> {
+    if !is_alive(process)? {
+        return Ok(None);
+    }
+    let environment = match fs::read(format!("/proc/{}/environ", process.pid)) {
+        Err(error) if gone(&error) => return Ok(None),
+        other => other?,
+    };
+    let named = |entry: &[u8]| {
+        let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        String::from_utf8(value.to_vec()).ok()
+    };
+    Ok(environment.split(|byte| *byte == 0).find_map(named))
+}
+
 fn gone(error: &io::Error) -> bool {
     const NO_SUCH_PROCESS: i32 = 3; // ESRCH: it ended between open and read
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(NO_SUCH_PROCESS)

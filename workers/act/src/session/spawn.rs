@@ -106,6 +106,7 @@ impl SessionChild {
             ("AO_SESSION_ID", session.id.to_string()),
             ("AO_PROJECT_ID", session.project.to_string()),
             ("AO_ISSUE_ID", session.issue.clone().unwrap_or_default()),
+            ("AO_HARNESS", session.harness.clone()),
             ("AO_GENERATION", session.generation.to_string()),
             ("AO_LAUNCH_SECRET", session.secret.clone()),
             ("AO_DATA_DIR", setup.data_dir.to_string()),

@@ -31,6 +31,17 @@ pub enum Removal {
     Absent,
 }
 
+/// A worktree that a record on disk says is a session's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// Whose it is, where it lies, on which branch.
+    pub owner: WorktreeOwner,
+    /// The commit it started from.
+    pub start: String,
+    /// Whether the branch was there before.
+    pub branch_given: bool,
+}
+
 /// git or the file system did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum WorktreeError {
@@ -157,6 +168,10 @@ pub trait Worktrees: Send + Sync + 'static {
         owner: &'a WorktreeOwner,
         discard: bool,
     ) -> PortFuture<'a, Result<Removal, WorktreeError>>;
+
+    /// Every worktree that a record of ours says is there, by its session's name. What is left of the facts when the
+    /// database is lost.
+    fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>>;
 
     /// Every directory under the managed root that looks like a session's worktree.
     fn list(&self) -> PortFuture<'_, Result<Vec<Utf8PathBuf>, WorktreeError>>;

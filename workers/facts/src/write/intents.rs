@@ -18,7 +18,7 @@ use crate::{FactsError, Store};
 /// client that left loses nothing. Cheap to clone. Dropping a call's future leaves all of it or nothing.
 #[derive(Clone, Debug)]
 pub struct IntentWriter {
-    store: Store,
+    pub(super) store: Store,
 }
 
 /// A repository to be registered.

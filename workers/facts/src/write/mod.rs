@@ -3,6 +3,7 @@
 pub(crate) mod intents;
 pub(crate) mod observations;
 pub(crate) mod outcomes;
+pub(crate) mod salvage;
 
 use ao_domain::SessionId;
 use ao_supervisor::Incarnation;
