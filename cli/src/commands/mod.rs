@@ -2,6 +2,7 @@
 
 mod attach;
 mod daemon;
+pub(crate) mod demo;
 mod doctor;
 pub(crate) mod hooks;
 mod kill;
@@ -70,6 +71,7 @@ enum Command {
     Attach(attach::AttachArgs),
     Tree(tree::TreeArgs),
     Doctor(doctor::DoctorArgs),
+    Demo(demo::DemoArgs),
     Version(version::VersionArgs),
     #[command(hide = true)]
     Daemon(DaemonArgs),
@@ -157,6 +159,7 @@ fn dispatch(cli: Cli, env: &Env, out: &mut Out) -> Result<(), CliError> {
             Some(Command::Kill(args)) => kill::run(&args, env, out).await,
             Some(Command::Tree(args)) => tree::run(args, env, out).await,
             Some(Command::Doctor(args)) => doctor::run(&args, env, out).await,
+            Some(Command::Demo(args)) => demo::run(&args, env, out).await,
             Some(Command::Version(_) | Command::Attach(_) | Command::Daemon(_)) => {
                 unreachable!("these need no runtime and were run before it was made")
             }
