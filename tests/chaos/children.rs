@@ -65,13 +65,13 @@ fn break_one(how: &str, kind: &str, path: &str) {
         // It lives for milliseconds, and only when it is due: it was armed, now it is due.
         world.sql("UPDATE sweeps SET due_at = '2000-01-01T00:00:00.000Z'");
     }
-    let after = within(BACK, &format!("{what}: it is back"), || {
+    within(BACK, &format!("{what}: it is back"), || {
         let tree = world.tree();
         let is_back = match kind {
-            "sweep" => swept_after_a_crash(&tree, path),
+            "sweep" => swept_at(&world) != swept,
             _ => tree.incarnation(path) > before.incarnation(path) && tree.state(path) == "running",
         };
-        is_back.then_some(tree)
+        is_back.then_some(())
     });
     // What its restart takes along has to be back as well before it can be compared.
     let touched = before.touched_by(path);
@@ -108,7 +108,6 @@ fn break_one(how: &str, kind: &str, path: &str) {
         None,
         "{what}"
     );
-    drop(after);
 }
 
 /// Sweeps come and go by themselves.
@@ -117,12 +116,9 @@ fn is_passing(tree: &TreeView, path: &str) -> bool {
         .is_some_and(|node| node["kind"] == "sweep" && node["type"] == "worker")
 }
 
-fn swept_after_a_crash(tree: &TreeView, path: &str) -> bool {
-    tree.node(path).is_some_and(|node| {
-        node["restarts"]["total"].as_u64().unwrap_or(0) > 0
-            && node["state"] != "running"
-            && node["state"] != "backoff"
-    })
+/// When the sweep last came to its end.
+fn swept_at(world: &World) -> String {
+    world.query("SELECT coalesce(finished_at, '') FROM sweeps")
 }
 
 /// The list is the tree's own: a new kind of child is a new case.

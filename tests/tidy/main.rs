@@ -146,7 +146,9 @@ fn every_call_to_a_port_or_a_writer_has_its_crash_points() {
                     continue;
                 }
                 calls += 1;
-                let named_first = before.trim_start().starts_with("let written =");
+                let named_first = ["let written =", "let announced ="]
+                    .iter()
+                    .any(|name| before.trim_start().starts_with(name));
                 assert!(
                     before.contains("step!(") || named_first,
                     "{}:{number}: `{name}{}` has no crash point: wrap it in step!",

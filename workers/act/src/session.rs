@@ -102,7 +102,7 @@ impl SessionChild {
         match step {
             Step::Enter(phase) => self.enter(ctx, session, phase, Changes::default()).await,
             Step::Conclude(reason) => self.conclude(ctx, session, reason).await,
-            Step::WaitForPlace => self.wait(ctx, session, None, None).await,
+            Step::WaitForPlace => self.wait_for_place(ctx, session).await,
             Step::MakeWorktree => self.make_worktree(ctx, session).await,
             Step::Prepare => self.prepare(ctx, session).await,
             Step::Launch => self.launch(ctx, session).await,
@@ -143,7 +143,7 @@ impl SessionChild {
         match moved {
             Moved::Yes => tracing::info!(session = %self.id, from = %session.phase, %to, "session moved on"),
             Moved::Overtaken => {
-                tracing::debug!(session = %self.id, "the facts changed meanwhile, reading again")
+                tracing::debug!(session = %self.id, "the facts changed meanwhile, reading again");
             }
         }
         Ok(())

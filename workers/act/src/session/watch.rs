@@ -52,6 +52,20 @@ impl SessionChild {
         self.wait(ctx, session, until, Some(runtime)).await
     }
 
+    /// Waits until any fact has changed, if there is still no place: a place is freed by another session's row.
+    pub(super) async fn wait_for_place(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        let mut wakeups = self.parts.facts.wakeups(); // taken before the look, so that no change falls in between
+        if self.has_place(session).await? {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            () = ctx.stopping() => {}
+            () = ctx.beating(wakeups.changed()) => {}
+        }
+        Ok(())
+    }
+
     async fn swept_at(&self) -> Result<Option<Timestamp>, FactsError> {
         let sweeps = self.parts.facts.sweeps().await?;
         Ok(sweeps
@@ -61,7 +75,8 @@ impl SessionChild {
     }
 
     /// Waits for a change of the facts, the runtime's word, the instant `until`, or the one at which the status has to
-    /// be worked out again; then that is announced by a new revision.
+    /// be worked out again. A status that is another than when the row last changed, although the row did not, is
+    /// announced first, by a new revision.
     pub(super) async fn wait(
         &self,
         ctx: &Context,
@@ -69,9 +84,19 @@ impl SessionChild {
         until: Option<Timestamp>,
         runtime: Option<&dyn Runtime>,
     ) -> Result<(), Crash> {
-        let swept_at = self.swept_at().await?;
+        let (habits, watch) = (
+            self.habits(session),
+            Watch {
+                swept_at: self.swept_at().await?,
+            },
+        );
         let now = self.parts.clock.now();
-        let shown = shown(session, self.habits(session), Watch { swept_at }, now);
+        let shown_now = shown(session, habits, watch, now);
+        if shown(session, habits, watch, session.updated_at).status != shown_now.status {
+            let announced = self.parts.outcomes.bump(ctx.incarnation(), &self.id, now);
+            let _ = step!("watch.revision", announced)?; // overtaken by a real change: that is news enough
+            return Ok(());
+        }
         let name = at(session);
         let runtime_changes = async {
             match runtime {
@@ -89,25 +114,13 @@ impl SessionChild {
         let waiting = async {
             tokio::select! { // arms only wait, and only on cancel-safe things
                 biased;
-                () = ctx.stopping() => Woken::Other,
-                () = self.parts.facts.changed_since(&session.id, session.revision) => Woken::Other,
-                () = runtime_changes => Woken::Other,
-                () = reaches(until) => Woken::Other,
-                () = reaches(shown.valid_until) => Woken::StatusAged,
+                () = ctx.stopping() => {}
+                () = self.parts.facts.changed_since(&session.id, session.revision) => {}
+                () = runtime_changes => {}
+                () = reaches(until.into_iter().chain(shown_now.valid_until).min()) => {}
             }
         };
-        if ctx.beating(waiting).await == Woken::StatusAged {
-            let _ = step!(
-                "watch.revision",
-                self.parts.outcomes.bump(ctx.incarnation(), &self.id, clock.now())
-            )?;
-        }
+        ctx.beating(waiting).await;
         Ok(())
     }
-}
-
-#[derive(PartialEq, Eq)]
-enum Woken {
-    StatusAged,
-    Other,
 }

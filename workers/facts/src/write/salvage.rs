@@ -44,13 +44,18 @@ impl IntentWriter {
     /// without one is kept.
     pub async fn salvage(&self, found: &[Found], now: Timestamp) -> Result<usize, FactsError> {
         let tx = self.store.begin(None).await?;
-        let known = sessions::Entity::find().count(tx.connection()).await.map_err(read("sessions"))?;
+        let known = sessions::Entity::find()
+            .count(tx.connection())
+            .await
+            .map_err(read("sessions"))?;
         if known > 0 || found.is_empty() {
             return Ok(0);
         }
         for one in found {
             let project = one.owner.session.project();
-            let is_known = projects::Entity::find_by_id(project.as_str()).one(tx.connection()).await;
+            let is_known = projects::Entity::find_by_id(project.as_str())
+                .one(tx.connection())
+                .await;
             if is_known.map_err(read("projects"))?.is_none() {
                 let row = projects::ActiveModel {
                     id: Set(project.to_string()),
@@ -64,7 +69,10 @@ impl IntentWriter {
                 };
                 row.insert(tx.connection()).await.map_err(write("projects"))?;
             }
-            row_of(one, &now.to_string()).insert(tx.connection()).await.map_err(write("sessions"))?;
+            row_of(one, &now.to_string())
+                .insert(tx.connection())
+                .await
+                .map_err(write("sessions"))?;
         }
         tx.commit().await?;
         Ok(found.len())
@@ -96,7 +104,12 @@ fn row_of(found: &Found, now: &str) -> sessions::ActiveModel {
         branch: Set(found.owner.branch.clone()),
         branch_given: Set(found.branch_given),
         worktree: Set(found.owner.path.to_string()),
-        worktree_state: Set(if over { WorktreeState::Kept } else { WorktreeState::Active }.to_string()),
+        worktree_state: Set(if over {
+            WorktreeState::Kept
+        } else {
+            WorktreeState::Active
+        }
+        .to_string()),
         holdings: Set("[]".to_owned()),
         rescue_ref: Set(None),
         activity_state: Set(ActivityState::Idle.to_string()),
@@ -115,5 +128,8 @@ fn row_of(found: &Found, now: &str) -> sessions::ActiveModel {
 
 /// The number at an id's end; ids are checked to have one.
 fn number_of(id: &SessionId) -> i64 {
-    id.as_str().rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+    id.as_str()
+        .rsplit_once('-')
+        .and_then(|(_, number)| number.parse().ok())
+        .unwrap_or(0)
 }

@@ -1,0 +1,362 @@
+//! The session's child over a real database, with everything outside of it played by the test.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::time::Duration;
+
+use ao_act::session::{Parts, SessionChild, Setup};
+use ao_domain::port::PortFuture;
+use ao_domain::port::agent::{Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Style};
+use ao_domain::port::clock::Clock;
+use ao_domain::port::runtime::{
+    Held, Launch, Look, Runtime, RuntimeError, RuntimeRef, Runtimes, Screen, Size,
+};
+use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
+use ao_domain::{
+    Exit, Holding, Phase, ProcessId, Repository, SessionId, SessionKind, Signal, Timestamp, WorktreeOwner,
+};
+use ao_facts::{Added, NewProject, NewSession, Reader, Spawn, Store, StoreOptions, Until};
+use ao_supervisor::{Budget, Restart, Root, Strategy, Supervisor, child};
+use camino::{Utf8Path, Utf8PathBuf};
+use tokio::sync::watch;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time as the test says it is.
+struct Hands {
+    now: AtomicI64,
+    moved: watch::Sender<()>,
+}
+
+impl Hands {
+    fn at(&self, seconds: i64) {
+        self.now.store(seconds * 1_000, Ordering::SeqCst);
+        self.moved.send_replace(());
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.load(Ordering::SeqCst))
+    }
+
+    fn reaches(&self, at: Timestamp) -> PortFuture<'_, ()> {
+        let mut moved = self.moved.subscribe();
+        Box::pin(async move {
+            while self.now() < at {
+                moved
+                    .changed()
+                    .await
+                    .expect("the clock outlives who waits for it");
+            }
+        })
+    }
+}
+
+/// An agent that reports, so that its silence means something.
+struct Reporter(Description);
+
+impl Agent for Reporter {
+    fn description(&self) -> &Description {
+        &self.0
+    }
+
+    fn plan(&self, _: &LaunchRequest<'_>) -> Result<LaunchPlan, AgentError> {
+        Ok(LaunchPlan {
+            argv: vec!["/bin/true".to_owned()],
+            env: Vec::new(),
+        })
+    }
+
+    fn signal(&self, _: &str, _: &str) -> Option<Signal> {
+        None
+    }
+}
+
+impl Agents for Reporter {
+    fn get(&self, _: &str) -> Result<&dyn Agent, AgentError> {
+        Ok(self)
+    }
+
+    fn ids(&self) -> Vec<&'static str> {
+        vec![self.0.id]
+    }
+}
+
+/// A runtime in which every agent lives for ever.
+#[derive(Default)]
+struct Undying {
+    created: AtomicU32,
+}
+
+impl Undying {
+    fn held() -> Held {
+        let process = |pid| ProcessId {
+            pid,
+            started: 1,
+            boot: "boot".to_owned(),
+        };
+        Held {
+            holder: process(2),
+            agent: process(3),
+            exit: None,
+        }
+    }
+}
+
+impl Runtime for Undying {
+    fn name(&self) -> &'static str {
+        "pty"
+    }
+
+    fn create<'a>(&'a self, _: &'a Launch) -> PortFuture<'a, Result<Held, RuntimeError>> {
+        self.created.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(Self::held()) })
+    }
+
+    fn look<'a>(&'a self, _: &'a RuntimeRef) -> PortFuture<'a, Result<Look, RuntimeError>> {
+        Box::pin(async { Ok(Look::Running(Self::held())) })
+    }
+
+    fn changed<'a>(&'a self, _: &'a RuntimeRef) -> PortFuture<'a, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn paste<'a>(&'a self, at: &'a RuntimeRef, _: &'a str) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Absent(at.clone())) })
+    }
+
+    fn screen<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<Screen, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Absent(at.clone())) })
+    }
+
+    fn tail<'a>(&'a self, at: &'a RuntimeRef, _: usize) -> PortFuture<'a, Result<Vec<String>, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Absent(at.clone())) })
+    }
+
+    fn resize<'a>(&'a self, at: &'a RuntimeRef, _: Size) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Absent(at.clone())) })
+    }
+
+    fn stop<'a>(
+        &'a self,
+        _: &'a RuntimeRef,
+        _: Duration,
+    ) -> PortFuture<'a, Result<Option<Exit>, RuntimeError>> {
+        Box::pin(async { Ok(Some(Exit::Signal(15))) })
+    }
+
+    fn destroy<'a>(&'a self, _: &'a RuntimeRef) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn list(&self) -> PortFuture<'_, Result<Vec<RuntimeRef>, RuntimeError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+/// Worktrees that are always there and never worth keeping.
+struct Obliging;
+
+impl Worktrees for Obliging {
+    fn repository<'a>(&'a self, path: &'a Utf8Path) -> PortFuture<'a, Result<Repository, WorktreeError>> {
+        Box::pin(async {
+            Err(WorktreeError::NoSuchPath {
+                path: path.to_owned(),
+            })
+        })
+    }
+
+    fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn weigh<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+    ) -> PortFuture<'a, Result<Option<Vec<Holding>>, WorktreeError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn remove<'a>(&'a self, _: &'a WorktreeOwner, _: bool) -> PortFuture<'a, Result<Removal, WorktreeError>> {
+        Box::pin(async { Ok(Removal::Removed { rescue: None }) })
+    }
+
+    fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn list(&self) -> PortFuture<'_, Result<Vec<Utf8PathBuf>, WorktreeError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+struct Stage {
+    dir: tempfile::TempDir,
+    store: Store,
+    facts: Reader,
+    clock: Arc<Hands>,
+    runtime: Arc<Undying>,
+    parts: Parts,
+}
+
+impl Stage {
+    async fn set(max_sessions: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = Utf8PathBuf::try_from(dir.path().to_owned()).unwrap();
+        let store = Store::open(&data, &StoreOptions { readers: 2 }).await.unwrap();
+        let clock = Arc::new(Hands {
+            now: AtomicI64::new(0),
+            moved: watch::Sender::new(()),
+        });
+        clock.at(1_000);
+        let description = Description {
+            id: "reporter",
+            name: "Reporter",
+            style: Style::Interactive,
+            reports: true,
+        };
+        let runtime = Arc::new(Undying::default());
+        let parts = Parts {
+            facts: store.reader(),
+            outcomes: store.outcomes(),
+            seen: store.observations(),
+            worktrees: Arc::new(Obliging),
+            runtimes: Runtimes::new([Arc::clone(&runtime) as Arc<dyn Runtime>]),
+            agents: Arc::new(Reporter(description)),
+            clock: clock.clone(),
+            setup: Arc::new(Setup {
+                data_dir: data.clone(),
+                bin: data.join("bin"),
+                run_file: data.join("running.json"),
+                env: vec![("PATH".to_owned(), "/bin".to_owned())],
+                max_sessions,
+            }),
+        };
+        let project = NewProject {
+            id: "web".parse().unwrap(),
+            path: "/repo".into(),
+            origin: None,
+            display_name: None,
+            default_branch: "main".to_owned(),
+            now: clock.now(),
+        };
+        assert!(matches!(
+            store.intents().add_project(project).await.unwrap(),
+            Added::Added(_)
+        ));
+        Self {
+            dir,
+            facts: store.reader(),
+            store,
+            clock,
+            runtime,
+            parts,
+        }
+    }
+
+    async fn want(&self) -> SessionId {
+        let wanted = NewSession {
+            key: None,
+            project: "web".parse().unwrap(),
+            kind: SessionKind::Worker,
+            issue: None,
+            harness: "reporter".to_owned(),
+            runtime: "pty".to_owned(),
+            display_name: None,
+            prompt: None,
+            command: Vec::new(),
+            branch: None,
+            base: "main".to_owned(),
+            repo: "/repo".into(),
+            secret: "5".repeat(32),
+            worktree_root: Utf8Path::new("/worktrees"),
+            now: self.clock.now(),
+        };
+        match self.store.intents().spawn(wanted).await.unwrap() {
+            Spawn::Spawned { id, .. } => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn run(&self, sessions: &[&SessionId]) -> Root {
+        let mut top = Supervisor::root("top", Strategy::OneForOne, Budget::parking());
+        for id in sessions {
+            let (id, parts) = ((*id).clone(), self.parts.clone());
+            let spec = child(id.to_string(), move || {
+                SessionChild::new(id.clone(), parts.clone())
+            });
+            top = top.child(spec.restart(Restart::Transient));
+        }
+        top.start().await.unwrap()
+    }
+
+    async fn until(
+        &self,
+        id: &SessionId,
+        what: impl Fn(&ao_domain::Session) -> bool + Send,
+    ) -> ao_domain::Session {
+        match self.facts.until(id, what, PATIENCE).await.unwrap() {
+            Until::Reached(session) => *session,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A status that changes with time alone is announced like any other change: the row's revision moves.
+#[tokio::test]
+async fn a_status_that_only_time_changes_is_announced() {
+    let stage = Stage::set(0).await;
+    let id = stage.want().await;
+    let root = stage.run(&[&id]).await;
+    let live = stage.until(&id, |session| session.phase == Phase::Live).await;
+    // A sweep keeps the evidence fresh, so that only the agent's silence is left to run out.
+    stage
+        .store
+        .intents()
+        .set_due("sessions", Timestamp::from_millis(0))
+        .await
+        .unwrap();
+    let nobody = ao_supervisor::Incarnation::detached();
+    let later = Timestamp::from_millis(10_000_000);
+    stage
+        .store
+        .observations()
+        .sweep_finished(&nobody, "sessions", later, None, later)
+        .await
+        .unwrap();
+    let before = stage
+        .until(&id, |session| session.phase == Phase::Live)
+        .await
+        .revision;
+    assert!(before >= live.revision);
+    stage
+        .clock
+        .at(1_000 + i64::try_from(ao_derive::NO_SIGNAL_AFTER.as_secs()).unwrap());
+    stage.until(&id, |session| session.revision > before).await;
+    root.stop().await;
+    drop(stage.dir);
+}
+
+/// A session beyond the limit waits, and comes up when another one has ended, although its own row did not change.
+#[tokio::test]
+async fn a_place_that_another_session_frees_is_taken() {
+    let stage = Stage::set(1).await;
+    let (first, second) = (stage.want().await, stage.want().await);
+    let root = stage.run(&[&first, &second]).await;
+    stage.until(&first, |session| session.phase == Phase::Live).await;
+    assert_eq!(
+        stage.facts.session(&second).await.unwrap().unwrap().phase,
+        Phase::Queued
+    );
+    assert_eq!(stage.runtime.created.load(Ordering::SeqCst), 1);
+    stage
+        .store
+        .intents()
+        .stop(&first, ao_domain::EndReason::Killed, false, stage.clock.now())
+        .await
+        .unwrap();
+    stage.until(&first, |session| session.phase == Phase::Ended).await;
+    stage.until(&second, |session| session.phase == Phase::Live).await;
+    root.stop().await;
+}
