@@ -61,6 +61,7 @@ fn break_one(how: &str, kind: &str, path: &str) {
         "{what}: {}",
         String::from_utf8_lossy(&answer.body)
     );
+    let swept = swept_at(&world);
     if kind == "sweep" {
         // It lives for milliseconds, and only when it is due: it was armed, now it is due.
         world.sql("UPDATE sweeps SET due_at = '2000-01-01T00:00:00.000Z'");
