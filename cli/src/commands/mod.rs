@@ -41,6 +41,7 @@ use crate::render::Out;
     max_term_width = 100,
     after_help = "\
 Examples:
+  ao demo                                       see what it does, on a scratch repository
   ao start                                      start the daemon
   ao project add ~/src/web                      register a repository
   ao spawn --agent shell -- make test           work in a worktree of its own

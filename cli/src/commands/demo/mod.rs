@@ -28,7 +28,7 @@ use crate::render::{Out, Tone};
 ///
 /// Makes a scratch repository and a daemon of its own, spawns three scripted agents, kills one of them, crashes a task
 /// of the daemon and kills the daemon itself; then checks that all came back and no work was lost, and removes
-/// everything. Needs git and about ten seconds. Your own daemon and repositories are not touched.
+/// everything. Needs git and about five seconds. Your own daemon and repositories are not touched.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -177,10 +177,7 @@ fn look_around(place: &Place, teller: &mut Teller<'_>) -> Result<(), CliError> {
     }
     for (line, what) in [
         ("ao session ls --include-terminated", "how they stand"),
-        (
-            "ao attach shop-1",
-            "the fixer's terminal: every line typed there is one more task",
-        ),
+        ("ao attach shop-1", "its terminal: every line is one more task"),
         ("ao tree", "what runs in the daemon"),
         ("ao kill shop-3", "keeps its worktree, and says why"),
     ] {
@@ -247,4 +244,25 @@ fn interruption() -> Result<impl Future<Output = &'static str>, CliError> {
             _ = hup.recv() => "SIGHUP",
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tests::kept;
+
+    #[test]
+    fn one_broken_promise_makes_the_demo_fail_and_says_which() {
+        let place = Place::make(&Env::of_process()).unwrap();
+        let (mut out, results, _) = kept(false, false, None);
+        let mut teller = Teller::new(&mut out);
+        teller.check(Check::new("this held", true, "1 of 1")).unwrap();
+        teller.check(Check::new("this did not", false, "0 of 1")).unwrap();
+        let error = verdict(&place, false, &mut teller).unwrap_err();
+        assert_eq!(error.exit(), 1);
+        assert_eq!(error.for_people(), "1 of the 2 promises did not hold");
+        let told = results.text();
+        assert!(told.contains("✗ this did not\n           0 of 1\n"), "{told}");
+        assert!(!told.contains("All 2"), "{told}");
+    }
 }
