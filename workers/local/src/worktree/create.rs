@@ -13,6 +13,7 @@ use super::lock::Lock;
 use super::record::{Record, Stage, io_error};
 use super::refs::{self, Names};
 use super::registry::{self, Entry, Place};
+use super::run::Meetings;
 use super::{GitWorktrees, is_empty, is_there};
 
 /// How many times the usual deadline a checkout may take: the one thing here that grows with the repository.
@@ -20,6 +21,17 @@ const CHECKOUT: u32 = 5;
 
 impl GitWorktrees {
     pub(super) async fn create_under(&self, lock: &Lock, plan: &WorktreePlan) -> Result<(), WorktreeError> {
+        let mut meetings = Meetings::default();
+        loop {
+            match self.create_once(lock, plan).await {
+                // The branch may have been made already, so all is looked at anew.
+                Err(error) if meetings.again(&error).await => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn create_once(&self, lock: &Lock, plan: &WorktreePlan) -> Result<(), WorktreeError> {
         let owner = &plan.owner;
         self.settle(lock, owner).await?;
         let record = Record::of(lock, owner)?;
@@ -63,7 +75,7 @@ impl GitWorktrees {
             .call(&owner.repo, "worktree")
             .args(["add", "--quiet"])
             .patient(CHECKOUT);
-        let add = match names.branch {
+        let mut add = match names.branch {
             Some(_) => add.arg("--").arg(&owner.path).arg(&owner.branch),
             // Without an upstream: a bare `git push` must never reach the default branch.
             None => add
@@ -74,7 +86,7 @@ impl GitWorktrees {
         // The record is there before git begins, for whoever comes after a kill. That it also outlasts a power cut may
         // take as long as the checkout, so both go on at once; cut before it does, a half-made directory is left that
         // is taken for nobody's and kept.
-        let (added, flushed) = tokio::join!(add.act(lock), Record::flush(lock));
+        let (added, flushed) = tokio::join!(add.act_once(lock), Record::flush(lock));
         flushed?;
         match added {
             Err(WorktreeError::Git { .. })
@@ -83,7 +95,7 @@ impl GitWorktrees {
                         .await?
                         .is_some_and(|entry| !entry.is_half_made()) =>
             {
-                Box::pin(self.create_under(lock, plan)).await // with a record now, so it looks
+                Box::pin(self.create_once(lock, plan)).await // with a record now, so it looks
             }
             other => {
                 other?;

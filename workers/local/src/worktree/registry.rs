@@ -10,6 +10,7 @@ use ao_domain::port::worktrees::WorktreeError;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::git::Git;
+use super::record::io_error;
 
 /// One linked worktree as `git worktree list` knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,32 @@ pub(super) async fn list(git: &Git, repo: &Utf8Path) -> Result<Vec<Entry>, Workt
 /// The entry of `owner`'s worktree, if its repository has one.
 pub(super) async fn find(git: &Git, owner: &WorktreeOwner) -> Result<Option<Entry>, WorktreeError> {
     Ok(of(owner, &list(git, &owner.repo).await?))
+}
+
+/// Finishes the registration of `owner`'s worktree where a killed git left it without its `commondir`, for with that
+/// every git that lists worktrees dies, in all of the repository. Returns whether there was anything to finish.
+pub(super) async fn complete(git: &Git, owner: &WorktreeOwner) -> Result<bool, WorktreeError> {
+    let common = git
+        .call(&owner.repo, "rev-parse")
+        .args(["--path-format=absolute", "--git-common-dir"])
+        .text()
+        .await?;
+    let common = Path::new(OsStr::from_bytes(common.trim_ascii_end())).join("worktrees");
+    let ours = resolved(&owner.path).join(".git");
+    for entry in fs::read_dir(common).into_iter().flatten().flatten() {
+        let gitdir = entry.path();
+        let says = |file: &str| fs::read(gitdir.join(file)).unwrap_or_default();
+        let link = says("gitdir");
+        if Path::new(OsStr::from_bytes(link.trim_ascii_end())) == ours
+            && says("locked").starts_with(b"initializing")
+            && says("commondir").is_empty()
+        {
+            let file = gitdir.join("commondir");
+            fs::write(file, "../..\n").map_err(io_error("finishing a registration", &owner.repo))?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The entry of `owner`'s worktree among all of its repository. The main work tree is never it.

@@ -35,6 +35,33 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How often the words of a writing git are measured.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How often a git is started again that met another one in the middle of registering a worktree, and after how long.
+/// The other is done with that within microseconds, unless the machine lets it wait.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Whether git died of a worktree that another git registers in this instant: it reads that one's `commondir` while it
+/// is still empty (git 2.47; seen with twelve `worktree add` at once, about one run in ten). Then it has done nothing.
+fn met_another(said: &str) -> bool {
+    said.contains("failed to read ") && said.contains("/commondir")
+}
+
+/// How often one piece of work has met another git.
+#[derive(Debug, Default)]
+pub(super) struct Meetings(u32);
+
+impl Meetings {
+    /// Whether it is worth trying again after `error`; if so, not before a moment has passed.
+    pub(super) async fn again(&mut self, error: &WorktreeError) -> bool {
+        self.0 += 1;
+        let again = self.0 < TRIES && matches!(error, WorktreeError::Git { said, .. } if met_another(said));
+        if again {
+            tokio::time::sleep(PAUSE).await;
+        }
+        again
+    }
+}
+
 /// What a git that was asked said.
 #[derive(Debug)]
 pub(super) struct Said {
@@ -55,6 +82,16 @@ impl Call {
             .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let mut meetings = Meetings::default();
+        loop {
+            let said = self.ask_once().await?;
+            if said.status.success() || !meetings.again(&refused(self.verb, &self.dir, &said)).await {
+                return Ok(said);
+            }
+        }
+    }
+
+    async fn ask_once(&mut self) -> Result<Said, WorktreeError> {
         let mut child = self.start()?;
         let mut group = Group::of(&child);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -105,6 +142,17 @@ impl Call {
     /// Runs it under `lock`, which it holds until its end: it goes on when the caller goes away, and the next one at
     /// this session's lock waits for it. Past the deadline its whole group is ended.
     pub(super) async fn act(mut self, lock: &Lock) -> Result<(), WorktreeError> {
+        let mut meetings = Meetings::default();
+        loop {
+            match self.act_once(lock).await {
+                Err(error) if meetings.again(&error).await => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The same, also when it meets another git: for what leaves something behind when it fails.
+    pub(super) async fn act_once(&mut self, lock: &Lock) -> Result<(), WorktreeError> {
         let words = lock
             .words()
             .map_err(io_error("opening git's log", lock.folder()))?;

@@ -91,7 +91,12 @@ impl GitWorktrees {
         owner: &WorktreeOwner,
         record: &Record,
     ) -> Result<(), WorktreeError> {
-        let entry = registry::find(&self.git, owner).await?;
+        let entry = match registry::find(&self.git, owner).await {
+            Err(WorktreeError::Git { .. }) if registry::complete(&self.git, owner).await? => {
+                registry::find(&self.git, owner).await?
+            }
+            other => other?,
+        };
         if entry.as_ref().is_some_and(|entry| !entry.is_half_made()) {
             return Ok(()); // complete, or somebody deleted its directory: the caller sees which
         }

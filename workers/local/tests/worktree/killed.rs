@@ -219,6 +219,22 @@ async fn what_a_killed_git_left_is_removed_with_its_branch() {
 }
 
 #[tokio::test]
+async fn a_registration_cut_short_is_finished_for_all_the_repository() {
+    let world = half_made("cut-short").await;
+    let gitdir = world.repo.join(".git/worktrees/web-1");
+    fs::write(gitdir.join("commondir"), "").unwrap();
+    fs::remove_file(gitdir.join("HEAD")).unwrap();
+    let other = world.git.create(&world.plan(2)).await.unwrap_err();
+    assert!(
+        other.to_string().contains("commondir"),
+        "git dies of it everywhere: {other}"
+    );
+    assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
+    assert_eq!(world.registered(), 0);
+    assert!(!world.branch_exists("ao/web-1/root"));
+}
+
+#[tokio::test]
 async fn a_half_made_one_with_a_file_of_somebody_is_left_alone() {
     let world = half_made("mine").await;
     world.write("data/worktrees/web/web-1/sub/mine.txt", "mine");
