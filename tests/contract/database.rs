@@ -160,3 +160,39 @@ fn a_full_disk_is_an_error_and_nothing_that_was_there_is_lost() {
         world.session(&world.spawn("exec sleep 1000"))["status"] == "working"
     });
 }
+
+/// The same with a disk that is really full: a small one of its own under the data directory, in a mount namespace.
+#[test]
+fn a_really_full_disk_is_an_error_and_nothing_that_was_there_is_lost() {
+    if !rustix::process::getuid().is_root() {
+        println!("NOT TESTED: only root may mount; the file size limit above is tested everywhere");
+        return;
+    }
+    let mut world = World::new(AO);
+    world.set("AO_REQUEST_TIMEOUT", "2s");
+    world.on_a_disk_of(3 * 1024 * 1024);
+    world.start();
+    world
+        .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+        .ok();
+    let body = serde_json::json!({"projectId": "web", "harness": "shell", "command": ["/bin/true"], "prompt": "x".repeat(60_000)});
+    let (mut refused, mut made) = (None, 0);
+    for _ in 0..200 {
+        let answer = world.ask("POST", "/api/v1/sessions", Some(&body));
+        if answer.status >= 500 {
+            refused = Some(answer);
+            break;
+        }
+        made += 1;
+    }
+    let refused = refused.expect("the disk was never full");
+    let text = String::from_utf8_lossy(&refused.body).to_lowercase();
+    assert!(text.contains("full") || text.contains("space"), "{text}");
+    let sessions = world.get("/api/v1/sessions");
+    assert_eq!(
+        sessions["sessions"].as_array().unwrap().len(),
+        made,
+        "what was answered is there, and nothing else"
+    );
+    assert_eq!(world.get("/healthz")["pid"], world.pid());
+}

@@ -18,10 +18,10 @@ fn routes(world: &World) -> Vec<(String, String)> {
             path = format!("/{name}")
                 .replace("{id}", "web")
                 .replace("{sessionId}", "web-1");
-        } else if let Some(method) = line.strip_prefix("    ").and_then(|rest| rest.strip_suffix(':')) {
-            if matches!(method, "get" | "post" | "put" | "patch" | "delete") {
-                found.push((method.to_uppercase(), path.clone()));
-            }
+        } else if let Some(method) = line.strip_prefix("    ").and_then(|rest| rest.strip_suffix(':'))
+            && matches!(method, "get" | "post" | "put" | "patch" | "delete")
+        {
+            found.push((method.to_uppercase(), path.clone()));
         }
     }
     for (method, path) in [

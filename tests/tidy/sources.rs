@@ -36,7 +36,19 @@ impl Source {
             }
             piece.push('\n');
         }
-        pieces.into_iter()
+        // A chain of calls is one line, however it is laid out.
+        pieces.into_iter().map(|(line, piece)| {
+            let joined = piece
+                .split('\n')
+                .map(str::trim)
+                .fold(String::new(), |mut text, line| {
+                    if !line.starts_with('.') && !text.is_empty() {
+                        text.push(' ');
+                    }
+                    text + line
+                });
+            (line, joined)
+        })
     }
 }
 

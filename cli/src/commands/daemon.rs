@@ -55,7 +55,9 @@ pub(crate) enum DaemonError {
         run_file: Utf8PathBuf,
     },
     /// The port cannot be had.
-    #[error("port {port} on 127.0.0.1 is taken: stop what listens there, or choose another: AO_PORT=3002 ao start")]
+    #[error(
+        "port {port} on 127.0.0.1 is taken: stop what listens there, or choose another: AO_PORT=3002 ao start"
+    )]
     PortTaken {
         /// Which.
         port: u16,
@@ -125,7 +127,10 @@ fn serve(env: &Env) -> Result<ExitCode, DaemonError> {
 async fn run(config: Config, runtime: &tokio::runtime::Runtime) -> Result<ExitCode, DaemonError> {
     outlive_a_file_size_limit()?;
     let listener = bind(config.port).await?;
-    let port = listener.local_addr().map_err(failed("asking for the port", "127.0.0.1"))?.port();
+    let port = listener
+        .local_addr()
+        .map_err(failed("asking for the port", "127.0.0.1"))?
+        .port();
     let wiring = Wiring::open(ao_workers::Config {
         data_dir: config.data_dir.clone(),
         run_file: config.run_file.clone(),
@@ -150,7 +155,10 @@ async fn run(config: Config, runtime: &tokio::runtime::Runtime) -> Result<ExitCo
         ao_api::acceptors(&listener, &router, &connections, ACCEPTORS)
     });
     let stop_asked = watch_signals(&stage)?;
-    let root = tree.start_apart(runtime.handle().clone()).await.map_err(DaemonError::Tree)?;
+    let root = tree
+        .start_apart(runtime.handle().clone())
+        .await
+        .map_err(DaemonError::Tree)?;
     let run_file = RunFile {
         pid: me.pid,
         port,
@@ -182,7 +190,10 @@ async fn run(config: Config, runtime: &tokio::runtime::Runtime) -> Result<ExitCo
     };
     stop(root, &connections, config.shutdown_timeout).await;
     if let Err(error) = wiring.store.close().await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "database not closed in order; nothing is lost by that");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "database not closed in order; nothing is lost by that"
+        );
     }
     // Last of all, so that nobody takes us for gone while something of us still runs.
     drop(listener);
@@ -211,7 +222,10 @@ fn deps(
         worktrees: Arc::clone(&wiring.worktrees),
         agents: Arc::clone(&wiring.agents),
         clock: Arc::clone(&wiring.clock),
-        boot: Arc::new(move || Boot { id: boot.clone(), millis: clock::boot_millis() }),
+        boot: Arc::new(move || Boot {
+            id: boot.clone(),
+            millis: clock::boot_millis(),
+        }),
         tree,
         stage: stage.clone(),
         config: ao_api::Config {
@@ -246,7 +260,11 @@ async fn stop(root: Root, connections: &Connections, within: Duration) {
 
 /// The log's last line before the process ends with status 70: which child, and why.
 fn gave_up(ended: &Ended) {
-    let path: Vec<String> = ended.path.iter().map(|link| format!("{}: {}", link.path, link.reason.text())).collect();
+    let path: Vec<String> = ended
+        .path
+        .iter()
+        .map(|link| format!("{}: {}", link.path, link.reason.text()))
+        .collect();
     tracing::error!(path = path.join(" <- "), "the tree gave up");
 }
 
@@ -254,7 +272,9 @@ fn gave_up(ended: &Ended) {
 /// heard, the signal stays without its deadly effect for the rest of the process; programs we start get it back.
 fn outlive_a_file_size_limit() -> Result<(), DaemonError> {
     let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-    signal(too_large).map(drop).map_err(failed("waiting for signals", "signal"))
+    signal(too_large)
+        .map(drop)
+        .map_err(failed("waiting for signals", "signal"))
 }
 
 /// Resolves when the daemon is to stop: by SIGTERM, SIGINT, SIGHUP or `POST /shutdown`.
@@ -282,22 +302,33 @@ async fn bind(port: u16) -> Result<TcpListener, DaemonError> {
 }
 
 fn refuse_beside_the_original(run_file: &Utf8Path) -> Result<(), DaemonError> {
-    let Ok(Found::Original { pid, port }) = RunFile::read(run_file) else { return Ok(()) };
+    let Ok(Found::Original { pid, port }) = RunFile::read(run_file) else {
+        return Ok(());
+    };
     // Its file alone is a leftover; its process is a daemon that watches the same repositories.
-    if process::identify(pid).map_err(failed("looking for the original's daemon", "/proc"))?.is_some() {
-        return Err(DaemonError::Original { pid, port, run_file: run_file.to_owned() });
+    if process::identify(pid)
+        .map_err(failed("looking for the original's daemon", "/proc"))?
+        .is_some()
+    {
+        return Err(DaemonError::Original {
+            pid,
+            port,
+            run_file: run_file.to_owned(),
+        });
     }
     Ok(())
 }
 
 fn own_program() -> Result<Utf8PathBuf, DaemonError> {
     let path = std::env::current_exe().map_err(failed("looking for our own program", "/proc/self/exe"))?;
-    Utf8PathBuf::try_from(path).map_err(|error| failed("reading our own path", "/proc/self/exe")(error.into_io_error()))
+    Utf8PathBuf::try_from(path)
+        .map_err(|error| failed("reading our own path", "/proc/self/exe")(error.into_io_error()))
 }
 
 fn fresh_token() -> Result<String, DaemonError> {
     let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| failed("making a token", "getrandom")(io::Error::other(error)))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| failed("making a token", "getrandom")(io::Error::other(error)))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -305,5 +336,9 @@ fn log_to_stderr(filter: &str) {
     use tracing_subscriber::EnvFilter;
     // The filter was checked with the rest of the environment.
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
 }

@@ -25,7 +25,6 @@ impl Watcher {
         let (stop, port, right) = (Arc::new(AtomicBool::new(false)), world.port(), Arc::new(right));
         let threads = [true, false].map(|stays_open| {
             let (stop, right) = (Arc::clone(&stop), Arc::clone(&right));
-            #[expect(clippy::disallowed_methods, reason = "a client is a thread of the test")]
             std::thread::spawn(move || watch(port, stays_open, &stop, &*right))
         });
         Self {
@@ -53,7 +52,7 @@ fn watch(
     let (mut faults, mut open): (Vec<String>, Option<Http>) = (Vec::new(), None);
     let mut asked = 0_u32;
     while !stop.load(Ordering::Relaxed) {
-        let path = if asked % 2 == 0 {
+        let path = if asked.is_multiple_of(2) {
             "/api/v1/sessions"
         } else {
             "/api/v1/tree"
@@ -71,7 +70,7 @@ fn watch(
         let took = began.elapsed();
         match answer {
             Ok(answer) if answer.status != 200 => {
-                faults.push(format!("GET {path}: status {}", answer.status))
+                faults.push(format!("GET {path}: status {}", answer.status));
             }
             Ok(answer) if path.ends_with("sessions") => faults.extend(right(&answer.json())),
             Ok(_) => {}

@@ -70,6 +70,7 @@ pub struct World {
     pub program: Utf8PathBuf,
     env: Vec<(String, String)>,
     file_limit: Option<u64>,
+    disk: Option<u64>,
     daemon: Option<Child>,
     port: u16,
 }
@@ -92,6 +93,7 @@ impl World {
             program: program.into(),
             env: Vec::new(),
             file_limit: None,
+            disk: None,
             daemon: None,
             port: 0,
             dir,
@@ -168,7 +170,7 @@ impl World {
             .command(self.program.as_str(), arguments)
             .current_dir(folder)
             .output();
-        said(output.expect("the program under test can be started"))
+        said(&output.expect("the program under test can be started"))
     }
 
     /// Starts the daemon in the foreground and waits until it is ready.
@@ -220,6 +222,12 @@ impl World {
         self.file_limit = None;
     }
 
+    /// From now on a daemon's data directory is a disk of its own of `bytes`, which only the daemon and what it starts
+    /// can see. Only root may do that.
+    pub fn on_a_disk_of(&mut self, bytes: u64) {
+        self.disk = Some(bytes);
+    }
+
     /// Starts the daemon, or gives its log's end when it refuses.
     pub fn try_start(&mut self) -> Option<String> {
         let mut child = self
@@ -253,9 +261,19 @@ impl World {
             .open(self.dir.join("daemon.log"));
         let log = log.expect("the world is writable");
         let limit = self.file_limit.map(|bytes| format!("--fsize={bytes}"));
-        let mut command = match &limit {
-            Some(limit) => self.command("prlimit", &[limit, self.program.as_str(), "daemon"]),
-            None => self.command(self.program.as_str(), &["daemon"]),
+        let mount = self.disk.map(|bytes| {
+            format!(
+                "mkdir -p {0} && mount -t tmpfs -o size={bytes},mode=700 none {0} && exec {1} daemon",
+                self.data, self.program
+            )
+        });
+        let mut command = match (&limit, &mount) {
+            (_, Some(mount)) => self.command(
+                "unshare",
+                &["--mount", "--propagation", "private", "sh", "-c", mount],
+            ),
+            (Some(limit), _) => self.command("prlimit", &[limit, self.program.as_str(), "daemon"]),
+            (None, None) => self.command(self.program.as_str(), &["daemon"]),
         };
         command
             .stdout(log.try_clone().expect("a file can be shared"))
@@ -364,15 +382,14 @@ impl World {
     /// Waits until the session's field `name` is `value`.
     pub fn until(&self, id: &str, name: &str, value: &str) -> Value {
         let mut last = Value::Null;
-        let found = within(PATIENCE, &format!("{id}: {name} is {value}"), || {
+        within(PATIENCE, &format!("{id}: {name} is {value}"), || {
             last = self.session(id);
             (last[name] == value).then(|| last.clone()).or_else(|| {
                 let hopeless = last["phase"] == "ended" && name != "phase" && last["status"] == "failed";
                 assert!(!hopeless, "{id} failed: {last}");
                 None
             })
-        });
-        found
+        })
     }
 
     /// The tree as it stands.
@@ -491,7 +508,7 @@ impl Drop for World {
     }
 }
 
-fn said(output: Output) -> Ao {
+fn said(output: &Output) -> Ao {
     Ao {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -145,7 +145,8 @@ mod tests {
             freeing stop FreeWorktree
             ended run Rest
             ended stop Rest
-        "#]].assert_eq(&table);
+        "#]]
+        .assert_eq(&table);
     }
 
     #[test]

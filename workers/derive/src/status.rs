@@ -137,7 +137,12 @@ pub fn shown(session: &Session, habits: Habits, watch: Watch, now: Timestamp) ->
         return answer(Status::Terminated, end_in_words(session), since, "process");
     }
     if alive == Liveness::NotYet {
-        return answer(Status::Unknown, "nobody has looked at the agent yet".to_owned(), session.phase_at, "phase");
+        return answer(
+            Status::Unknown,
+            "nobody has looked at the agent yet".to_owned(),
+            session.phase_at,
+            "phase",
+        );
     }
     if let (Liveness::Unknown, Some(process)) = (alive, &session.process) {
         let why = process.note.as_deref().unwrap_or("the holder does not answer");
@@ -389,7 +394,10 @@ pub(crate) mod tests {
             ),
             (
                 "it was found again, and nobody has looked at its process yet",
-                Session { process: None, ..heard(ActivityState::Active) },
+                Session {
+                    process: None,
+                    ..heard(ActivityState::Active)
+                },
                 REPORTS,
                 at(1_020),
             ),

@@ -98,7 +98,7 @@ impl SpoolReader {
                     signals.push(AppliedSignal { record, signal });
                 }
                 Err(why) => {
-                    tracing::warn!(session = %session.id, why, "a hook record is not one, passed over")
+                    tracing::warn!(session = %session.id, why, "a hook record is not one, passed over");
                 }
             }
         }
