@@ -1,9 +1,9 @@
 //! `ao` on the command line: everything a person types, and the small processes that `ao` starts of itself.
 //!
 //! # Theory of operation
-//! A command turns its arguments into one call of the daemon and the answer into lines or JSON ([`commands`], one file
+//! A command turns its arguments into one call of the daemon and the answer into lines or JSON (`commands`, one file
 //! each). The daemon is found by its run file ([`run_file`]) and checked to be ours before anything is sent
-//! ([`client`]). The environment is read once, in [`env`].
+//! (`client`). The environment is read once, in `env`.
 //!
 //! `ao hooks` and `ao pty-host` are told from the rest before the command line is parsed and before any runtime is
 //! made: the first runs at every tool call of every agent, the second lives as long as its session. `ao demo-agent` is
