@@ -254,6 +254,83 @@ fn a_sweep_survives_a_kill_at_every_step() {
     });
 }
 
+/// What a person or a script asked for is there or is not, and asking again is fine.
+#[test]
+fn a_project_and_an_activity_survive_a_kill_at_every_step() {
+    at_each(
+        points(&["intent.add_project", "intent.remove_project"]),
+        |point| {
+            let mut world = World::started(AO);
+            let other = world.dir.join("other");
+            world.make_repository(&other);
+            let add = json!({"path": other, "projectId": "other"});
+            if point.starts_with("intent.remove_project") {
+                assert_eq!(world.ask("POST", "/api/v1/projects", Some(&add)).status, 201);
+            }
+            world.arm(point, "kill");
+            let _ = if point.starts_with("intent.add_project") {
+                world.http().ask("POST", "/api/v1/projects", Some(&add))
+            } else {
+                world.http().ask("DELETE", "/api/v1/projects/other", None)
+            };
+            restart_after_the_kill(&mut world, point);
+            let there = world.get("/api/v1/projects").to_string().contains("\"other\"");
+            let done = point.ends_with(".after");
+            assert_eq!(there, point.starts_with("intent.add_project") == done, "{point}");
+            let again = if point.starts_with("intent.add_project") {
+                world.ask("POST", "/api/v1/projects", Some(&add)).status
+            } else {
+                world.ask("DELETE", "/api/v1/projects/other", None).status
+            };
+            let wanted = match (point.starts_with("intent.add_project"), done) {
+                (true, true) => 409,
+                (true, false) => 201,
+                (false, true) => 404,
+                (false, false) => 200,
+            };
+            assert_eq!(again, wanted, "{point}");
+        },
+    );
+    at_each(points(&["intent.activity"]), |point| {
+        let mut world = World::started(AO);
+        let id = world.spawn("exec sleep 1000");
+        world.until(&id, "status", "working");
+        world.arm(point, "kill");
+        let (path, idle) = (
+            format!("/api/v1/sessions/{id}/activity"),
+            json!({"state": "idle"}),
+        );
+        let _ = world.http().ask("POST", &path, Some(&idle));
+        restart_after_the_kill(&mut world, point);
+        if point.ends_with(".before") {
+            assert_eq!(world.session(&id)["status"], "working", "{point}");
+            assert_eq!(world.ask("POST", &path, Some(&idle)).status, 200, "{point}");
+        }
+        world.until(&id, "status", "idle");
+    });
+}
+
+/// A status that only time has changed is announced once the daemon is back.
+#[test]
+fn an_announcement_survives_a_kill_at_every_step() {
+    at_each(points(&["watch.revision"]), |point| {
+        let mut world = World::started(AO);
+        let id = world.spawn("exec sleep 1000");
+        let before = world.until(&id, "status", "working");
+        world.kill_9();
+        // As if it had last been shown when nobody had looked for long: another status than now.
+        world.sql("UPDATE sessions SET updated_at = '2099-01-01T00:00:00.000Z'");
+        world.arm(point, "kill");
+        let _ = world.try_start(); // it may be dead before it is ready
+        restart_after_the_kill(&mut world, point);
+        settle("it is announced", || {
+            world.session(&id)["revision"].as_u64() > before["revision"].as_u64()
+        });
+        assert_eq!(world.session(&id)["agentPid"], before["agentPid"], "{point}");
+        assert_census(&world, point, 1);
+    });
+}
+
 /// Kills at moments that nobody chose.
 #[test]
 fn fifty_kills_at_random_instants_lose_and_double_nothing() {

@@ -245,7 +245,10 @@ impl World {
                 .then(|| run["port"].as_u64().and_then(|p| u16::try_from(p).ok()))
         });
         match port {
-            None => Some(self.log()),
+            None => {
+                self.daemon = Some(child); // dead, but not waited for by anybody else
+                Some(self.log())
+            }
             Some(port) => {
                 (self.port, self.daemon) = (port, Some(child));
                 None
