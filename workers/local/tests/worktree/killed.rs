@@ -168,7 +168,7 @@ async fn a_git_past_its_deadline_is_ended_and_its_half_removed() {
         } else {
             fs::remove_file(&record).unwrap(); // killed between starting git and writing it down
         }
-        let impatient = World::at(&world.dir, Duration::from_secs(2));
+        let impatient = World::at(&world.dir, Duration::from_secs(4));
         let git = impatient.git.clone();
         std::mem::forget(impatient);
         let plan = world.plan(1);
@@ -268,7 +268,7 @@ async fn a_dropped_call_leaves_git_at_work_and_the_next_one_takes_over() {
 async fn a_checkout_past_its_own_deadline_says_so_and_leaves_nothing() {
     let world = slow("overdue");
     // A checkout may take five times as long as the rest.
-    let impatient = World::at(&world.dir, Duration::from_secs(1));
+    let impatient = World::at(&world.dir, Duration::from_secs(2));
     let git = impatient.git.clone();
     std::mem::forget(impatient);
     let plan = world.plan(1);

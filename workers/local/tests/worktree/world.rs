@@ -7,9 +7,11 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use ao_domain::port::worktrees::{Removal, WorktreeError, WorktreePlan, Worktrees as _};
-use ao_domain::{Holding, SessionId, WorktreeOwner};
+use ao_domain::{Holding, ProcessId, SessionId, WorktreeOwner};
+use ao_local::process;
 use ao_local::worktree::{GitConfig, GitWorktrees};
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 pub(crate) struct World {
     pub(crate) dir: Utf8PathBuf,
@@ -176,7 +178,20 @@ impl World {
 }
 
 impl Drop for World {
+    /// Leaves nothing running either: a test that fails may leave a git behind that waits for ever.
     fn drop(&mut self) {
+        let works = fs::read_dir(self.dir.join("data/work"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        for work in works.filter_map(|entry| fs::read(entry.path().join("work.json")).ok()) {
+            let work: serde_json::Value = serde_json::from_slice(&work).unwrap_or_default();
+            let git = serde_json::from_value::<ProcessId>(work["git"].clone()).ok();
+            let alive = git.filter(|git| process::is_alive(git).unwrap_or(false));
+            if let Some(pid) = alive.and_then(|git| Pid::from_raw(git.pid.cast_signed())) {
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+        }
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
