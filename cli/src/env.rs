@@ -25,7 +25,7 @@ const RUNTIME: &str = "pty";
 /// Runtimes that this build has.
 const RUNTIMES: &[&str] = &["pty"];
 /// What is logged: facts that change, and what needs a person.
-const LOG: &str = "info";
+const LOG: &str = "info,sea_orm_migration=warn";
 
 /// Variables that describe one session; a daemon that was started from inside a session must not hand them on.
 const OF_A_SESSION: &[&str] = &[
@@ -418,7 +418,7 @@ mod tests {
         assert_eq!(config.runtime, "pty");
         assert_eq!(config.max_sessions, 0);
         assert!(config.disposable.is_empty() && !config.chaos);
-        assert_eq!(config.log, "info");
+        assert_eq!(config.log, "info,sea_orm_migration=warn");
         #[cfg(not(target_os = "macos"))]
         {
             assert_eq!(

@@ -176,6 +176,7 @@ async fn line_of(config: &PtyConfig, dir: &RunDir, lock: &OwnedFd) -> Result<Rep
     )]
     let mut command = Command::new(&config.executable);
     command
+        .arg0("ao") // what `ps` shows; the executable may be named as this process's own image
         .args(&config.leading_args)
         .arg(dir.path())
         .env_clear()
