@@ -404,7 +404,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (OsString::from(name), OsString::from(value)))
                 .collect(),
-            cwd: Some(Utf8PathBuf::from("/work/here")),
+            cwd: Some(Utf8PathBuf::from("/somewhere/here")),
         }
     }
 
@@ -479,7 +479,7 @@ mod tests {
         ]);
         let places = env.places().unwrap();
         assert_eq!(places.run_file, "/home/ada/run.json");
-        assert_eq!(places.data_dir, "/work/here/data/x");
+        assert_eq!(places.data_dir, "/somewhere/here/data/x");
         assert_eq!(places.log_file(), "/home/ada/daemon.log");
     }
 

@@ -26,6 +26,15 @@ fn world() -> (World, BTreeMap<String, &'static str>) {
     )
 }
 
+/// A little less than the child is away: a hung acceptor is found out after two seconds, all others after ten or more.
+/// After a crash it is back at once; then nobody has anything to wait for.
+fn late(how: &str, kind: &str) -> Duration {
+    match (how, kind) {
+        ("hang", "api") => Duration::from_millis(1_900),
+        _ => Duration::from_secs(8),
+    }
+}
+
 fn agents(world: &World) -> Vec<Value> {
     let sessions = world.get("/api/v1/sessions");
     sessions["sessions"]
@@ -52,7 +61,9 @@ fn break_one(how: &str, kind: &str, path: &str) {
     let before = world.tree();
     let (pids, pid) = (agents(&world), world.pid());
     let right = expected.clone();
-    let watcher = Watcher::start(&world, move |sessions| statuses_wrong(&right, sessions));
+    let watcher = Watcher::start(&world, late(how, kind), move |sessions| {
+        statuses_wrong(&right, sessions)
+    });
 
     let answer = world.break_child(how, path);
     assert_eq!(
@@ -84,6 +95,15 @@ fn break_one(how: &str, kind: &str, path: &str) {
             .filter(|path| before.state(path) == "running")
             .all(|path| tree.state(path) == "running")
     });
+
+    // A sweep is armed before it is up, so its hang is a start that takes too long.
+    let words: &[&str] = if how == "crash" {
+        &["panicked"]
+    } else {
+        &["hung", "not ready within"]
+    };
+    let told = |line: &str| line.contains(path) && words.iter().any(|word| line.contains(word));
+    assert!(world.log().lines().any(told), "{what}: nobody noticed");
 
     let faults = watcher.faults();
     assert!(

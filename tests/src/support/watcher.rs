@@ -10,9 +10,6 @@ use serde_json::Value;
 use super::http::Http;
 use super::world::World;
 
-/// How long an answer may take before it counts as having waited for somebody: heartbeats are ten times that.
-const LATE: Duration = Duration::from_secs(1);
-
 /// Asks `GET /sessions` and `GET /tree` every 10 ms, each on a connection of its own and on one that stays open.
 pub struct Watcher {
     stop: Arc<AtomicBool>,
@@ -20,12 +17,17 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Begins to ask. `right` says what is wrong with an answer to `GET /api/v1/sessions`, if anything is.
-    pub fn start(world: &World, right: impl Fn(&Value) -> Option<String> + Send + Sync + 'static) -> Self {
+    /// Begins to ask. An answer that takes `late` has waited for somebody: it is to be a little less than the broken child
+    /// takes to come back, so that a slow machine is not taken for a fault. `right` says what is wrong with an answer to `GET /api/v1/sessions`, if anything is.
+    pub fn start(
+        world: &World,
+        late: Duration,
+        right: impl Fn(&Value) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         let (stop, port, right) = (Arc::new(AtomicBool::new(false)), world.port(), Arc::new(right));
         let threads = [true, false].map(|stays_open| {
             let (stop, right) = (Arc::clone(&stop), Arc::clone(&right));
-            std::thread::spawn(move || watch(port, stays_open, &stop, &*right))
+            std::thread::spawn(move || watch(port, stays_open, late, &stop, &*right))
         });
         Self {
             stop,
@@ -46,6 +48,7 @@ impl Watcher {
 fn watch(
     port: u16,
     stays_open: bool,
+    late: Duration,
     stop: &AtomicBool,
     right: &(dyn Fn(&Value) -> Option<String> + Send + Sync),
 ) -> Vec<String> {
@@ -76,7 +79,7 @@ fn watch(
             Ok(_) => {}
             Err(error) => faults.push(format!("GET {path}: {error}")),
         }
-        if took > LATE {
+        if took > late {
             faults.push(format!("GET {path} took {took:?}"));
         }
         std::thread::park_timeout(Duration::from_millis(10));
