@@ -11,8 +11,10 @@
 //! session, and every method may be dropped at any `.await`.
 //!
 //! # What it does not do
-//! It runs no hook, fetches nothing, forces nothing, prunes nothing, and deletes no directory that git and the record
-//! do not confirm. It puts no file of ours into a worktree.
+//! It runs no hook, fetches nothing and prunes nothing. It has git delete no file, and deletes no directory itself that
+//! git and the record do not confirm and that was not weighed. It puts no file of ours into a worktree.
+//!
+//! Needs git 2.36 or later (`worktree list -z`).
 
 mod create;
 mod disposable;

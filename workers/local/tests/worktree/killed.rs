@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ao_domain::port::worktrees::{Removal, WorktreeError, Worktrees as _};
+use ao_local::worktree::GitWorktrees;
 use camino::Utf8PathBuf;
 
 use crate::world::{World, from_env};
@@ -44,6 +45,14 @@ fn slow(name: &str) -> World {
     world.commit(&world.repo, "slow");
     world.run(&world.repo, &["config", "filter.slow.smudge", &smudge]);
     world
+}
+
+/// The same worktrees, less patiently.
+fn with_deadline(world: &World, deadline: Duration) -> GitWorktrees {
+    let other = World::at(&world.dir, deadline);
+    let git = other.git.clone();
+    std::mem::forget(other); // its directory is `world`'s to remove
+    git
 }
 
 /// Starts a process that creates, waits until its git is in the middle of the checkout, and kills the process.
@@ -140,9 +149,12 @@ async fn the_next_one_waits_for_the_git_of_a_killed_daemon() {
     create_and_kill(&world).await;
     assert!(is_locked(&world), "git holds the lock itself");
     let inode = fs::metadata(world.owner(1).path).unwrap().ino();
+    // Less patient than the recorded git may work: it waits for that one all the same.
+    let patience = Duration::from_secs(2);
+    let git = with_deadline(&world, patience);
     let plan = world.plan(1);
-    let mut create = world.git.create(&plan);
-    let early = tokio::time::timeout(Duration::from_millis(300), &mut create).await;
+    let mut create = git.create(&plan);
+    let early = tokio::time::timeout(patience + Duration::from_secs(1), &mut create).await;
     assert!(early.is_err(), "it began while another git was at work");
     let (made, ()) = tokio::join!(tokio::time::timeout(DEADLINE, create), let_go(&world));
     made.expect("it waited for nothing").unwrap();
@@ -168,9 +180,7 @@ async fn a_git_past_its_deadline_is_ended_and_its_half_removed() {
         } else {
             fs::remove_file(&record).unwrap(); // killed between starting git and writing it down
         }
-        let impatient = World::at(&world.dir, Duration::from_secs(4));
-        let git = impatient.git.clone();
-        std::mem::forget(impatient);
+        let git = with_deadline(&world, Duration::from_secs(4));
         let plan = world.plan(1);
         let filter = async {
             started(&world).await;
@@ -268,9 +278,7 @@ async fn a_dropped_call_leaves_git_at_work_and_the_next_one_takes_over() {
 async fn a_checkout_past_its_own_deadline_says_so_and_leaves_nothing() {
     let world = slow("overdue");
     // A checkout may take five times as long as the rest.
-    let impatient = World::at(&world.dir, Duration::from_secs(2));
-    let git = impatient.git.clone();
-    std::mem::forget(impatient);
+    let git = with_deadline(&world, Duration::from_secs(2));
     let plan = world.plan(1);
     let (made, _) = tokio::join!(git.create(&plan), started(&world));
     let error = made.unwrap_err();

@@ -1,7 +1,6 @@
 //! What cannot be worked on, each with its message, and nothing left behind.
 
 use std::fs;
-use std::time::Duration;
 
 use ao_domain::port::worktrees::{WorktreeError, WorktreePlan, Worktrees as _};
 use camino::Utf8Path;
@@ -264,9 +263,7 @@ async fn a_path_outside_the_managed_folder_is_never_touched() {
 #[tokio::test]
 async fn git_has_its_say_about_an_owner_it_does_not_trust() {
     let world = World::new("owner");
-    let asked = World::at(&world.dir, Duration::from_secs(30));
-    let git = asked.git.clone().with_env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
+    let git = world.git.clone().with_env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
     let error = git.repository(&world.repo).await.unwrap_err();
     assert!(error.to_string().contains("dubious ownership"), "{error}");
-    std::mem::forget(asked); // the same directory: `world` removes it
 }
