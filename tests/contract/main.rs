@@ -1,10 +1,12 @@
-//! What ao owes to whoever meets it from the outside: the door, hooks, bad input, two daemons, a git that goes on.
+//! What ao owes to whoever meets it from the outside: the door, hooks, bad input, two daemons, a git that goes on,
+//! and the line that brings discarded work back.
 
 mod bad_input;
 mod database;
 mod door;
 mod hooks;
 mod orphans;
+mod rescue;
 
 /// The shipped program with crash points in it.
 const AO: &str = env!("CARGO_BIN_EXE_ao-with-faults");

@@ -1,10 +1,11 @@
 //! `ao kill`, which is `ao session kill`: ends an agent and takes its worktree back where nothing is lost by that.
 
-use ao_api::wire::{KillSession, Killed};
-use ao_domain::{Phase, ProjectId, SessionId, WorktreeState};
+use ao_api::wire::{KillSession, Killed, SessionAnswer};
+use ao_domain::{Phase, ProjectId, SessionId, WorktreeState, undo_line};
+use camino::Utf8Path;
 
 use super::session::{check_scope, with_nearest};
-use crate::client::{Ask, encoded};
+use crate::client::{Ask, Daemon, encoded};
 use crate::env::Env;
 use crate::error::CliError;
 use crate::render::{Out, Tone};
@@ -45,13 +46,29 @@ pub(crate) async fn run(args: &KillArgs, env: &Env, out: &mut Out) -> Result<(),
     if out.is_json() {
         return out.object(&killed);
     }
-    for line in lines(&killed, out) {
+    let branch = branch_of(&daemon, &killed).await;
+    for line in lines(&killed, &branch, out) {
         out.line(line)?;
     }
     Ok(())
 }
 
-fn lines(killed: &Killed, out: &Out) -> Vec<String> {
+/// The branch the session worked on, after which the one is named that its rescued work comes back on. It is only a
+/// name: a daemon that is gone by now, after the kill, takes the line away from nobody.
+async fn branch_of(daemon: &Daemon, killed: &Killed) -> String {
+    let id = &killed.session_id;
+    let usual = format!("ao/{id}");
+    if killed.worktree.rescue_ref.is_none() {
+        return usual;
+    }
+    let ask = Ask::get(format!("/api/v1/sessions/{}", encoded(id.as_str())));
+    match daemon.fetch::<SessionAnswer>(ask).await {
+        Ok(answer) => answer.session.branch,
+        Err(_) => usual,
+    }
+}
+
+fn lines(killed: &Killed, branch: &str, out: &Out) -> Vec<String> {
     let id = &killed.session_id;
     let worktree = &killed.worktree;
     if killed.phase != Phase::Ended {
@@ -78,9 +95,8 @@ fn lines(killed: &Killed, out: &Out) -> Vec<String> {
             format!("session {id} killed, worktree removed"),
             format!("  what it held is in {rescue}"),
             format!(
-                "  bring it back: git -C {} worktree add {} {rescue}",
-                shell_word(&killed.repo),
-                shell_word(&worktree.path)
+                "  bring it back: {}",
+                undo_line(Utf8Path::new(&killed.repo), rescue, branch)
             ),
         ],
         (WorktreeState::Removed, None) => vec![format!("session {id} killed, worktree removed")],
@@ -135,7 +151,7 @@ mod tests {
     #[test]
     fn a_kept_worktree_says_where_why_and_how_to_remove_it() {
         let (out, ..) = kept(false, false, None);
-        let of = |killed: &Killed| lines(killed, &out).join("\n");
+        let of = |killed: &Killed| lines(killed, "fix/it", &out).join("\n");
         expect_test::expect![[r#"
             session web-1 killed, worktree kept
               where: /data/work trees/web-1
@@ -149,7 +165,7 @@ mod tests {
         expect_test::expect![[r#"
             session web-1 killed, worktree removed
               what it held is in refs/ao/rescue/web-1/1
-              bring it back: git -C /src/web worktree add '/data/work trees/web-1' refs/ao/rescue/web-1/1"#]]
+              bring it back: git -C '/src/web' worktree add --no-track -b 'fix/it-rescued-1' '/src/web.web-1-rescued-1' 'refs/ao/rescue/web-1/1' && git -C '/src/web.web-1-rescued-1' reset -q HEAD^"#]]
         .assert_eq(&of(&killed(
             WorktreeState::Removed,
             &[],

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::SessionId;
@@ -105,4 +105,22 @@ impl fmt::Display for Holding {
             Self::Locked { reason } => write!(f, "a lock ({reason})"),
         }
     }
+}
+
+/// The line that brings a discarded worktree back, for a person to paste into a shell: beside `repo`, on a new branch
+/// named after `branch`, with every file that `rescue_ref` (`refs/ao/rescue/<session>/<number>`) saved. The files come
+/// back uncommitted and unstaged, ignored ones ignored, so that nothing ignored is ever pushed.
+///
+/// Pure text: nobody looks whether the ref is there. Pasted twice, git refuses the second time and changes nothing.
+pub fn undo_line(repo: &Utf8Path, rescue_ref: &str, branch: &str) -> String {
+    let number = rescue_ref.rsplit('/').next().unwrap_or("1");
+    let session = rescue_ref.rsplit('/').nth(1).unwrap_or("session");
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let path = quoted(&format!("{repo}.{session}-rescued-{number}"));
+    format!(
+        "git -C {repo} worktree add --no-track -b {branch} {path} {rescue} && git -C {path} reset -q HEAD^",
+        repo = quoted(repo.as_str()),
+        branch = quoted(&format!("{branch}-rescued-{number}")),
+        rescue = quoted(rescue_ref),
+    )
 }

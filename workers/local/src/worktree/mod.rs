@@ -45,8 +45,6 @@ use disposable::Disposable;
 use git::Git;
 use lock::Lock;
 
-pub use rescue::undo_line;
-
 /// Where things lie and how long git may take.
 #[derive(Clone, Debug)]
 pub struct GitConfig {

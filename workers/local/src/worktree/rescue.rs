@@ -2,7 +2,7 @@
 //!
 //! The commit's tree is the work tree with its untracked and its small ignored files; its first parent is `HEAD`; what
 //! was staged and differs from both is a parent of its own, and so is every commit that only an unfinished operation
-//! still names. [`undo_line`] brings it all back as it was: changes as changes, ignored files ignored.
+//! still names. [`undo_line`](ao_domain::undo_line) brings it all back as it was: changes as changes, ignored files ignored.
 
 use std::fs;
 use std::io;
@@ -39,21 +39,6 @@ const LOOSE_COMMITS: [&str; 9] = [
     "rebase-apply/autostash",
     "rebase-apply/orig-head",
 ];
-
-/// The line that brings a discarded worktree back, for a person to paste into a shell: beside the repository, on a new
-/// branch, with every file as it was. The files come back uncommitted, so that nothing ignored is ever pushed.
-pub fn undo_line(repo: &Utf8Path, rescue_ref: &str, branch: &str) -> String {
-    let number = rescue_ref.rsplit('/').next().unwrap_or("1");
-    let session = rescue_ref.rsplit('/').nth(1).unwrap_or("session");
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-    let path = quoted(&format!("{repo}.{session}-rescued-{number}"));
-    format!(
-        "git -C {repo} worktree add --no-track -b {branch} {path} {rescue} && git -C {path} reset -q HEAD^",
-        repo = quoted(repo.as_str()),
-        branch = quoted(&format!("{branch}-rescued-{number}")),
-        rescue = quoted(rescue_ref),
-    )
-}
 
 impl GitWorktrees {
     /// Saves what `weighed` found at `place` and returns the name of the ref.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use ao_domain::port::worktrees::{Removal, Worktrees as _};
-use ao_local::worktree::undo_line;
+use ao_domain::undo_line;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::world::{World, contents, said};
