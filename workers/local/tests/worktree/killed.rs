@@ -3,7 +3,7 @@
 //! The checkout is held by a smudge filter that says when it runs and waits until it is let go, both by pipes.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use ao_domain::port::worktrees::{Removal, WorktreeError, Worktrees as _};
 use ao_local::worktree::GitWorktrees;
 use camino::Utf8PathBuf;
+use tokio::net::unix::pipe;
 
 use crate::world::{World, from_env};
 
@@ -31,20 +32,61 @@ async fn helper_creates_and_is_killed() {
     made.unwrap();
 }
 
+/// The two pipes of the filter, open at both ends all the time, so that nothing written is lost and nobody hangs.
+struct Filter {
+    started: pipe::Receiver,
+    go: pipe::Sender,
+}
+
+impl Filter {
+    /// Resolves when one runs.
+    async fn started(&self) {
+        let line = async {
+            loop {
+                self.started.readable().await.unwrap();
+                match self.started.try_read(&mut [0; 64]) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return assert!(read.unwrap() > 0),
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, line)
+            .await
+            .expect("a filter starts");
+    }
+
+    /// Lets the one that waits, or the next one, go on.
+    fn let_go(&self) {
+        self.go.try_write(b"\n").unwrap();
+    }
+
+    /// Waits for the next one and lets it go on.
+    async fn pass(&self) {
+        self.started().await;
+        self.let_go();
+    }
+}
+
 /// A world with a file whose checkout takes until it is let go.
-fn slow(name: &str) -> World {
+fn slow(name: &str) -> (World, Filter) {
     let world = World::new(name);
     for pipe in ["started", "go"] {
         let made = world.command("mkfifo", &world.dir).arg(pipe).status().unwrap();
         assert!(made.success());
     }
     let dir = &world.dir;
-    let smudge = format!("echo $$ > '{dir}/started'; read -r _ < '{dir}/go'; cat");
+    let smudge = format!("echo > '{dir}/started'; read -r _ < '{dir}/go'; cat");
     world.write("repo/.gitattributes", "*.slow filter=slow\n");
     world.write("repo/b.slow", "slow\n");
     world.commit(&world.repo, "slow");
     world.run(&world.repo, &["config", "filter.slow.smudge", &smudge]);
-    world
+    let mut open = pipe::OpenOptions::new();
+    let open = open.read_write(true);
+    let filter = Filter {
+        started: open.open_receiver(world.dir.join("started")).unwrap(),
+        go: open.open_sender(world.dir.join("go")).unwrap(),
+    };
+    (world, filter)
 }
 
 /// The same worktrees, less patiently.
@@ -56,9 +98,9 @@ fn with_deadline(world: &World, deadline: Duration) -> GitWorktrees {
 }
 
 /// Starts a process that creates, waits until its git is in the middle of the checkout, and kills the process.
-async fn create_and_kill(world: &World) {
+async fn create_and_kill(world: &World, filter: &Filter) {
     let mut helper = helper(world).spawn().unwrap();
-    started(world).await;
+    filter.started().await;
     helper.kill().unwrap();
     helper.wait().unwrap();
 }
@@ -72,34 +114,6 @@ fn helper(world: &World) -> Command {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command
-}
-
-/// Resolves when a filter runs, with the number of its process.
-async fn started(world: &World) -> i32 {
-    let pipe = world.dir.join("started");
-    let said = tokio::task::spawn_blocking(move || {
-        let mut text = String::new();
-        File::open(pipe)
-            .and_then(|mut pipe| pipe.read_to_string(&mut text))
-            .map(|_| text)
-    });
-    let text = tokio::time::timeout(DEADLINE, said)
-        .await
-        .expect("a filter starts")
-        .unwrap()
-        .unwrap();
-    text.trim().parse().unwrap()
-}
-
-/// Lets the filter that waits go on.
-async fn let_go(world: &World) {
-    let pipe = world.dir.join("go");
-    let said = tokio::task::spawn_blocking(move || File::options().write(true).open(pipe)?.write_all(b"\n"));
-    tokio::time::timeout(DEADLINE, said)
-        .await
-        .expect("a filter waits")
-        .unwrap()
-        .unwrap();
 }
 
 #[tokio::test]
@@ -145,8 +159,8 @@ fn is_complete(world: &World) {
 
 #[tokio::test]
 async fn the_next_one_waits_for_the_git_of_a_killed_daemon() {
-    let world = slow("waits");
-    create_and_kill(&world).await;
+    let (world, filter) = slow("waits");
+    create_and_kill(&world, &filter).await;
     assert!(is_locked(&world), "git holds the lock itself");
     let inode = fs::metadata(world.owner(1).path).unwrap().ino();
     // Less patient than the recorded git may work: it waits for that one all the same.
@@ -156,7 +170,8 @@ async fn the_next_one_waits_for_the_git_of_a_killed_daemon() {
     let mut create = git.create(&plan);
     let early = tokio::time::timeout(patience + Duration::from_secs(1), &mut create).await;
     assert!(early.is_err(), "it began while another git was at work");
-    let (made, ()) = tokio::join!(tokio::time::timeout(DEADLINE, create), let_go(&world));
+    filter.let_go();
+    let made = tokio::time::timeout(DEADLINE, create).await;
     made.expect("it waited for nothing").unwrap();
     is_complete(&world);
     assert_eq!(
@@ -169,8 +184,8 @@ async fn the_next_one_waits_for_the_git_of_a_killed_daemon() {
 #[tokio::test]
 async fn a_git_past_its_deadline_is_ended_and_its_half_removed() {
     for recorded in [true, false] {
-        let world = slow(if recorded { "recorded" } else { "unrecorded" });
-        create_and_kill(&world).await;
+        let (world, filter) = slow(if recorded { "recorded" } else { "unrecorded" });
+        create_and_kill(&world, &filter).await;
         let record = world.dir.join("data/work/web-1/work.json");
         if recorded {
             let text = fs::read_to_string(&record).unwrap();
@@ -182,20 +197,16 @@ async fn a_git_past_its_deadline_is_ended_and_its_half_removed() {
         }
         let git = with_deadline(&world, Duration::from_secs(4));
         let plan = world.plan(1);
-        let filter = async {
-            started(&world).await;
-            let_go(&world).await;
-        };
-        let (made, ()) = tokio::join!(tokio::time::timeout(DEADLINE, git.create(&plan)), filter);
+        let (made, ()) = tokio::join!(tokio::time::timeout(DEADLINE, git.create(&plan)), filter.pass());
         made.expect("it waits for ever").unwrap();
         is_complete(&world);
     }
 }
 
 /// Kills the git of a killed daemon itself, as a power cut would.
-async fn half_made(name: &str) -> World {
-    let world = slow(name);
-    create_and_kill(&world).await;
+async fn half_made(name: &str) -> (World, Filter) {
+    let (world, filter) = slow(name);
+    create_and_kill(&world, &filter).await;
     let record = fs::read_to_string(world.dir.join("data/work/web-1/work.json")).unwrap();
     let work: serde_json::Value = serde_json::from_str(&record).unwrap();
     let group = i32::try_from(work["git"]["pid"].as_i64().unwrap()).unwrap();
@@ -203,25 +214,24 @@ async fn half_made(name: &str) -> World {
     rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
     let list = world.run(&world.repo, &["worktree", "list", "--porcelain"]);
     assert!(list.contains("locked initializing"), "{list}");
-    world
+    (world, filter)
 }
 
 #[tokio::test]
 async fn what_a_killed_git_left_is_made_anew() {
-    let world = half_made("anew").await;
+    let (world, filter) = half_made("anew").await;
     let plan = world.plan(1);
-    let filter = async {
-        started(&world).await;
-        let_go(&world).await;
-    };
-    let (made, ()) = tokio::join!(tokio::time::timeout(DEADLINE, world.git.create(&plan)), filter);
+    let (made, ()) = tokio::join!(
+        tokio::time::timeout(DEADLINE, world.git.create(&plan)),
+        filter.pass()
+    );
     made.unwrap().unwrap();
     is_complete(&world);
 }
 
 #[tokio::test]
 async fn what_a_killed_git_left_is_removed_with_its_branch() {
-    let world = half_made("unmade").await;
+    let (world, _) = half_made("unmade").await;
     assert!(world.branch_exists("ao/web-1/root"));
     assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
     assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0));
@@ -230,7 +240,7 @@ async fn what_a_killed_git_left_is_removed_with_its_branch() {
 
 #[tokio::test]
 async fn a_registration_cut_short_is_finished_for_all_the_repository() {
-    let world = half_made("cut-short").await;
+    let (world, _) = half_made("cut-short").await;
     let gitdir = world.repo.join(".git/worktrees/web-1");
     fs::write(gitdir.join("commondir"), "").unwrap();
     fs::remove_file(gitdir.join("HEAD")).unwrap();
@@ -246,7 +256,7 @@ async fn a_registration_cut_short_is_finished_for_all_the_repository() {
 
 #[tokio::test]
 async fn a_half_made_one_with_a_file_of_somebody_is_left_alone() {
-    let world = half_made("mine").await;
+    let (world, _) = half_made("mine").await;
     world.write("data/worktrees/web/web-1/sub/mine.txt", "mine");
     for error in [
         world.git.create(&world.plan(1)).await.unwrap_err(),
@@ -259,28 +269,26 @@ async fn a_half_made_one_with_a_file_of_somebody_is_left_alone() {
 
 #[tokio::test]
 async fn a_dropped_call_leaves_git_at_work_and_the_next_one_takes_over() {
-    let world = slow("dropped");
+    let (world, filter) = slow("dropped");
     let plan = world.plan(1);
     tokio::select! {
         made = world.git.create(&plan) => panic!("the checkout is held: {made:?}"),
-        _ = started(&world) => {} // drops the call
+        () = filter.started() => {} // drops the call
     }
     assert!(is_locked(&world));
-    let (made, ()) = tokio::join!(
-        tokio::time::timeout(DEADLINE, world.git.create(&plan)),
-        let_go(&world)
-    );
+    filter.let_go();
+    let made = tokio::time::timeout(DEADLINE, world.git.create(&plan)).await;
     made.unwrap().unwrap();
     is_complete(&world);
 }
 
 #[tokio::test]
 async fn a_checkout_past_its_own_deadline_says_so_and_leaves_nothing() {
-    let world = slow("overdue");
+    let (world, filter) = slow("overdue");
     // A checkout may take five times as long as the rest.
     let git = with_deadline(&world, Duration::from_secs(2));
     let plan = world.plan(1);
-    let (made, _) = tokio::join!(git.create(&plan), started(&world));
+    let (made, ()) = tokio::join!(git.create(&plan), filter.started());
     let error = made.unwrap_err();
     assert!(
         error.is_passing() && error.to_string().ends_with(": timed out"),
