@@ -1,7 +1,9 @@
 //! Children that panic and hang, steps that are cut, daemons that are killed: what is there afterwards is what was there.
 
 mod children;
+mod rows;
 mod steps;
+mod trouble;
 
 /// The shipped program with crash points in it.
 const AO: &str = env!("CARGO_BIN_EXE_ao-with-faults");

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::AO;
 
 /// Every point of `docs/crash-points.md` that begins with one of `prefixes`, both sides.
-fn points(prefixes: &[&str]) -> Vec<String> {
+pub(crate) fn points(prefixes: &[&str]) -> Vec<String> {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/crash-points.md")).unwrap();
     let names: BTreeSet<String> = page
         .split('`')
@@ -24,7 +24,7 @@ fn points(prefixes: &[&str]) -> Vec<String> {
 }
 
 /// Runs one scenario at each point, a few worlds at a time.
-fn at_each(points: Vec<String>, scenario: impl Fn(&str) + Sync) {
+pub(crate) fn at_each(points: Vec<String>, scenario: impl Fn(&str) + Sync) {
     println!("{} points", points.len());
     let next = std::sync::Mutex::new(points.into_iter());
     std::thread::scope(|scope| {
@@ -72,7 +72,7 @@ fn ask_for_session(world: &World, script: &str, key: &str) -> Option<Value> {
     Some(answer.json()["session"].clone())
 }
 
-fn restart_after_the_kill(world: &mut World, point: &str) {
+pub(crate) fn restart_after_the_kill(world: &mut World, point: &str) {
     within(
         Duration::from_secs(60),
         &format!("{point} was reached and the daemon is dead"),

@@ -86,6 +86,7 @@ fn sweep(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
                 w.reader.clone(),
                 w.seen.clone(),
                 w.runtimes.clone(),
+                w.processes.clone(),
                 w.clock.clone(),
             )
         };
@@ -166,8 +167,11 @@ struct Due {
 
 impl Keys for Due {
     async fn keys(&self) -> Result<Vec<String>, Crash> {
-        let due = self.w.reader.due_sweeps(self.w.clock.now()).await?;
-        Ok(due.into_iter().map(|sweep| sweep.name).collect())
+        let (sweeps, now) = (self.w.reader.sweeps().await?, self.w.clock.now());
+        let due = sweeps
+            .into_iter()
+            .filter(|sweep| reaper_sweep::is_due(sweep, now));
+        Ok(due.map(|sweep| sweep.name).collect())
     }
 
     async fn changed(&self) {

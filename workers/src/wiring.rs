@@ -8,12 +8,14 @@ use ao_act::session::{Parts, Setup};
 use ao_domain::SESSION_SWEEP;
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
+use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{Runtime, Runtimes};
 use ao_domain::port::spool::HookSpool;
 use ao_domain::port::worktrees::Worktrees;
 use ao_facts::{Feed, IntentWriter, ObservationWriter, OutcomeWriter, Reader, Store, StoreOptions};
 use ao_local::agents::Registry;
 use ao_local::clock::SystemClock;
+use ao_local::process::SystemProcesses;
 use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
 use ao_local::spool::{self, FileSpool};
 use ao_local::worktree::{GitConfig, GitWorktrees};
@@ -91,6 +93,8 @@ pub struct Wiring {
     pub worktrees: Arc<dyn Worktrees>,
     /// Terminals.
     pub runtimes: Runtimes,
+    /// Processes.
+    pub processes: Arc<dyn Processes>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where worktrees lie.
@@ -156,6 +160,7 @@ impl Wiring {
             agents: Arc::new(Registry::new(&path)),
             worktrees: Arc::new(git),
             runtimes,
+            processes: Arc::new(SystemProcesses),
             clock: Arc::new(clock),
             worktree_root,
             setup: Arc::new(Setup {
@@ -177,6 +182,7 @@ impl Wiring {
             seen: self.seen.clone(),
             worktrees: Arc::clone(&self.worktrees),
             runtimes: self.runtimes.clone(),
+            processes: Arc::clone(&self.processes),
             agents: Arc::clone(&self.agents),
             clock: Arc::clone(&self.clock),
             setup: Arc::clone(&self.setup),

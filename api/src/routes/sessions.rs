@@ -120,6 +120,8 @@ pub(super) async fn kill(
     if step!("intent.stop", stop)? == Stop::NotFound {
         return Err(no_session(&id));
     }
+    // Its child may be parked or in back-off: what is wanted now is a reason to try at once. Any other is awake.
+    let _ = api.tree.resume(&format!("ao/act/sessions/{id}"));
     let (session, ended) = wait(&api, &id, |session| session.phase == Phase::Ended).await?;
     let status = if ended {
         StatusCode::OK

@@ -340,5 +340,7 @@ fn log_to_stderr(filter: &str) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(false)
+        // A line that nobody takes (full disk, closed pipe) is lost; saying so on the same stderr would be a panic.
+        .log_internal_errors(false)
         .init();
 }

@@ -16,9 +16,10 @@ use std::time::Duration;
 use ao_derive::{Habits, Step, next_step};
 use ao_domain::port::agent::{Agents, Style};
 use ao_domain::port::clock::Clock;
+use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{Runtime, RuntimeRef, Runtimes};
 use ao_domain::port::worktrees::Worktrees;
-use ao_domain::{EndReason, Phase, Session, SessionId};
+use ao_domain::{EndReason, Phase, Session, SessionId, chain};
 use ao_facts::{Changes, FactsError, Moved, ObservationWriter, OutcomeWriter, Reader, Stand};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 use camino::Utf8PathBuf;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub worktrees: Arc<dyn Worktrees>,
     /// The runtimes, by name.
     pub runtimes: Runtimes,
+    /// Processes, for what no runtime knows any more.
+    pub processes: Arc<dyn Processes>,
     /// The agents.
     pub agents: Arc<dyn Agents>,
     /// Time.
@@ -113,6 +116,19 @@ impl SessionChild {
         }
     }
 
+    /// Writes why the step the session is at did not succeed, before the next incarnation tries it again.
+    async fn tell_trouble(&self, ctx: &Context, session: &Session, crash: &Crash) {
+        let (why, now) = (chain(crash.error()).to_string(), self.parts.clock.now());
+        let written = self
+            .parts
+            .outcomes
+            .failed(ctx.incarnation(), &self.id, Stand::of(session), &why, now);
+        if let Err(error) = step!("trouble.told", written) {
+            // The trouble may be the database itself; then the log alone has it.
+            tracing::debug!(error = &error as &dyn std::error::Error, session = %self.id, "trouble not written down");
+        }
+    }
+
     /// Moves the row on, if it still stands where it was read. Overtaken is no fault: the next round reads what is so.
     async fn enter(
         &self,
@@ -121,8 +137,8 @@ impl SessionChild {
         to: Phase,
         mut changes: Changes,
     ) -> Result<(), Crash> {
-        if session.end_reason.is_some() && changes.failure.is_none() {
-            changes.failure = session.failure.clone(); // why it ended stays, however well the rest goes
+        if session.end_reason == Some(EndReason::SpawnFailed) && changes.failure.is_none() {
+            changes.failure = session.failure.clone(); // why it never came up stays, however well the rest goes
         }
         let now = self.parts.clock.now();
         let written =
@@ -208,7 +224,10 @@ impl Child for SessionChild {
             if step == Step::Rest {
                 return Ok(Done);
             }
-            self.take(ctx, &session, step).await?;
+            if let Err(crash) = self.take(ctx, &session, step).await {
+                self.tell_trouble(ctx, &session, &crash).await;
+                return Err(crash);
+            }
         }
         Ok(Done)
     }

@@ -8,6 +8,7 @@ use ao_act::session::{Parts, SessionChild, Setup};
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Style};
 use ao_domain::port::clock::Clock;
+use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{
     Held, Launch, Look, Runtime, RuntimeError, RuntimeRef, Runtimes, Screen, Size,
 };
@@ -101,6 +102,12 @@ impl Undying {
             agent: process(3),
             exit: None,
         }
+    }
+}
+
+impl Processes for Undying {
+    fn is_alive(&self, _: &ProcessId) -> Option<bool> {
+        Some(true)
     }
 }
 
@@ -223,6 +230,7 @@ impl Stage {
             seen: store.observations(),
             worktrees: Arc::new(Obliging),
             runtimes: Runtimes::new([Arc::clone(&runtime) as Arc<dyn Runtime>]),
+            processes: Arc::new(Undying::default()),
             agents: Arc::new(Reporter(description)),
             clock: clock.clone(),
             setup: Arc::new(Setup {
@@ -318,7 +326,7 @@ async fn a_status_that_only_time_changes_is_announced() {
         .await
         .unwrap();
     let nobody = ao_supervisor::Incarnation::detached();
-    let later = Timestamp::from_millis(10_000_000);
+    let later = Timestamp::from_millis(1_080_000);
     stage
         .store
         .observations()

@@ -12,6 +12,6 @@ mod liveness;
 mod next_step;
 mod status;
 
-pub use liveness::{liveness, may_destroy};
+pub use liveness::liveness;
 pub use next_step::{KEEP_LAST_SCREEN, Step, next_step};
 pub use status::{Habits, NO_SIGNAL_AFTER, STALE_AFTER, Shown, Status, Watch, shown};

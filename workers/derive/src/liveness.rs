@@ -1,13 +1,6 @@
 //! The one judge of whether an agent lives (design D10). Observers write what they saw; nobody else concludes.
 
-use std::time::Duration;
-
-use ao_domain::{Liveness, Looked, ProcessFacts, Timestamp};
-
-/// How many agreeing looks anything destructive needs …
-const AGREEING_LOOKS: u32 = 3;
-/// … and over how long: long enough that a stalled machine or a swapped-out holder has come back.
-const OVER: Duration = Duration::from_secs(15);
+use ao_domain::{Liveness, Looked, ProcessFacts};
 
 /// Whether the agent of run `generation` lives, by what was written down about its process.
 ///
@@ -26,22 +19,10 @@ pub fn liveness(process: Option<&ProcessFacts>, generation: u32) -> Liveness {
     }
 }
 
-/// Whether something may be taken away because the agent is dead, when nobody asked for it: an exit record, or three
-/// agreeing looks over at least fifteen seconds.
-pub fn may_destroy(process: Option<&ProcessFacts>, generation: u32, now: Timestamp) -> bool {
-    let Some(process) = process.filter(|process| process.generation == generation) else {
-        return false;
-    };
-    process.exit.is_some()
-        || (process.looked == Looked::Dead
-            && process.looks >= AGREEING_LOOKS
-            && now.since(process.since) >= OVER)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ao_domain::Exit;
+    use ao_domain::{Exit, Timestamp};
 
     fn seen(looked: Looked, looks: u32, since_s: i64) -> ProcessFacts {
         ProcessFacts {
@@ -69,21 +50,5 @@ mod tests {
             ..seen(Looked::Failed, 1, 0)
         };
         assert_eq!(liveness(Some(&exited), 1), Liveness::Dead);
-    }
-
-    #[test]
-    fn destruction_needs_an_exit_record_or_three_looks_over_fifteen_seconds() {
-        let now = Timestamp::from_millis(100_000);
-        let may = |facts: &ProcessFacts| may_destroy(Some(facts), 1, now);
-        assert!(!may(&seen(Looked::Dead, 2, 60)));
-        assert!(!may(&seen(Looked::Dead, 3, 14)));
-        assert!(may(&seen(Looked::Dead, 3, 15)));
-        assert!(!may(&seen(Looked::Failed, 30, 600)));
-        assert!(!may(&seen(Looked::Alive, 30, 600)));
-        assert!(may(&ProcessFacts {
-            exit: Some(Exit::Signal(9)),
-            ..seen(Looked::Failed, 1, 0)
-        }));
-        assert!(!may_destroy(Some(&seen(Looked::Dead, 3, 60)), 2, now));
     }
 }

@@ -6,7 +6,8 @@ use ao_domain::{Desired, EndReason, Liveness, Phase, Session, Timestamp};
 
 use crate::liveness;
 
-/// How long the last screen of an agent that ended by itself stays to be looked at.
+/// How long a session whose agent ended by itself keeps a child. Its holder leaves by itself about then, later where a
+/// person works in its shell; it is not ours to end unasked.
 pub const KEEP_LAST_SCREEN: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// One thing to do. After it the child reads its rows again.
@@ -68,7 +69,7 @@ pub fn next_step(session: &Session, place: bool, now: Timestamp) -> Step {
                 .unwrap_or(session.phase_at)
                 .plus(KEEP_LAST_SCREEN);
             if now >= until {
-                Step::Enter(Phase::Stopping)
+                Step::Enter(Phase::Ended)
             } else {
                 Step::Watch { until: Some(until) }
             }
@@ -161,6 +162,6 @@ mod tests {
             next_step(&session, true, at(2_001)),
             Step::Watch { until: Some(until) }
         );
-        assert_eq!(next_step(&session, true, until), Step::Enter(Phase::Stopping));
+        assert_eq!(next_step(&session, true, until), Step::Enter(Phase::Ended));
     }
 }

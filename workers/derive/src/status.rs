@@ -153,18 +153,28 @@ pub fn shown(session: &Session, habits: Habits, watch: Watch, now: Timestamp) ->
             "process",
         );
     }
-    let looked = session
-        .process
-        .as_ref()
-        .map(|process| process.looked_at)
-        .max(watch.swept_at);
-    let fresh_until = looked.unwrap_or(session.phase_at).plus(STALE_AFTER);
+    // A look later than now was made before the clock was set back: nobody knows how long ago that is.
+    let looks = [
+        session.process.as_ref().map(|process| process.looked_at),
+        watch.swept_at,
+    ];
+    let looked = looks.into_iter().flatten().filter(|at| *at <= now).max();
+    let fresh_until = looked.map_or(now, |at| at.plus(STALE_AFTER));
     if now >= fresh_until {
         let reason = format!("nobody has looked at the agent for {} s", STALE_AFTER.as_secs());
         return answer(Status::Unknown, reason, fresh_until, "process");
     }
+    let note = session
+        .process
+        .as_ref()
+        .and_then(|process| process.note.as_deref());
     let until = |shown: Shown, at: Timestamp| Shown {
         valid_until: Some(at.min(fresh_until)),
+        // What a person should know about a look that found it alive, such as that its terminal is gone.
+        reason: note.map_or_else(
+            || shown.reason.clone(),
+            |note| format!("{}; {note}", shown.reason),
+        ),
         ..shown
     };
     if session.first_signal_at.is_none() {
@@ -499,6 +509,60 @@ pub(crate) mod tests {
         assert_eq!(status(None, at(1_119)), Status::Working);
         assert_eq!(status(None, at(1_120)), Status::Unknown);
         assert_eq!(status(Some(at(1_100)), at(1_219)), Status::Working);
+    }
+
+    #[test]
+    fn a_look_from_before_the_clock_was_set_back_is_no_evidence() {
+        let session = Session {
+            phase_at: at(5_000),
+            ..live()
+        };
+        let looked = |at| {
+            Some(ProcessFacts {
+                looked_at: at,
+                ..process(Looked::Alive)
+            })
+        };
+        let status = |process, swept_at, now| {
+            shown(
+                &Session {
+                    process,
+                    ..session.clone()
+                },
+                ONE_SHOT,
+                Watch { swept_at },
+                now,
+            )
+            .status
+        };
+        assert_eq!(status(looked(at(4_600)), None, at(1_000)), Status::Unknown);
+        assert_eq!(
+            status(looked(at(4_600)), Some(at(4_600)), at(1_000)),
+            Status::Unknown
+        );
+        assert_eq!(
+            status(looked(at(4_600)), Some(at(990)), at(1_000)),
+            Status::Working,
+            "a look since then counts"
+        );
+        assert_eq!(status(looked(at(1_000)), None, at(1_000)), Status::Working);
+    }
+
+    #[test]
+    fn a_terminal_that_is_gone_is_told() {
+        let process = ProcessFacts {
+            note: Some("its terminal is gone".to_owned()),
+            ..process(Looked::Alive)
+        };
+        let session = Session {
+            process: Some(process),
+            ..live()
+        };
+        let shown = shown(&session, ONE_SHOT, Watch::default(), at(1_020));
+        assert_eq!(
+            (shown.status, shown.reason.as_str()),
+            (Status::Working, "its process runs; its terminal is gone")
+        );
     }
 
     /// No facts whatever may make it panic or show a dead agent as working.

@@ -1,5 +1,6 @@
 //! What one look at an agent's process saw, in the words of the facts.
 
+use crate::port::processes::Processes;
 use crate::port::runtime::{Held, Look, RuntimeError};
 use crate::{Exit, Looked, ProcessFacts, ProcessId, chain};
 
@@ -22,7 +23,38 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Puts the answer of a runtime into the words of the facts.
+    /// Puts the answer of a runtime into the words of the facts. Where the runtime has no record of the run any more (a
+    /// power cut took it, or somebody did), the agent that the row of run `generation` names is asked for by its identity.
+    pub fn of(
+        look: Result<Look, RuntimeError>,
+        known: Option<&ProcessFacts>,
+        generation: u32,
+        processes: &dyn Processes,
+    ) -> Self {
+        let agent = known
+            .filter(|known| known.generation == generation)
+            .and_then(|known| known.agent.as_ref());
+        let alive = match &look {
+            Ok(Look::Absent) => agent.and_then(|agent| processes.is_alive(agent)),
+            _ => None,
+        };
+        let seen = Self::by(look);
+        match alive {
+            None => seen,
+            Some(true) => Self {
+                looked: Looked::Alive,
+                note: Some("no record of its terminal is left, its process still runs".to_owned()),
+                ..seen
+            },
+            Some(false) => Self {
+                looked: Looked::Dead,
+                note: Some("no record of its terminal is left, and its process is gone".to_owned()),
+                ..seen
+            },
+        }
+    }
+
+    /// Puts the answer of a runtime alone into the words of the facts.
     pub fn by(look: Result<Look, RuntimeError>) -> Self {
         let seen = |looked, held: Option<Held>, note: Option<String>| {
             let (holder, agent, exit) = match held {
@@ -121,6 +153,46 @@ mod tests {
         assert!(!dead(Ok(Look::Absent)));
         assert!(!dead(Ok(Look::Running(held(None)))));
         assert!(!dead(Err(RuntimeError::Absent(at))));
+    }
+
+    #[test]
+    fn without_a_record_the_process_itself_is_asked() {
+        struct All(Option<bool>);
+        impl Processes for All {
+            fn is_alive(&self, _: &ProcessId) -> Option<bool> {
+                self.0
+            }
+        }
+        let facts = |generation| ProcessFacts {
+            generation,
+            holder: None,
+            agent: Some(held(None).agent),
+            looked: Looked::Alive,
+            looked_at: Timestamp::from_millis(0),
+            since: Timestamp::from_millis(0),
+            looks: 1,
+            exit: None,
+            note: None,
+        };
+        let looked =
+            |look, known: &ProcessFacts, alive| Seen::of(Ok(look), Some(known), 2, &All(alive)).looked;
+        assert_eq!(looked(Look::Absent, &facts(2), Some(false)), Looked::Dead);
+        assert_eq!(looked(Look::Absent, &facts(2), Some(true)), Looked::Alive);
+        assert_eq!(looked(Look::Absent, &facts(2), None), Looked::Failed);
+        assert_eq!(
+            looked(Look::Absent, &facts(1), Some(false)),
+            Looked::Failed,
+            "another run's process says nothing"
+        );
+        assert_eq!(
+            looked(Look::Silent, &facts(2), Some(false)),
+            Looked::Failed,
+            "the holder is there: it is asked again"
+        );
+        assert_eq!(
+            Seen::of(Ok(Look::Absent), None, 2, &All(Some(false))).looked,
+            Looked::Failed
+        );
     }
 
     #[test]

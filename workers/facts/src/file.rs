@@ -9,6 +9,8 @@ use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbE
 
 use ao_domain::Timestamp;
 
+use crate::error::{Meaning, meaning};
+
 /// The database's name in the data directory.
 pub const DATABASE: &str = "ao.sqlite3";
 
@@ -174,9 +176,17 @@ async fn examine(path: &Utf8Path, at: &Utf8Path, alone: bool) -> Result<u32, Ope
         path: path.to_owned(),
         said,
     };
-    let db = look_only(at, alone)
-        .await
-        .map_err(|error| damaged(ao_domain::chain(&error).to_string()))?;
+    // Only SQLite's own word makes it damaged. A full disk, a lock or missing rights say nothing about what is in it, and
+    // to move it aside for that would lose it.
+    let failed = |source: DbErr| match meaning(&source) {
+        Meaning::Damaged => damaged(ao_domain::chain(&source).to_string()),
+        Meaning::Full | Meaning::Busy | Meaning::Other => OpenError::Database {
+            doing: "looking into the database (is the disk full, or the file not ours to read?)",
+            path: path.to_owned(),
+            source,
+        },
+    };
+    let db = look_only(at, alone).await.map_err(failed)?;
     let found = async {
         let said = texts(&db, "PRAGMA quick_check(1)").await?;
         if said != ["ok"] {
@@ -203,11 +213,9 @@ async fn examine(path: &Utf8Path, at: &Utf8Path, alone: bool) -> Result<u32, Ope
     .await;
     let closed = db.close().await;
     match found {
-        Ok(Ok(version)) => closed
-            .map(|()| version)
-            .map_err(|error| damaged(ao_domain::chain(&error).to_string())),
+        Ok(Ok(version)) => closed.map(|()| version).map_err(failed),
         Ok(Err(said)) => Err(damaged(said)),
-        Err(error) => Err(damaged(ao_domain::chain(&error).to_string())),
+        Err(error) => Err(failed(error)),
     }
 }
 

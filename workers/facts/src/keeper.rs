@@ -12,7 +12,7 @@ use std::time::Duration;
 use ao_domain::port::clock::Clock;
 use ao_supervisor::{Child, ChildSpec, Context, Crash, Done, Init, child};
 
-use crate::{Feed, Store};
+use crate::{FactsError, Feed, Store};
 
 /// SQLite's busy timeout is 5 s; a query that takes twice as long is held to hang.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -38,6 +38,19 @@ struct Keeper {
     clock: Arc<dyn Clock>,
 }
 
+impl Keeper {
+    async fn upkeep(&self, ctx: &Context) -> Result<(), FactsError> {
+        let gone = self
+            .store
+            .prune_change_log(ctx.incarnation(), CHANGES_KEPT)
+            .await?;
+        if gone > 0 {
+            tracing::info!(gone, kept = CHANGES_KEPT, "old changes forgotten");
+        }
+        self.store.checkpoint().await
+    }
+}
+
 impl Child for Keeper {
     async fn init(&mut self, _ctx: &Context) -> Result<Init, Crash> {
         self.store.check().await?;
@@ -48,14 +61,14 @@ impl Child for Keeper {
         loop {
             ctx.beat();
             self.store.check().await?;
-            let gone = self
-                .store
-                .prune_change_log(ctx.incarnation(), CHANGES_KEPT)
-                .await?;
-            if gone > 0 {
-                tracing::info!(gone, kept = CHANGES_KEPT, "old changes forgotten");
+            match self.upkeep(ctx).await {
+                Ok(()) => {}
+                // Neither is urgent: reading and adopting go on, and the next round tries again.
+                Err(error @ (FactsError::Full { .. } | FactsError::Busy { .. })) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "upkeep put off");
+                }
+                Err(error) => return Err(error.into()),
             }
-            self.store.checkpoint().await?;
             let next = self.clock.now().plus(UPKEEP);
             tokio::select! {
                 biased;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 
 use ao_domain::ProcessId;
+use ao_domain::port::processes::Processes;
 
 /// The id of this boot of the machine.
 ///
@@ -50,6 +51,16 @@ pub fn is_alive(process: &ProcessId) -> io::Result<bool> {
         return Ok(false);
     }
     Ok(identify(process.pid)?.is_some_and(|now| now.started == process.started))
+}
+
+/// This machine's processes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemProcesses;
+
+impl Processes for SystemProcesses {
+    fn is_alive(&self, process: &ProcessId) -> Option<bool> {
+        is_alive(process).ok()
+    }
 }
 
 /// What `process` was started with as the variable `name`; `None` when it has none, or is gone.

@@ -236,6 +236,10 @@ fn read_piece(path: &Utf8Path, offset: u64) -> io::Result<Spooled> {
         .filter(|line| !line.is_empty())
         .map(|line| {
             let record: HookRecord = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+            let is_id = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !is_id(&record.id) {
+                return Err("its id is not 32 hex digits".to_owned());
+            }
             if record.v == 1 {
                 Ok(record)
             } else {

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
-use ao_domain::port::spool::HookSpool;
+use ao_domain::port::spool::{HookSpool, SpoolError};
 use ao_domain::{HookRecord, Session, SessionId, Signal};
-use ao_facts::{Applied, AppliedSignal, ObservationWriter, Reader};
+use ao_facts::{Applied, AppliedSignal, FactsError, ObservationWriter, Reader};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 
 /// One read of a file and one transaction; a full disk answers at once, a busy database within 5 s.
@@ -22,6 +22,17 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What the API writes for `POST …/activity`; the rest is one of the four activity states.
 pub const FROM_API: &str = "api:";
+
+/// What one session's hooks could not be heard for.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    /// Its file; nothing was applied, and it is read again at the next round.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// Its rows, or the database; nothing was applied.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+}
 
 /// The child.
 pub struct SpoolReader {
@@ -50,39 +61,57 @@ impl SpoolReader {
         }
     }
 
-    /// Applies everything that lies in the spools. `done` spares a read of spools that have not grown.
+    /// Applies everything that lies in the spools. `done` spares a read of spools that have not grown. What is wrong with
+    /// one session's spool or rows is that session's alone: the others are heard.
     async fn drain(&self, ctx: &Context, done: &mut HashMap<SessionId, u64>) -> Result<(), Crash> {
         for id in step!("hooks.list", self.spool.sessions())? {
-            loop {
-                ctx.beat();
-                let offset = match done.get(&id) {
-                    Some(offset) => *offset,
-                    None => self.facts.spool_offset(&id).await?,
-                };
-                let piece = step!("hooks.read", self.spool.read(&id, offset))?;
-                done.insert(id.clone(), offset);
-                if piece.next == offset {
-                    break;
+            if let Err(trouble) = self.drain_one(ctx, &id, done).await {
+                match trouble {
+                    Trouble::Spool(_) | Trouble::Facts(FactsError::Row { .. } | FactsError::Write { .. }) => {
+                        let error: &dyn std::error::Error = &trouble;
+                        tracing::warn!(error, session = %id, "hooks of this session are not heard");
+                    }
+                    Trouble::Facts(error) => return Err(error.into()),
                 }
-                let signals = match self.facts.session(&id).await? {
-                    Some(session) => self.read_signals(&session, piece.records),
-                    None => Vec::new(), // nobody's: passed over once, by the offset
-                };
-                let now = self.clock.now();
-                let applied = step!(
-                    "hooks.apply",
-                    self.writer
-                        .apply_signals(ctx.incarnation(), &id, offset, piece.next, &signals, now)
-                )?;
-                match applied {
-                    Applied::Yes { .. } => done.insert(id.clone(), piece.next),
-                    Applied::Overtaken { at } => done.insert(id.clone(), at),
-                    // Nobody's: nothing to keep a place in, so this incarnation passes over it by itself.
-                    Applied::NoSession => done.insert(id.clone(), piece.next),
-                };
             }
         }
         Ok(())
+    }
+
+    async fn drain_one(
+        &self,
+        ctx: &Context,
+        id: &SessionId,
+        done: &mut HashMap<SessionId, u64>,
+    ) -> Result<(), Trouble> {
+        loop {
+            ctx.beat();
+            let offset = match done.get(id) {
+                Some(offset) => *offset,
+                None => self.facts.spool_offset(id).await?,
+            };
+            let piece = step!("hooks.read", self.spool.read(id, offset))?;
+            done.insert(id.clone(), offset);
+            if piece.next == offset {
+                return Ok(());
+            }
+            let signals = match self.facts.session(id).await? {
+                Some(session) => self.read_signals(&session, piece.records),
+                None => Vec::new(), // nobody's: passed over once, by the offset
+            };
+            let now = self.clock.now();
+            let applied = step!(
+                "hooks.apply",
+                self.writer
+                    .apply_signals(ctx.incarnation(), id, offset, piece.next, &signals, now)
+            )?;
+            match applied {
+                Applied::Yes { .. } => done.insert(id.clone(), piece.next),
+                Applied::Overtaken { at } => done.insert(id.clone(), at),
+                // Nobody's: nothing to keep a place in, so this incarnation passes over it by itself.
+                Applied::NoSession => done.insert(id.clone(), piece.next),
+            };
+        }
     }
 
     fn read_signals(

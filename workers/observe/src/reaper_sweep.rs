@@ -10,19 +10,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ao_domain::port::clock::Clock;
+use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{Look, RuntimeRef, Runtimes};
-use ao_domain::{Looked, Phase, Seen, Session};
+use ao_domain::{Looked, Phase, Seen, Session, Timestamp};
 use ao_facts::{Filter, ObservationWriter, Reader, Sighting};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 
 /// How long after the end of one sweep the next is due. Death is an event; a sweep only catches what had no child.
 pub const EVERY: Duration = Duration::from_secs(15);
 
+/// Whether `sweep` is to be made at `now`: its time has come, or lies further off than it can, because the clock was set
+/// back since it was written.
+pub fn is_due(sweep: &ao_facts::Sweep, now: Timestamp) -> bool {
+    sweep.due_at <= now || sweep.due_at > now.plus(EVERY * 2)
+}
+
 /// A whole sweep: a thousand looks at a few hundred microseconds each, with room for a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// One look; the holder answers within a second or is silent.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// Differences that are written in one transaction.
+const PORTION: usize = 20;
 
 /// The heartbeat: one look and one write.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -33,6 +43,7 @@ pub struct Sweep {
     facts: Reader,
     writer: ObservationWriter,
     runtimes: Runtimes,
+    processes: Arc<dyn Processes>,
     clock: Arc<dyn Clock>,
 }
 
@@ -51,6 +62,7 @@ impl Sweep {
         facts: Reader,
         writer: ObservationWriter,
         runtimes: Runtimes,
+        processes: Arc<dyn Processes>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -58,28 +70,32 @@ impl Sweep {
             facts,
             writer,
             runtimes,
+            processes,
             clock,
         }
     }
 
-    /// Looks at everything that is up, then writes what differs in one transaction.
+    /// Looks at everything that is up and writes what differs, a portion at a time: what was seen by then is kept when
+    /// the sweep does not come to its end.
     async fn sweep(&self, ctx: &Context) -> Result<(), Crash> {
         let mut seen = Vec::new();
-        for session in self
+        let sessions = self
             .facts
             .sessions(&Filter {
                 terminated: Some(false),
                 ..Filter::default()
             })
-            .await?
-        {
+            .await?;
+        for (number, session) in sessions.iter().enumerate() {
             ctx.beat();
             if session.phase == Phase::Live {
-                seen.extend(self.look(&session).await);
+                seen.extend(self.look(session).await);
             }
-        }
-        if !seen.is_empty() {
-            step!("sweep.seen", self.writer.looked(ctx.incarnation(), &seen))?;
+            let last = number + 1 == sessions.len();
+            if (last && !seen.is_empty()) || seen.len() >= PORTION {
+                step!("sweep.seen", self.writer.looked(ctx.incarnation(), &seen))?;
+                seen.clear();
+            }
         }
         Ok(())
     }
@@ -91,7 +107,12 @@ impl Sweep {
             generation: session.generation,
         };
         let look = step!("sweep.look", tokio::time::timeout(LOOK, runtime.look(&at)));
-        let seen = Seen::by(look.unwrap_or(Ok(Look::Silent)));
+        let seen = Seen::of(
+            look.unwrap_or(Ok(Look::Silent)),
+            session.process.as_ref(),
+            session.generation,
+            &*self.processes,
+        );
         // An agreeing look is worth a write only where a row of them is what is waited for.
         let counts = seen.looked != Looked::Alive;
         (counts || seen.is_news(session.process.as_ref(), session.generation)).then(|| Sighting {
@@ -105,12 +126,18 @@ impl Sweep {
 
 impl Child for Sweep {
     async fn init(&mut self, _ctx: &Context) -> Result<Init, Crash> {
-        let due = self.facts.due_sweeps(self.clock.now()).await?;
-        Ok(if due.iter().any(|due| due.name == self.name) {
-            Init::Ready
-        } else {
-            Init::Ignore
-        })
+        let now = self.clock.now();
+        let sweeps = self.facts.sweeps().await?;
+        Ok(
+            if sweeps
+                .iter()
+                .any(|sweep| sweep.name == self.name && is_due(sweep, now))
+            {
+                Init::Ready
+            } else {
+                Init::Ignore
+            },
+        )
     }
 
     async fn run(&mut self, ctx: &Context) -> Result<Done, Crash> {
@@ -129,5 +156,28 @@ impl Child for Sweep {
                 .sweep_finished(ctx.incarnation(), &self.name, now.plus(EVERY), None, now)
         )?;
         Ok(Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_puts_no_sweep_off() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let sweep = |due_at| ao_facts::Sweep {
+            name: "sessions".to_owned(),
+            due_at,
+            started_at: None,
+            finished_at: None,
+            note: None,
+        };
+        assert!(is_due(&sweep(at(10_000)), at(10_000)));
+        assert!(!is_due(&sweep(at(10_015)), at(10_000)));
+        assert!(
+            is_due(&sweep(at(13_600)), at(10_000)),
+            "an hour off, although one is due every 15 s"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ao_domain::port::worktrees::Removal;
-use ao_domain::{Desired, EndReason, Phase, Seen, Session, WorktreeState, chain};
+use ao_domain::{EndReason, Phase, Seen, Session, WorktreeState, chain};
 use ao_facts::{Changes, Sighting};
 use ao_supervisor::{Context, Crash, step};
 
@@ -41,14 +41,12 @@ impl SessionChild {
         }
         let gone = step!("stop.runtime", ctx.within(STOP, runtime.destroy(&name)));
         gone.map_err(|_| SessionError::Overdue("ending the runtime"))??;
-        let free = session.desired == Desired::Stop || session.end_reason == Some(EndReason::SpawnFailed);
-        let to = if free { Phase::Freeing } else { Phase::Ended };
         let ended_at = session.ended_at.or(Some(now));
         let end_reason = session.end_reason.or(Some(EndReason::Killed));
         self.enter(
             ctx,
             session,
-            to,
+            Phase::Freeing,
             Changes {
                 ended_at,
                 end_reason,
@@ -93,10 +91,16 @@ impl SessionChild {
             Err(error) => {
                 let why: &dyn std::error::Error = &error;
                 tracing::warn!(error = why, session = %self.id, "worktree not taken back");
-                let failure = session.failure.clone().or(Some(chain(&error).to_string()));
+                let failure = chain(&error).to_string();
+                let failure = match (&session.failure, session.end_reason) {
+                    (Some(spawn), Some(EndReason::SpawnFailed)) => {
+                        format!("{spawn}; its worktree stayed: {failure}")
+                    }
+                    _ => failure,
+                };
                 Changes {
                     worktree_state: Some(WorktreeState::Kept),
-                    failure,
+                    failure: Some(failure),
                     ..Changes::default()
                 }
             }

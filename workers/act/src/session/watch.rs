@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ao_derive::{STALE_AFTER, Watch, liveness, shown};
+use ao_derive::{Habits, STALE_AFTER, Shown, Watch, liveness, shown};
 use ao_domain::port::runtime::{Look, Runtime};
 use ao_domain::{Liveness, Phase, SESSION_SWEEP, Seen, Session, Timestamp};
 use ao_facts::{FactsError, Sighting};
@@ -27,13 +27,20 @@ impl SessionChild {
         let runtime = self.runtime(session)?;
         let name = at(session);
         let look = step!("watch.look", ctx.within(LOOK, runtime.look(&name)));
-        let seen = Seen::by(look.unwrap_or(Ok(Look::Silent)));
+        let seen = Seen::of(
+            look.unwrap_or(Ok(Look::Silent)),
+            session.process.as_ref(),
+            session.generation,
+            &*self.parts.processes,
+        );
         let now = self.parts.clock.now();
         // Sweeps keep the evidence fresh; should they be down, this child does.
-        let looked_at = session.process.as_ref().map(|process| process.looked_at);
-        let renew_at = looked_at
-            .max(self.swept_at().await?)
-            .map(|at| at.plus(STALE_AFTER / 2));
+        let looks = [
+            session.process.as_ref().map(|process| process.looked_at),
+            self.swept_at().await?,
+        ];
+        let looked_at = looks.into_iter().flatten().filter(|at| *at <= now).max(); // later: the clock was set back
+        let renew_at = looked_at.map(|at| at.plus(STALE_AFTER / 2));
         let is_old = session.phase == Phase::Live && renew_at.is_none_or(|at| now >= at);
         if is_old || seen.is_news(session.process.as_ref(), session.generation) {
             let sighting = [Sighting {
@@ -92,7 +99,7 @@ impl SessionChild {
         );
         let now = self.parts.clock.now();
         let shown_now = shown(session, habits, watch, now);
-        if shown(session, habits, watch, session.updated_at).status != shown_now.status {
+        if shown_at_last_change(session, habits, watch).status != shown_now.status {
             let announced = self.parts.outcomes.bump(ctx.incarnation(), &self.id, now);
             let _ = step!("watch.revision", announced)?; // overtaken by a real change: that is news enough
             return Ok(());
@@ -123,4 +130,15 @@ impl SessionChild {
         ctx.beating(waiting).await;
         Ok(())
     }
+}
+
+/// What was shown when the row last changed: with the looks there were by then, not with later ones.
+fn shown_at_last_change(session: &Session, habits: Habits, watch: Watch) -> Shown {
+    let then = session.updated_at;
+    let mut session = session.clone();
+    if let Some(process) = &mut session.process {
+        process.looked_at = process.looked_at.min(then);
+    }
+    let swept_at = watch.swept_at.map(|at| at.min(then));
+    shown(&session, habits, Watch { swept_at }, then)
 }

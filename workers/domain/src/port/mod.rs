@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod clock;
+pub mod processes;
 pub mod runtime;
 pub mod spool;
 pub mod worktrees;

@@ -298,7 +298,7 @@ impl IntentWriter {
             .filter(sessions::Column::Id.eq(id.as_str()));
         if ended {
             update = update
-                .col_expr(sessions::Column::Phase, Expr::value(Phase::Freeing.as_str()))
+                .col_expr(sessions::Column::Phase, Expr::value(Phase::Stopping.as_str()))
                 .col_expr(sessions::Column::PhaseAt, Expr::value(now));
         }
         update.exec(tx.connection()).await.map_err(write("sessions"))?;

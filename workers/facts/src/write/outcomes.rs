@@ -24,8 +24,8 @@ pub struct Stand {
     pub generation: u32,
     /// The phase.
     pub phase: Phase,
-    /// What was wanted; `None` writes whatever is wanted by now.
-    pub desired: Option<Desired>,
+    /// What was wanted, and whether the worktree was to go with everything in it; `None` writes whatever is wanted by now.
+    pub desired: Option<(Desired, bool)>,
 }
 
 impl Stand {
@@ -34,7 +34,7 @@ impl Stand {
         Self {
             generation: session.generation,
             phase: session.phase,
-            desired: Some(session.desired),
+            desired: Some((session.desired, session.discard)),
         }
     }
 
@@ -184,7 +184,9 @@ fn standing(id: &SessionId, seen: Stand) -> UpdateMany<sessions::Entity> {
         .filter(Column::Generation.eq(seen.generation))
         .filter(Column::Phase.eq(seen.phase.as_str()));
     match seen.desired {
-        Some(desired) => update.filter(Column::Desired.eq(desired.as_str())),
+        Some((desired, discard)) => update
+            .filter(Column::Desired.eq(desired.as_str()))
+            .filter(Column::Discard.eq(discard)),
         None => update,
     }
 }

@@ -5,7 +5,7 @@ use ao_domain::{
 };
 use sea_orm::ActiveModelTrait as _;
 use sea_orm::ActiveValue::Set;
-use sea_orm::{EntityTrait as _, PaginatorTrait as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 
 use super::intents::IntentWriter;
 use crate::FactsError;
@@ -21,6 +21,8 @@ pub struct Found {
     pub base: String,
     /// Whether the branch was there before.
     pub branch_given: bool,
+    /// Which runtime holds it, or would have.
+    pub runtime: String,
     /// The run of its agent that a runtime holds; `None` when only the worktree is left.
     pub held: Option<FoundRun>,
 }
@@ -28,8 +30,6 @@ pub struct Found {
 /// A run of an agent that is found without a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundRun {
-    /// Which runtime holds it.
-    pub runtime: String,
     /// The run.
     pub generation: u32,
     /// The agent, as its own environment names it.
@@ -57,6 +57,13 @@ impl IntentWriter {
                 .one(tx.connection())
                 .await;
             if is_known.map_err(read("projects"))?.is_none() {
+                // One path is active under one id only. Where it had two in its life, the one found first stays.
+                let taken = projects::Entity::find()
+                    .filter(projects::Column::Path.eq(one.owner.repo.as_str()))
+                    .filter(projects::Column::ArchivedAt.is_null())
+                    .count(tx.connection())
+                    .await
+                    .map_err(read("projects"))?;
                 let row = projects::ActiveModel {
                     id: Set(project.to_string()),
                     path: Set(one.owner.repo.to_string()),
@@ -64,7 +71,7 @@ impl IntentWriter {
                     display_name: Set(project.to_string()),
                     default_branch: Set(one.base.clone()),
                     registered_at: Set(now.to_string()),
-                    archived_at: Set(None),
+                    archived_at: Set((taken > 0).then(|| now.to_string())),
                     updated_at: Set(now.to_string()),
                 };
                 row.insert(tx.connection()).await.map_err(write("projects"))?;
@@ -89,7 +96,7 @@ fn row_of(found: &Found, now: &str) -> sessions::ActiveModel {
         kind: Set(SessionKind::Worker.to_string()),
         issue: Set(None),
         harness: Set(held.map_or("unknown", |run| &run.harness).to_owned()),
-        runtime: Set(held.map_or("unknown", |run| &run.runtime).to_owned()),
+        runtime: Set(found.runtime.clone()),
         display_name: Set(None),
         prompt: Set(None),
         command: Set("[]".to_owned()),

@@ -402,8 +402,8 @@ async fn a_write_waits_for_another_program() {
 async fn an_ended_session_that_left_its_worktree_is_freed_again() {
     let (_place, store) = world().await;
     for (state, answer, phase) in [
-        (WorktreeState::Kept, Stop::Stopping, Phase::Freeing),
-        (WorktreeState::Active, Stop::Stopping, Phase::Freeing),
+        (WorktreeState::Kept, Stop::Stopping, Phase::Stopping),
+        (WorktreeState::Active, Stop::Stopping, Phase::Stopping),
         (WorktreeState::Removed, Stop::AlreadyEnded, Phase::Ended),
         (WorktreeState::None, Stop::AlreadyEnded, Phase::Ended),
     ] {
@@ -428,7 +428,7 @@ async fn an_ended_session_that_left_its_worktree_is_freed_again() {
             (phase, answer == Stop::Stopping),
             "{state}"
         );
-        assert_eq!(now.phase_at, if phase == Phase::Freeing { at(7) } else { at(2) });
+        assert_eq!(now.phase_at, if phase == Phase::Stopping { at(7) } else { at(2) });
     }
 }
 

@@ -108,7 +108,7 @@ async fn a_step_from_elsewhere_changes_nothing() {
             ..here
         },
         Stand {
-            desired: Some(Desired::Stop),
+            desired: Some((Desired::Stop, false)),
             ..here
         },
     ] {
