@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ao_api::wire::Health;
 use ao_domain::ProcessId;
 
 use super::status::StatusView;
@@ -15,7 +16,8 @@ use crate::run_file::RunFile;
 
 /// Stop the daemon; agents go on
 ///
-/// Returns once its process has ended. A daemon that does not answer is asked by a signal.
+/// Returns once its process has ended. A daemon that does not answer is asked by a signal; one that
+/// refuses, as it does to an agent inside a session, is left alone.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ao stop\n  ao stop --timeout 1m")]
 pub(crate) struct StopArgs {
@@ -46,16 +48,14 @@ pub(crate) async fn run(args: &StopArgs, env: &Env, out: &mut Out) -> Result<(),
             let process = run.process();
             let end = End::of(&process)?;
             let daemon = Daemon::of(run, env.session());
-            let asked = daemon.ask(Ask::post("/shutdown").within(PROBE)).await;
-            match asked {
-                Ok(answer) if (200..300).contains(&answer.status) => {}
-                Ok(answer) => {
-                    out.note(format!(
-                        "/shutdown answered {}: sending it a signal",
-                        answer.status
-                    ))?;
-                    end.ask();
-                }
+            match daemon.fetch::<Health>(Ask::post("/shutdown").within(PROBE)).await {
+                Ok(_) => {}
+                // It heard and said no, as it does to an agent inside a session: a signal would go behind its back.
+                Err(
+                    refused @ CliError::Refused {
+                        status: 401 | 403, ..
+                    },
+                ) => return Err(refused),
                 Err(error) => {
                     out.note(format!("{}: sending it a signal", ao_domain::chain(&error)))?;
                     end.ask();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, World, run_file};
+use crate::support::{PATIENCE, Said, World, run_file};
 
 /// The process that the run file names.
 fn daemon_of(world: &World) -> Option<rustix::process::Pid> {
@@ -100,6 +100,28 @@ fn starts_at_once_give_one_daemon_and_all_report_it() {
         "it has ended when `ao stop` returns"
     );
     assert!(!world.run_file().exists());
+}
+
+#[test]
+fn an_agent_inside_a_session_cannot_stop_the_daemon() {
+    let world = World::new();
+    let _stopped = Stopped(&world);
+    assert_eq!(world.ao(&["start", "--timeout", "30s"]).code, 0);
+    let pid = daemon_of(&world).unwrap();
+    let output = world
+        .command(&["stop", "--timeout", "30s"])
+        .env("AO_SESSION_ID", "web-1")
+        .output()
+        .unwrap();
+    let said = Said::from(output);
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+    assert!(
+        said.err.contains("INSIDE_SESSION") && !said.err.contains("signal"),
+        "{said:?}"
+    );
+    assert_eq!(daemon_of(&world), Some(pid), "its run file is as it was");
+    let said = world.ao(&["status"]);
+    assert!(said.out.starts_with("AO daemon: ready\n"), "{said:?}");
 }
 
 /// Stops every thread of a process; the signal alone is only on its way when `kill` returns.
