@@ -111,20 +111,21 @@ pub struct Worktree {
     /// The commit that has everything a discarded worktree held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rescue_ref: Option<String>,
-    /// The line that removes a kept one.
+    /// The line that removes a kept one all the same; absent where it was kept because taking it back failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how_to_remove: Option<String>,
 }
 
 impl From<&ao_domain::Session> for Worktree {
     fn from(session: &ao_domain::Session) -> Self {
-        let kept = session.worktree_state == WorktreeState::Kept;
+        // Where git failed and nothing is known to be held, discarding would fail in the same way.
+        let held = session.worktree_state == WorktreeState::Kept && !session.holdings.is_empty();
         Self {
             path: session.worktree.to_string(),
             state: session.worktree_state,
             holdings: session.holdings.iter().map(Holding::from).collect(),
             rescue_ref: session.rescue_ref.clone(),
-            how_to_remove: kept.then(|| format!("ao kill {} --discard", session.id)),
+            how_to_remove: held.then(|| format!("ao kill {} --discard", session.id)),
         }
     }
 }
@@ -353,6 +354,9 @@ pub struct Killed {
     pub worktree: Worktree,
     /// The repository it belongs to: where a rescue ref is to be found.
     pub repo: String,
+    /// What went wrong: of a worktree that was kept and holds nothing, why it was not taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 impl From<&ao_domain::Session> for Killed {
@@ -364,6 +368,7 @@ impl From<&ao_domain::Session> for Killed {
             freed: session.worktree_state == WorktreeState::Removed,
             worktree: Worktree::from(session),
             repo: session.repo.to_string(),
+            failure: session.failure.clone(),
         }
     }
 }

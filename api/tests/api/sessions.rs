@@ -212,6 +212,32 @@ async fn a_kill_waits_for_the_end_and_says_what_was_kept() {
         })
     );
     assert_eq!(world.row(&id).await.end_reason, Some(EndReason::Killed));
+    // Again, and git fails now.
+    let failed = Changes {
+        worktree_state: Some(WorktreeState::Kept),
+        holdings: Some(Vec::new()),
+        failure: Some("`/repos/web` is not there".to_owned()),
+        ..Changes::default()
+    };
+    let revision = world.row(&id).await.revision;
+    let (stuck, ()) = tokio::join!(kill.send(world.port), async {
+        reader
+            .until(
+                &id,
+                |session| session.revision > revision,
+                Duration::from_secs(20),
+            )
+            .await
+            .unwrap();
+        world.step(&id, Phase::Ended, failed).await;
+    });
+    let stuck = stuck.json();
+    assert_eq!(stuck["failure"], "`/repos/web` is not there", "{stuck}");
+    assert_eq!(
+        stuck["worktree"]["howToRemove"],
+        Value::Null,
+        "to discard would fail as well: {stuck}"
+    );
     // Now with everything.
     let removed = Changes {
         worktree_state: Some(WorktreeState::Removed),

@@ -1,6 +1,6 @@
 //! `ao kill`, which is `ao session kill`: ends an agent and takes its worktree back where nothing is lost by that.
 
-use ao_api::wire::{KillSession, Killed, SessionAnswer};
+use ao_api::wire::{KillSession, Killed, SessionAnswer, Worktree};
 use ao_domain::{Phase, ProjectId, SessionId, WorktreeState, undo_line};
 use camino::Utf8Path;
 
@@ -79,16 +79,13 @@ fn lines(killed: &Killed, branch: &str, out: &Out) -> Vec<String> {
     }
     match (worktree.state, &worktree.rescue_ref) {
         (WorktreeState::Kept, _) => {
-            let held: Vec<&str> = worktree.holdings.iter().map(|held| held.text.as_str()).collect();
-            let remove = worktree
-                .how_to_remove
-                .clone()
-                .unwrap_or_else(|| format!("ao kill {id} --discard"));
+            let why = why_kept(worktree, killed.failure.as_deref());
+            let (what, command) = next_after_kept(id, worktree);
             vec![
                 format!("session {id} killed, {}", out.paint(Tone::Warn, "worktree kept")),
                 format!("  where: {}", worktree.path),
-                format!("  why: it holds {}", held.join("; ")),
-                format!("  remove it all the same: {remove}"),
+                format!("  why: {why}"),
+                format!("  {what}: {command}"),
             ]
         }
         (WorktreeState::Removed, Some(rescue)) => vec![
@@ -104,6 +101,29 @@ fn lines(killed: &Killed, branch: &str, out: &Out) -> Vec<String> {
     }
 }
 
+/// Why a worktree was kept: what it holds, else what went wrong when it was to be taken back.
+pub(crate) fn why_kept(worktree: &Worktree, failure: Option<&str>) -> String {
+    let held: Vec<&str> = worktree.holdings.iter().map(|held| held.text.as_str()).collect();
+    match (held.as_slice(), failure) {
+        ([], Some(failure)) => failure.to_owned(),
+        ([], None) => "nobody has looked yet at what it holds".to_owned(),
+        (held, _) => format!("it holds {}", held.join("; ")),
+    }
+}
+
+/// What a person can do about a worktree that was kept, and the command for it. To discard helps only against what it
+/// holds; whatever else was in the way has to go first.
+pub(crate) fn next_after_kept(id: &SessionId, worktree: &Worktree) -> (&'static str, String) {
+    if worktree.holdings.is_empty() {
+        return ("try again once that is put right", format!("ao kill {id}"));
+    }
+    let remove = worktree.how_to_remove.clone();
+    (
+        "remove it all the same",
+        remove.unwrap_or_else(|| format!("ao kill {id} --discard")),
+    )
+}
+
 /// `text` as one word for a shell, quoted only where it has to be.
 pub(crate) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,~".contains(c);
@@ -116,7 +136,7 @@ pub(crate) fn shell_word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ao_api::wire::{Holding, Worktree};
+    use ao_api::wire::Holding;
 
     use super::*;
     use crate::render::tests::kept;
@@ -145,6 +165,7 @@ mod tests {
                 how_to_remove: None,
             },
             repo: "/src/web".to_owned(),
+            failure: None,
         }
     }
 
@@ -175,6 +196,16 @@ mod tests {
             of(&killed(WorktreeState::Removed, &[], None)),
             "session web-1 killed, worktree removed"
         );
+        let moved = Killed {
+            failure: Some("the repository `/src/web` is not there".to_owned()),
+            ..killed(WorktreeState::Kept, &[], None)
+        };
+        expect_test::expect![[r#"
+            session web-1 killed, worktree kept
+              where: /data/work trees/web-1
+              why: the repository `/src/web` is not there
+              try again once that is put right: ao kill web-1"#]]
+        .assert_eq(&of(&moved));
         let slow = Killed {
             phase: Phase::Stopping,
             ..killed(WorktreeState::Active, &[], None)

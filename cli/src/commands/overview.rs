@@ -6,7 +6,7 @@ use ao_api::wire::{Session, Status, Tree};
 use ao_domain::{Timestamp, WorktreeState};
 use serde::Serialize;
 
-use super::{project, session, tree};
+use super::{kill, project, session, tree};
 use crate::duration;
 use crate::env::Env;
 use crate::error::CliError;
@@ -123,25 +123,12 @@ fn wants(projects: usize, sessions: &[Session], tree: &Tree, now: Timestamp) -> 
             _ => {}
         }
         if session.worktree.state == WorktreeState::Kept {
-            let held: Vec<&str> = session
-                .worktree
-                .holdings
-                .iter()
-                .map(|held| held.text.as_str())
-                .collect();
-            let remove = session
-                .worktree
-                .how_to_remove
-                .clone()
-                .unwrap_or_else(|| format!("ao kill {id} --discard"));
+            let worktree = &session.worktree;
+            let why = kill::why_kept(worktree, session.failure.as_deref());
             want(
                 "kept",
-                format!(
-                    "its worktree was kept, it holds {}: {}",
-                    held.join("; "),
-                    session.worktree.path
-                ),
-                remove,
+                format!("its worktree was kept, {why}: {}", worktree.path),
+                kill::next_after_kept(id, worktree).1,
             );
         }
     }
@@ -151,7 +138,7 @@ fn wants(projects: usize, sessions: &[Session], tree: &Tree, now: Timestamp) -> 
                 what: "parked",
                 who: node.path.clone(),
                 why: format!("parked: {}", parked.reason),
-                command: format!("ao tree resume {}", super::kill::shell_word(&node.path)),
+                command: format!("ao tree resume {}", kill::shell_word(&node.path)),
             });
         }
     }
@@ -220,6 +207,11 @@ mod tests {
                 &json!({"status": "failed", "since": "2026-06-20T12:00:00.000Z", "isTerminated": true}),
             ),
             session("web-6", &json!({})),
+            session(
+                "web-8",
+                &json!({"status": "terminated", "isTerminated": true, "failure": "the repository is not there",
+                    "worktree": {"path": "/w", "state": "kept", "holdings": []}}),
+            ),
         ];
         let found = wants(1, &sessions, &tree(true), now);
         let text: Vec<String> = found
@@ -231,11 +223,12 @@ mod tests {
             failed | web-2 | no such program (1h ago) | ao session get web-2
             unknown | web-3 | nobody knows (for 1h) | ao session get web-3
             kept | web-4 | its worktree was kept, it holds 1 modified file (a): /w | ao kill web-4 --discard
+            kept | web-8 | its worktree was kept, the repository is not there: /w | ao kill web-8
             parked | ao/act/sessions/web-1 | parked: ten crashes in a row | ao tree resume ao/act/sessions/web-1"#]]
         .assert_eq(&text.join("\n"));
         assert_eq!(
             in_words(&counts(1, &sessions)),
-            "1 project; sessions: 1 working, 0 idle, 0 queued, 3 over"
+            "1 project; sessions: 1 working, 0 idle, 0 queued, 4 over"
         );
     }
 
