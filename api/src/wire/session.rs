@@ -2,7 +2,8 @@
 
 use ao_derive::Shown;
 use ao_domain::{
-    ActivityState, Desired, EndReason, Phase, ProjectId, SessionId, SessionKind, Timestamp, WorktreeState,
+    ActivityState, Desired, EndReason, Looked, Phase, ProjectId, SessionId, SessionKind, Timestamp,
+    WorktreeState,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -233,8 +234,9 @@ impl Session {
             .as_ref()
             .filter(|process| process.generation == session.generation);
         // A terminal is there from the agent's start until its session is stopped: the last screen can be
-        // looked at.
-        let held = matches!(session.phase, Phase::Live | Phase::Finished) && process.is_some();
+        // looked at. An agent that lives with something to note about it lives without its terminal.
+        let held = matches!(session.phase, Phase::Live | Phase::Finished)
+            && process.is_some_and(|process| process.looked != Looked::Alive || process.note.is_none());
         Self {
             id: session.id.clone(),
             project_id: session.project.clone(),

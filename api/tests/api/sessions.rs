@@ -20,6 +20,10 @@ fn process(pid: u32) -> ProcessId {
 }
 
 fn alive() -> Changes {
+    alive_with(None)
+}
+
+fn alive_with(note: Option<&str>) -> Changes {
     Changes {
         worktree_state: Some(WorktreeState::Active),
         seen: Some(Seen {
@@ -27,7 +31,7 @@ fn alive() -> Changes {
             holder: Some(process(41)),
             agent: Some(process(42)),
             exit: None,
-            note: None,
+            note: note.map(str::to_owned),
         }),
         ..Changes::default()
     }
@@ -117,6 +121,19 @@ async fn a_session_shows_its_facts_and_its_status_and_no_secret() {
     assert_eq!(session, expected);
     let listed = world.get("/api/v1/sessions").await.json()["sessions"][0].take();
     assert_eq!(listed["status"], "working");
+}
+
+#[tokio::test]
+async fn an_agent_that_lost_its_terminal_offers_none() {
+    let world = World::start().await;
+    let web = world.project("web").await;
+    let id = world.session(&web, SessionKind::Worker).await;
+    world
+        .step(&id, Phase::Live, alive_with(Some("its terminal is gone")))
+        .await;
+    let session = world.get("/api/v1/sessions/web-1").await.json()["session"].take();
+    assert_eq!(session["agentPid"], 42, "it lives");
+    assert_eq!(session["terminalHandleId"], Value::Null);
 }
 
 #[tokio::test]

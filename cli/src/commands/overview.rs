@@ -18,7 +18,7 @@ const FAILED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Something that waits for a person.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Want {
-    /// `needs_input`, `failed`, `kept`, `unknown`, `parked` or `no_project`.
+    /// `needs_input`, `no_terminal`, `failed`, `kept`, `unknown`, `parked` or `no_project`.
     what: &'static str,
     /// Whose: a session, or a path in the tree.
     who: String,
@@ -99,6 +99,14 @@ fn wants(projects: usize, sessions: &[Session], tree: &Tree, now: Timestamp) -> 
         };
         let ago = duration::age(now.since(session.since));
         match session.status {
+            // It lives, so its terminal was there once and does not come back: nobody can see it or talk to it.
+            Status::Working | Status::Idle | Status::NeedsInput if session.terminal_handle_id.is_none() => {
+                want(
+                    "no_terminal",
+                    format!("it has no terminal any more: {} (for {ago})", session.reason),
+                    format!("ao session get {id}"),
+                );
+            }
             Status::NeedsInput => {
                 want(
                     "needs_input",
@@ -208,6 +216,10 @@ mod tests {
             ),
             session("web-6", &json!({})),
             session(
+                "web-7",
+                &json!({"reason": "it works; its terminal is gone", "terminalHandleId": null}),
+            ),
+            session(
                 "web-8",
                 &json!({"status": "terminated", "isTerminated": true, "failure": "the repository is not there",
                     "worktree": {"path": "/w", "state": "kept", "holdings": []}}),
@@ -223,12 +235,13 @@ mod tests {
             failed | web-2 | no such program (1h ago) | ao session get web-2
             unknown | web-3 | nobody knows (for 1h) | ao session get web-3
             kept | web-4 | its worktree was kept, it holds 1 modified file (a): /w | ao kill web-4 --discard
+            no_terminal | web-7 | it has no terminal any more: it works; its terminal is gone (for 1h) | ao session get web-7
             kept | web-8 | its worktree was kept, the repository is not there: /w | ao kill web-8
             parked | ao/act/sessions/web-1 | parked: ten crashes in a row | ao tree resume ao/act/sessions/web-1"#]]
         .assert_eq(&text.join("\n"));
         assert_eq!(
             in_words(&counts(1, &sessions)),
-            "1 project; sessions: 1 working, 0 idle, 0 queued, 4 over"
+            "1 project; sessions: 2 working, 0 idle, 0 queued, 4 over"
         );
     }
 
