@@ -28,9 +28,9 @@ const LOOK_WITHOUT_NEWS: Duration = Duration::from_millis(50);
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  ao spawn --prompt \"Fix the flaky login test\"
-  ao spawn --agent shell -- make test
-  ao spawn --project web --branch fix-login --issue 42 --prompt \"See the issue\"
+  ao spawn -- make test
+  ao spawn --agent shell --name \"nightly tests\" -- sh -c \"make test; exec sh\"
+  ao spawn --project web --branch fix-login --issue 42 -- make test
   ao spawn --json --detach -- ./long-job.sh")]
 pub(crate) struct SpawnArgs {
     /// The project; not needed inside its repository

@@ -1,9 +1,12 @@
 //! The daemon itself, started, stopped, frozen and refused by the commands.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use camino::Utf8Path;
 use serde_json::{Value, json};
 
 use crate::support::{PATIENCE, Said, World, run_file};
@@ -230,4 +233,55 @@ fn the_originals_daemon_is_named_and_left_alone() {
         text.to_string()
     );
     assert!(!world.dir().join("daemon.log").exists(), "no daemon was tried");
+}
+
+/// Runs `line` in a shell of `world`'s environment, in `folder`, with the program under test called `ao`.
+fn typed(world: &World, folder: &Utf8Path, line: &str) -> Said {
+    #[expect(clippy::disallowed_methods, reason = "a test types what the help says")]
+    let mut shell = Command::new("sh");
+    let known = world.command(&[]);
+    let env = known.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    shell
+        .args(["-c", line])
+        .env_clear()
+        .envs(env)
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    shell.output().expect("every system has a shell").into()
+}
+
+#[test]
+fn the_examples_of_spawn_work_as_printed() {
+    let world = World::new();
+    let bin = world.dir().join("bin");
+    let world = world.with("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
+    let web = world.dir().join("web");
+    let script = |path: &Utf8Path| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    };
+    script(&bin.join("make"));
+    script(&web.join("long-job.sh"));
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ao"), bin.join("ao")).unwrap();
+    let _stopped = Stopped(&world);
+    let made = typed(
+        &world,
+        &web,
+        "git init -q && git add -A && git -c user.name=a -c user.email=a@b commit -qm one && \
+         ao start --timeout 30s && ao project add . --id web",
+    );
+    assert_eq!(made.code, 0, "{made:?}");
+    let help = world.ao(&["spawn", "--help"]).out;
+    let (_, examples) = help.split_once("Examples:\n").unwrap();
+    let mut tried = 0;
+    for line in examples.lines() {
+        let said = typed(&world, &web, line);
+        assert_eq!(said.code, 0, "{line}: {said:?}");
+        tried += 1;
+        let id = format!("web-{tried}");
+        let said = world.ao(&["kill", &id, "--discard"]);
+        assert_eq!(said.code, 0, "{line}: {said:?}");
+    }
+    assert!(tried > 1, "{help}");
 }
