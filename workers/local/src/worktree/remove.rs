@@ -117,7 +117,12 @@ impl GitWorktrees {
         record.save(lock).await?;
         let gone = gone(owner);
         fs::rename(&place.tree, &gone).map_err(io_error("moving the worktree aside", &place.tree))?;
-        self.vanish(lock, owner, record).await?;
+        // It is saved, and nobody finds it any more: what is left to do is housekeeping, done by the next call if not
+        // now. The caller has to learn the ref either way.
+        if let Err(error) = self.vanish(lock, owner, record).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(session = %owner.session, error, "a removed worktree left something behind");
+        }
         Ok(Removal::Removed { rescue })
     }
 

@@ -14,6 +14,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ao_domain::WorktreeOwner;
@@ -67,17 +68,24 @@ impl GitWorktrees {
     }
 
     /// The last step of leaving, from wherever it was interrupted: nothing is left but what has a reason to stay.
+    /// Files that cannot be deleted are one: git forgets the worktree all the same, and the record stays as it is, so
+    /// that the next call tries again.
     pub(super) async fn vanish(
         &self,
         lock: &Lock,
         owner: &WorktreeOwner,
         record: Record,
     ) -> Result<(), WorktreeError> {
-        delete(lock, &gone(owner)).await?;
+        let deleted = delete(lock, &gone(owner)).await;
         if let Some(entry) = registry::find(&self.git, owner).await? {
             self.unregister(lock, owner, &entry).await?;
         }
         let branch_stays = self.drop_branch(lock, owner, &record).await?;
+        if let Err(error) = deleted {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(session = %owner.session, path = %gone(owner), error, "files of a removed worktree stay");
+            return Ok(());
+        }
         if branch_stays || record.rescue.is_some() {
             return record.at(Stage::Gone).save(lock).await;
         }
@@ -266,9 +274,32 @@ pub(super) async fn delete(lock: &Lock, gone: &Utf8Path) -> Result<(), WorktreeE
     let (held, path) = (lock.clone(), gone.to_owned());
     blocking("deleting a worktree", gone, move || {
         let _held = held;
-        fs::remove_dir_all(&path)
+        match fs::remove_dir_all(&path) {
+            // A cache of Go modules, for one, takes its own write permission away.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                open_up(path.as_std_path())?;
+                fs::remove_dir_all(&path)
+            }
+            other => other,
+        }
     })
     .await
+}
+
+/// Lets the owner list and change `folder` and every directory below it. Nothing is followed.
+fn open_up(folder: &Path) -> io::Result<()> {
+    const ALL: u32 = 0o700;
+    let mode = fs::symlink_metadata(folder)?.permissions().mode();
+    if mode & ALL != ALL {
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode | ALL))?;
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Every file below `root`, relative to it. Symlinks are files; nothing is followed.

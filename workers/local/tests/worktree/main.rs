@@ -3,6 +3,7 @@
 mod create;
 mod discard;
 mod killed;
+mod readonly;
 mod refusals;
 mod remove;
 mod weigh;
