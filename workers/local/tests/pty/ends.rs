@@ -17,6 +17,10 @@ pub(crate) fn tests() -> Vec<Test> {
         ("an_ended_run_takes_no_message_and_starts_nothing", ended_run),
         ("stop_asks_first", stop_asks_first),
         ("stop_leaves_no_process_of_five_kinds", stop_leaves_no_process),
+        (
+            "a_killed_holder_leaves_no_process_of_five_kinds_either",
+            nothing_stays_without_a_holder,
+        ),
         ("stop_ends_what_an_ended_agent_left", stop_after_the_end),
         (
             "destroy_leaves_nothing_and_may_be_repeated",
@@ -177,6 +181,49 @@ fn stop_leaves_no_process() {
         world.shows("all there").await;
         assert!(world.run_dir().join("exit.json").exists());
     });
+}
+
+fn nothing_stays_without_a_holder() {
+    let run = at("web-1", 1);
+    // With an agent that outlives its terminal, and with one that has gone with it.
+    let gone_with_it = FIVE_KINDS.replace("trap '' HUP TERM\n    echo", "echo");
+    for (script, agent_stays) in [(FIVE_KINDS, true), (gone_with_it.as_str(), false)] {
+        for destroyed in [false, true] {
+            let world = World::new();
+            block_on(async {
+                let mut launch = world.sh(run.clone(), script);
+                for (name, value) in [
+                    ("AO_SESSION_ID", "web-1"),
+                    ("AO_GENERATION", "1"),
+                    ("AO_LAUNCH_SECRET", &world.mark),
+                ] {
+                    launch.env.push((name.to_owned(), value.to_owned()));
+                }
+                // The next generation of the same session, which has its own.
+                let mut next = world.sh(at("web-1", 2), "exec cat");
+                next.env.clone_from(&launch.env);
+                next.env.retain(|(name, _)| name != "AO_GENERATION");
+                next.env.push(("AO_GENERATION".to_owned(), "2".to_owned()));
+                let held = world.runtime.create(&launch).await.unwrap();
+                world.shows("all there").await;
+                world.population(9).await;
+                let other = world.runtime.create(&next).await.unwrap();
+                signal(held.holder.pid, Signal::KILL);
+                eventually("the holder's end", || {
+                    !is_alive(&held.holder) && (agent_stays || !is_alive(&held.agent))
+                })
+                .await;
+                assert!(world.census().len() > 3, "there is something to end");
+                if destroyed {
+                    world.runtime.destroy(&run).await.unwrap();
+                } else {
+                    let grace = Duration::from_millis(50);
+                    assert_eq!(world.runtime.stop(&run, grace).await.unwrap(), None);
+                }
+                assert_eq!(world.census(), [other.agent.pid], "and nobody else");
+            });
+        }
+    }
 }
 
 fn stop_after_the_end() {

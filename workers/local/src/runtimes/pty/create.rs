@@ -66,10 +66,8 @@ pub(super) async fn create(config: &PtyConfig, launch: &Launch) -> Result<Held, 
     {
         return Ok(exit.held());
     }
-    let (_, agent) = dir.named().map_err(io_error("reading the record", dir.path()))?;
-    if let Some(agent) = agent {
-        family::end_without_holder(&agent, LEFTOVER_GRACE).await;
-    }
+    let kin = dir.kin().map_err(io_error("reading the record", dir.path()))?;
+    family::end_without_holder(&kin, LEFTOVER_GRACE).await;
     start(config, &dir, &lock, launch).await
 }
 
@@ -145,6 +143,11 @@ fn write_intent(dir: &RunDir, launch: &Launch) -> io::Result<()> {
         build: String::new(),
         holder: None,
         agent: None,
+        mark: family::mark_of(|name| {
+            let mut env = launch.env.iter();
+            env.find(|(known, _)| known == name)
+                .map(|(_, value)| value.as_str())
+        }),
     })
 }
 
@@ -216,8 +219,8 @@ async fn line_of(config: &PtyConfig, dir: &RunDir, lock: &OwnedFd) -> Result<Rep
 /// Removes what was made for a run that did not start. The lock is still held, so nobody else is in there. A holder
 /// that was killed in the middle of its start may have left an agent, which nobody could find without these files.
 async fn discard(root: &Utf8Path, dir: &RunDir) {
-    if let Ok((_, Some(agent))) = dir.named() {
-        family::end_without_holder(&agent, LEFTOVER_GRACE).await;
+    if let Ok(kin) = dir.kin() {
+        family::end_without_holder(&kin, LEFTOVER_GRACE).await;
     }
     if let Err(error) = fs::remove_dir_all(dir.path()) {
         tracing::warn!(path = %dir.path(), error = &error as &dyn std::error::Error, "leftovers of a failed start");

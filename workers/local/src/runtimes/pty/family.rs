@@ -1,7 +1,8 @@
 //! Which processes belong to an agent, and how to end them when its holder cannot.
 //!
 //! While the holder lives it is the reaper of everything its agent left behind, so its descendants are the whole
-//! family. Once it is gone only the agent's own session and process group can still be told from strangers.
+//! family. Once it is gone, two things still tell them from strangers: the agent's own session and process group, and
+//! the variables that this run and no other was started with.
 
 use std::fs;
 use std::io;
@@ -87,25 +88,61 @@ pub(super) fn descendants(ancestor: u32) -> Vec<Stat> {
         .collect()
 }
 
-/// Every living process of the agent's session or process group. Empty when the agent's number was given to another
-/// process meanwhile: then nothing can be told apart any more.
-fn company(agent: &ProcessId) -> Vec<Stat> {
-    if process::boot_id().ok().as_deref() != Some(agent.boot.as_str()) {
-        return Vec::new();
-    }
+/// What the processes of a run have in common, so that they can be told from strangers without their holder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kin {
+    /// The agent, whose session and process group they may be in. `None` when it is not known, or is on record as
+    /// ended: its number may be somebody else's by then.
+    pub(super) agent: Option<ProcessId>,
+    /// What [`mark_of`] made of the environment they were started with; `None` when that had nothing of its own.
+    pub(super) mark: Option<String>,
+}
+
+/// What tells a run by the environment of its processes: a hash of the variables that no other run has, the secret
+/// among them. `None` unless all are there.
+pub(super) fn mark_of<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    let values: Option<Vec<&str>> = ["AO_SESSION_ID", "AO_GENERATION", "AO_LAUNCH_SECRET"]
+        .into_iter()
+        .map(variable)
+        .collect();
+    Some(super::files::hash(values?))
+}
+
+/// The same of a living process. `None` also when it is another user's.
+fn mark_on(stat: &Stat) -> Option<String> {
+    let environment = fs::read(format!("/proc/{}/environ", stat.pid)).ok()?;
+    let variables: Vec<&str> = environment
+        .split(|byte| *byte == 0)
+        .filter_map(|variable| std::str::from_utf8(variable).ok())
+        .collect();
+    mark_of(|name| {
+        variables
+            .iter()
+            .find_map(|variable| variable.strip_prefix(name)?.strip_prefix('='))
+    })
+}
+
+/// Every living process that is `of` kin, by number or by mark. By number nobody when the agent's was given to another
+/// process meanwhile: then nothing can be told apart by it any more. Never this process itself, whoever started it.
+fn company(of: &Kin) -> Vec<Stat> {
     let all = everybody();
-    if all
-        .iter()
-        .any(|stat| stat.pid == agent.pid && stat.started != agent.started)
-    {
-        return Vec::new();
-    }
-    all.into_iter()
-        .filter(|stat| {
-            stat.is_alive()
-                && stat.started >= agent.started
-                && (stat.session == agent.pid || stat.group == agent.pid)
+    let this_boot = |agent: &&ProcessId| process::boot_id().is_ok_and(|boot| boot == agent.boot);
+    let still_its_own = |agent: &&ProcessId| {
+        !all.iter()
+            .any(|stat| stat.pid == agent.pid && stat.started != agent.started)
+    };
+    let agent = of.agent.as_ref().filter(this_boot).filter(still_its_own);
+    let by_number = |stat: &Stat| {
+        agent.is_some_and(|agent| {
+            stat.started >= agent.started && (stat.session == agent.pid || stat.group == agent.pid)
         })
+    };
+    let by_mark = |stat: &Stat| of.mark.is_some() && mark_on(stat) == of.mark;
+    all.iter()
+        .filter(|stat| {
+            stat.is_alive() && stat.pid != std::process::id() && (by_number(stat) || by_mark(stat))
+        })
+        .cloned()
         .collect()
 }
 
@@ -152,15 +189,15 @@ pub(super) fn number(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
-/// Ends an agent whose holder is gone, and what is left of its session: hang up, terminate, kill. Nothing happens
-/// when it is gone already. Cancelled, it has sent some of the signals.
-pub(super) async fn end_without_holder(agent: &ProcessId, grace: Duration) {
+/// Ends an agent whose holder is gone, and whatever else is left of its run: hang up, terminate, kill. Nothing happens
+/// when all are gone already. Cancelled, it has sent some of the signals.
+pub(super) async fn end_without_holder(kin: &Kin, grace: Duration) {
     for (word, patience) in [
         (Signal::HUP, grace),
         (Signal::TERM, LAST_GRACE),
         (Signal::KILL, LAST_GRACE),
     ] {
-        let all = company(agent);
+        let all = company(kin);
         if all.is_empty() {
             return;
         }
@@ -239,15 +276,21 @@ mod tests {
     #[test]
     fn somebody_else_with_the_agents_number_is_no_company() {
         let me = process::identify(std::process::id()).unwrap().unwrap();
+        let of = |agent: ProcessId| {
+            company(&Kin {
+                agent: Some(agent),
+                mark: None,
+            })
+        };
         let namesake = ProcessId {
             started: me.started - 1,
             ..me.clone()
         };
-        assert!(company(&namesake).is_empty());
+        assert!(of(namesake).is_empty());
         let another_boot = ProcessId {
             boot: "another boot".to_owned(),
             ..me
         };
-        assert!(company(&another_boot).is_empty());
+        assert!(of(another_boot).is_empty());
     }
 }

@@ -21,7 +21,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::family;
+use super::family::{self, Kin};
 use super::wire::Shown;
 
 /// The form of the files; readers accept every version and ignore what they do not know.
@@ -49,6 +49,9 @@ pub(super) struct Record {
     pub(super) holder: Option<ProcessId>,
     #[serde(default)]
     pub(super) agent: Option<ProcessId>,
+    /// What its processes are told by once the holder is gone; see [`family::mark_of`].
+    #[serde(default)]
+    pub(super) mark: Option<String>,
 }
 
 /// What the holder starts.
@@ -234,6 +237,17 @@ impl RunDir {
         Ok((record.holder, agent))
     }
 
+    /// What tells the processes of this run from strangers once its holder is gone.
+    pub(super) fn kin(&self) -> io::Result<Kin> {
+        // Hours may lie between the agent's end and now, and its number may be somebody else's.
+        let agent = match self.exit()? {
+            Some(_) => None,
+            None => self.named()?.1,
+        };
+        let mark = self.record()?.and_then(|record| record.mark);
+        Ok(Kin { agent, mark })
+    }
+
     /// A short path to the socket, whatever the length of the directory's, valid while the returned descriptor is
     /// open.
     pub(super) fn socket(&self) -> io::Result<(OwnedFd, Utf8PathBuf)> {
@@ -349,11 +363,16 @@ fn names(dir: &Utf8Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Tells launches apart. FNV-1a over the words and their lengths: nobody is kept from guessing by it, and it never
-/// changes with a version of the compiler.
+/// Tells launches apart.
 pub(super) fn argv_hash(launch: &Launch) -> String {
+    hash(launch.argv.iter().map(String::as_str))
+}
+
+/// FNV-1a over the words and their lengths: nobody is kept from guessing by it, and it never changes with a version of
+/// the compiler.
+pub(super) fn hash<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for word in &launch.argv {
+    for word in words {
         for byte in (word.len() as u64).to_le_bytes().into_iter().chain(word.bytes()) {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
@@ -379,6 +398,43 @@ mod tests {
             generation: 2,
         };
         (temp, RunDir::of(&root, &at), at)
+    }
+
+    #[test]
+    fn once_the_end_is_on_record_the_agents_number_means_nobody() {
+        let (_temp, dir, at) = run();
+        dir.make().unwrap();
+        let agent = crate::process::identify(std::process::id()).unwrap().unwrap();
+        let record = Record {
+            version: VERSION,
+            session: at.session.clone(),
+            generation: at.generation,
+            argv_hash: String::new(),
+            env_keys: Vec::new(),
+            created_at: crate::clock::now(),
+            wire: 0,
+            build: String::new(),
+            holder: None,
+            agent: Some(agent.clone()),
+            mark: Some("of this run".to_owned()),
+        };
+        dir.write_record(&record).unwrap();
+        let kin = Kin {
+            agent: Some(agent.clone()),
+            mark: record.mark,
+        };
+        assert_eq!(dir.kin().unwrap(), kin);
+        let exit = ExitRecord {
+            version: VERSION,
+            exit: Exit::Code(0),
+            at: crate::clock::now(),
+            holder: agent.clone(),
+            agent,
+            screen: Shown::default(),
+            tail: Vec::new(),
+        };
+        dir.write_exit(&exit).unwrap();
+        assert_eq!(dir.kin().unwrap(), Kin { agent: None, ..kin });
     }
 
     #[test]

@@ -218,7 +218,7 @@ impl PtyRuntime {
 
     async fn end(&self, at: &RuntimeRef, grace: Duration) -> Result<Option<Exit>, RuntimeError> {
         let dir = self.dir(at);
-        let (holder, agent) = dir.named().map_err(io_error("reading the record", dir.path()))?;
+        let (holder, _) = dir.named().map_err(io_error("reading the record", dir.path()))?;
         if let Some(holder) = &holder
             && family::is_stopped(holder)
         {
@@ -233,13 +233,9 @@ impl PtyRuntime {
             Ok(Frame::Refused(refusal)) => Err(refused(refusal)),
             Ok(other) => Err(unexpected(other)),
             Err(Trouble::Gone) => {
-                let record = self.exit_record(at)?;
-                if record.is_none()
-                    && let Some(agent) = &agent
-                {
-                    family::end_without_holder(agent, grace).await;
-                }
-                Ok(record.map(|record| record.exit))
+                let kin = dir.kin().map_err(io_error("reading the record", dir.path()))?;
+                family::end_without_holder(&kin, grace).await;
+                Ok(self.exit_record(at)?.map(|record| record.exit))
             }
             Err(trouble) => Err(trouble.into_error("ending the agent")),
         }
@@ -257,11 +253,9 @@ impl PtyRuntime {
                 .take_lock()
                 .map_err(io_error("taking the run's lock", dir.path()))?;
             if let Some(_lock) = lock {
-                // Nobody holds the run. An agent whose holder was killed goes first, while its name is on record.
-                let (_, agent) = dir.named().map_err(io_error("reading the record", dir.path()))?;
-                if let Some(agent) = agent {
-                    family::end_without_holder(&agent, DESTROY_GRACE).await;
-                }
+                // Nobody holds the run. What a killed holder left goes first, while it is on record by what to tell it.
+                let kin = dir.kin().map_err(io_error("reading the record", dir.path()))?;
+                family::end_without_holder(&kin, DESTROY_GRACE).await;
                 remove_tree(&aside).map_err(io_error("removing an earlier run", &aside))?;
                 fs::rename(dir.path(), &aside).map_err(io_error("moving the run aside", dir.path()))?;
                 break;
