@@ -31,6 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
             destroy_without_holder,
         ),
         ("a_holder_that_is_told_to_end_stops_its_agent", holder_is_told),
+        ("an_end_of_holder_and_agent_at_once_is_not_missed", both_at_once),
         ("an_exit_record_that_found_no_room_is_written_later", record_later),
         ("a_directory_that_was_removed_ends_its_run", directory_removed),
     ]
@@ -310,6 +311,31 @@ fn holder_is_told() {
     });
 }
 
+fn both_at_once() {
+    let world = World::new();
+    block_on(async {
+        let held = world.start("exec sleep 1000").await;
+        assert_eq!(world.look().await, Look::Running(held.clone()));
+        signal(held.holder.pid, Signal::KILL);
+        signal(held.agent.pid, Signal::KILL);
+        eventually("the end of both", || {
+            !is_alive(&held.holder) && !is_alive(&held.agent)
+        })
+        .await;
+        let run = at("web-1", 1);
+        let changed = world.runtime.changed(&run);
+        let told = tokio::time::timeout(Duration::from_secs(5), changed).await;
+        assert!(told.is_ok(), "a look gives another answer than before");
+        assert_eq!(
+            world.look().await,
+            Look::Gone {
+                held: Some(held),
+                agent_alive: false
+            }
+        );
+    });
+}
+
 fn record_later() {
     let world = World::new();
     block_on(async {
@@ -321,6 +347,16 @@ fn record_later() {
             world.ended().await,
             Exit::Code(8),
             "the holder says so all the same"
+        );
+        // Whoever waits for the record is not sent to look fifty times a second for as long as the disk is full.
+        let began = Instant::now();
+        for _ in 0..6 {
+            world.runtime.changed(&at("web-1", 1)).await;
+        }
+        assert!(
+            began.elapsed() > Duration::from_millis(500),
+            "{:?}",
+            began.elapsed()
         );
         fs::remove_dir(&path).unwrap();
         eventually("the record", || path.is_file()).await;

@@ -14,7 +14,7 @@
 //! | free | | no | gone: the holder was killed, or the machine was restarted |
 //!
 //! # What it does not do
-//! Nothing is kept in memory between calls and no process is started to look at one. A holder that does not answer is
+//! Nothing that matters is kept in memory between calls (only how long an exit record has been waited for), and no process is started to look at one. A holder that does not answer is
 //! never taken for dead.
 
 pub mod attach;
@@ -26,8 +26,10 @@ pub mod host;
 mod watch;
 pub mod wire;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ao_domain::port::PortFuture;
@@ -60,7 +62,8 @@ const NET: Duration = Duration::from_secs(30);
 /// The same for a holder that is stopped: its going on gives no event at all.
 const STOPPED_NET: Duration = Duration::from_secs(1);
 
-/// Between an agent's end and its exit record lie its last output and a write to disk.
+/// Between an agent's end and its exit record lie its last output and a write to disk. Doubled each time it was waited
+/// in vain, up to [`NET`]: on a full disk there is no record for hours, after a killed holder never.
 const RECORD_NET: Duration = Duration::from_millis(20);
 
 /// Where runs lie and how a holder is started.
@@ -78,6 +81,8 @@ pub struct PtyConfig {
 #[derive(Clone, Debug)]
 pub struct PtyRuntime {
     config: PtyConfig,
+    /// The next wait for an exit record, for the runs that miss theirs. Lost, it begins small again.
+    overdue: Arc<Mutex<HashMap<RuntimeRef, Duration>>>,
 }
 
 fn held(status: Status) -> Held {
@@ -91,7 +96,10 @@ fn held(status: Status) -> Held {
 impl PtyRuntime {
     /// A runtime over the runs below `config.root`. Touches nothing.
     pub fn new(config: PtyConfig) -> Self {
-        Self { config }
+        Self {
+            config,
+            overdue: Arc::default(),
+        }
     }
 
     fn dir(&self, at: &RuntimeRef) -> RunDir {
@@ -136,19 +144,32 @@ impl PtyRuntime {
         let ended = matches!(dir.exit(), Ok(Some(_)));
         let holder_watch = holder.as_ref().and_then(Watch::on);
         let agent_watch = agent.as_ref().filter(|_| !ended).and_then(Watch::on);
+        // The agent has ended, and its holder is about to say so or has ended with it: whoever looked before that was
+        // told something else, and no event will come.
+        let unrecorded = !ended && agent_watch.is_none() && holder.is_some() && agent.is_some();
+        let overdue = self.overdue(at, unrecorded);
         let net = match &holder {
-            // The agent has ended and its holder is about to say so.
-            Some(_) if holder_watch.is_some() && agent.is_some() && agent_watch.is_none() && !ended => {
-                RECORD_NET
-            }
-            Some(holder) if family::is_stopped(holder) => STOPPED_NET,
-            _ => NET,
+            Some(holder) if family::is_stopped(holder) => overdue.min(STOPPED_NET),
+            _ => overdue,
         };
         tokio::select! {
             () = over(holder_watch.as_ref()) => {}
             () = over(agent_watch.as_ref()) => {}
             () = tokio::time::sleep(net) => {}
         }
+    }
+
+    /// How long to wait for what gives no event: longer each time while a record is missing, else [`NET`].
+    fn overdue(&self, at: &RuntimeRef, unrecorded: bool) -> Duration {
+        let mut overdue = self.overdue.lock().unwrap_or_else(PoisonError::into_inner);
+        if !unrecorded {
+            overdue.remove(at);
+            return NET;
+        }
+        let next = overdue.entry(at.clone()).or_insert(RECORD_NET);
+        let now = *next;
+        *next = now.saturating_mul(2).min(NET);
+        now
     }
 
     /// One call that a living holder answers.
@@ -242,6 +263,7 @@ impl PtyRuntime {
     }
 
     async fn remove(&self, at: &RuntimeRef) -> Result<(), RuntimeError> {
+        self.overdue(at, false); // its name may come again
         let dir = self.dir(at);
         let aside = files::aside(&self.config.root, at);
         let until = Instant::now() + END;
