@@ -4,7 +4,8 @@
 //! in the binary. With it, every point passed is written to the file named by `AO_FAULT_LOG` (once a process), and the
 //! file named by `AO_FAULT_PLAN` may hold one line, `<point> <kill|panic|hang>` or `<point> <n> <kill|panic|hang>` (n: at the
 //! n-th hit of the plan's point in this process, from 1). A plan is removed before it is carried out, so it strikes once,
-//! however often the program is started again.
+//! however often the program is started again. What is carried out is first written, as `<point> <deed>`, to the file named by
+//! `AO_FAULT_DEEDS`: a point that was passed was not yet cut.
 
 /// Awaits an expression between two crash points: `step!("spawn.worktree", future)` passes `spawn.worktree.before`, awaits the
 /// future, and passes `spawn.worktree.after`. Without the feature `fault` it is `future.await`.
@@ -56,6 +57,16 @@ mod hits {
         deed: Deed,
     }
 
+    impl Deed {
+        fn as_str(self) -> &'static str {
+            match self {
+                Deed::Kill => "kill",
+                Deed::Panic => "panic",
+                Deed::Hang => "hang",
+            }
+        }
+    }
+
     impl Plan<'_> {
         fn read(line: &str) -> Option<Plan<'_>> {
             let words: Vec<_> = line.split_whitespace().collect();
@@ -96,7 +107,13 @@ mod hits {
         {
             append(&log, name);
         }
-        match named_by("AO_FAULT_PLAN").and_then(|plan| take(&plan, name, times)) {
+        let deed = named_by("AO_FAULT_PLAN").and_then(|plan| take(&plan, name, times));
+        if let Some(deed) = deed
+            && let Some(deeds) = named_by("AO_FAULT_DEEDS")
+        {
+            append(&deeds, &format!("{name} {}", deed.as_str()));
+        }
+        match deed {
             None => {}
             Some(Deed::Kill) => {
                 rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
@@ -117,15 +134,15 @@ mod hits {
         std::env::var_os(variable)
     }
 
-    fn append(log: &OsString, name: &str) {
+    fn append(log: &OsString, line: &str) {
         let mut file = std::fs::OpenOptions::new()
             .append(true)
             .create(true)
             .open(log)
-            .expect("the file named by AO_FAULT_LOG can be opened");
+            .expect("the file named by AO_FAULT_LOG or AO_FAULT_DEEDS can be opened");
         // One write, so that lines of several processes do not mix.
-        file.write_all(format!("{name}\n").as_bytes())
-            .expect("the file named by AO_FAULT_LOG can be written");
+        file.write_all(format!("{line}\n").as_bytes())
+            .expect("the file named by AO_FAULT_LOG or AO_FAULT_DEEDS can be written");
     }
 
     /// The plan's deed, if it is for this hit. The file is gone then.

@@ -25,6 +25,10 @@ impl Folder {
         self.0.join("log")
     }
 
+    fn deeds(&self) -> PathBuf {
+        self.0.join("deeds")
+    }
+
     fn plan(&self) -> PathBuf {
         self.0.join("plan")
     }
@@ -64,6 +68,7 @@ fn command(folder: &Folder) -> Command {
         .stdin(Stdio::null());
     command
         .env("AO_FAULT_LOG", folder.log())
+        .env("AO_FAULT_DEEDS", folder.deeds())
         .env("AO_FAULT_PLAN", folder.plan());
     command
 }
@@ -98,6 +103,7 @@ fn a_kill_strikes_at_its_point_and_once() {
     assert_eq!(lines(&folder.log()), ["t.one.before", "t.one.after"]);
     assert!(!folder.plan().exists());
     assert!(command(&folder).output().unwrap().status.success());
+    assert_eq!(lines(&folder.deeds()), ["t.one.after kill"]);
 }
 
 #[test]
@@ -109,6 +115,7 @@ fn a_panic_strikes_at_the_hit_that_was_named() {
     let said = [cut.stdout, cut.stderr].concat();
     assert!(String::from_utf8_lossy(&said).contains("fault at t.one.before"));
     assert!(!folder.plan().exists());
+    assert_eq!(lines(&folder.deeds()), ["t.one.before panic"]);
 }
 
 #[test]
@@ -116,6 +123,7 @@ fn a_plan_for_a_point_never_passed_stays() {
     let folder = Folder::new("stays");
     assert!(run(&folder, "t.three.before kill").status.success());
     assert!(folder.plan().exists());
+    assert!(!folder.deeds().exists(), "nothing was carried out");
 }
 
 #[test]
@@ -136,4 +144,5 @@ fn a_hang_goes_no_further() {
         ["t.one.before", "t.one.after", "t.two.before"]
     );
     assert!(!folder.plan().exists());
+    assert_eq!(lines(&folder.deeds()), ["t.two.before hang"]);
 }

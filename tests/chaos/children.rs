@@ -1,6 +1,6 @@
 //! A crashed child is restarted from its facts while the API reads derived status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ao_tests::{TreeView, Watcher, World, settle, within};
@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::AO;
 
 /// The longest a hung child may go unnoticed and be back again: the longest heartbeat, a grace, a back-off.
-const BACK: Duration = Duration::from_secs(45);
+pub(crate) const BACK: Duration = Duration::from_secs(45);
 
 /// A world with one agent that works, one that waits for a decision, and one that is over.
-fn world() -> (World, BTreeMap<String, &'static str>) {
+pub(crate) fn world() -> (World, BTreeMap<String, &'static str>) {
     let world = World::started(AO);
     let works = world.spawn("exec sleep 1000");
     let asks = world.spawn("ao hooks shell needs-decision </dev/null; exec sleep 1000");
@@ -75,7 +75,7 @@ fn break_one(how: &str, kind: &str, path: &str) {
     let swept = swept_at(&world);
     if kind == "sweep" {
         // It lives for milliseconds, and only when it is due: it was armed, now it is due.
-        world.sql("UPDATE sweeps SET due_at = '2000-01-01T00:00:00.000Z'");
+        make_due(&world);
     }
     within(BACK, &format!("{what}: it is back"), || {
         let tree = world.tree();
@@ -138,7 +138,7 @@ fn is_passing(tree: &TreeView, path: &str) -> bool {
 }
 
 /// When the sweep last came to its end.
-fn swept_at(world: &World) -> String {
+pub(crate) fn swept_at(world: &World) -> String {
     world.query("SELECT coalesce(finished_at, '') FROM sweeps")
 }
 
@@ -174,56 +174,6 @@ fn every_kind_of_child_that_hangs_comes_back_from_its_facts() {
     every_kind("hang");
 }
 
-/// Rows were changed behind a child's back while it was down: it acts on the changed ones.
-#[test]
-fn a_child_acts_on_rows_that_changed_while_it_was_down() {
-    let (world, expected) = world();
-    let id = expected
-        .iter()
-        .find(|(_, status)| **status == "working")
-        .unwrap()
-        .0
-        .clone();
-    let path = format!("ao/act/sessions/{id}");
-    let before = world.tree().incarnation(&path);
-    assert_eq!(world.break_child("hang", &path).status, 200);
-    world.sql(&format!("UPDATE sessions SET desired = 'stop' WHERE id = '{id}'"));
-    let ended = world.until(&id, "phase", "ended");
-    assert_eq!(ended["status"], "terminated");
-    assert_eq!(ended["worktree"]["state"], "removed");
-    let node = world.tree();
-    assert!(
-        node.incarnation(&path) == 0 || node.incarnation(&path) > before,
-        "the hung one cannot have done it"
-    );
-
-    // Hooks that came in while the reader was down are applied by the next one.
-    let asks = expected
-        .iter()
-        .find(|(_, status)| **status == "needs_input")
-        .unwrap()
-        .0
-        .clone();
-    assert_eq!(world.break_child("hang", "ao/observe/hooks").status, 200);
-    let state = serde_json::json!({"state": "idle"});
-    assert_eq!(
-        world
-            .ask("POST", &format!("/api/v1/sessions/{asks}/activity"), Some(&state))
-            .status,
-        200
-    );
-    world.until(&asks, "status", "idle");
-
-    // A change that was written while the feed was down reaches a client that waits.
-    let mut events = world.http();
-    assert_eq!(events.stream("/api/v1/events?after=0").unwrap(), 200);
-    assert_eq!(world.break_child("hang", "ao/serving/feed").status, 200);
-    let fresh = world.spawn("exec sleep 1000");
-    let is_it =
-        |line: &str| line.starts_with("data:") && line.contains(&fresh) && line.contains("session_created");
-    while !events.line().unwrap().is_some_and(|line| is_it(&line)) {}
-}
-
 #[test]
 fn ten_crashes_in_a_row_park_a_child_and_resume_brings_it_back() {
     let (world, expected) = world();
@@ -236,7 +186,11 @@ fn ten_crashes_in_a_row_park_a_child_and_resume_brings_it_back() {
     let path = format!("ao/act/sessions/{id}");
     let siblings = |path: &str| !path.ends_with(&id) && path.contains("/act/");
     let before = world.tree().incarnations(siblings);
-    crash_until_parked(&world, &path);
+    assert_eq!(
+        crash_until_parked(&world, &path),
+        10,
+        "the tenth in a row is one too many"
+    );
 
     let drawn = world.ao(&["tree"]).ok().out;
     let line = drawn
@@ -256,7 +210,8 @@ fn ten_crashes_in_a_row_park_a_child_and_resume_brings_it_back() {
     world.until(&id, "phase", "ended");
 }
 
-fn crash_until_parked(world: &World, path: &str) -> u32 {
+/// How many crashes it took.
+pub(crate) fn crash_until_parked(world: &World, path: &str) -> u32 {
     let mut crashes = 0;
     loop {
         let state = within(
@@ -299,42 +254,9 @@ fn a_thousand_crashes_of_each_child_that_is_no_infrastructure_move_nobody_else()
     ] {
         let others = |other: &str| other != path && !other.contains("/sweeps/");
         let before = world.tree().incarnations(others);
-        let mut http = world.http();
-        let mut post = |how: &str| {
-            let body = serde_json::json!({ "path": path });
-            http.ask("POST", &format!("/api/v1/tree/{how}"), Some(&body))
-                .unwrap()
-                .status
-        };
-        let (mut crashes, mut last) = (0, world.tree().incarnation(&path));
-        let began = std::time::Instant::now();
-        while crashes < CRASHES {
-            assert!(
-                began.elapsed() < Duration::from_secs(240),
-                "{path}: only {crashes} crashes"
-            );
-            let tree = world.tree();
-            match tree.state(&path).as_str() {
-                "running" if tree.incarnation(&path) > last || crashes == 0 => {
-                    last = tree.incarnation(&path);
-                    assert_eq!(post("crash"), 200, "{path}");
-                    crashes += 1;
-                }
-                "backoff" | "parked" => {
-                    post("resume"); // it may be running by now: then there is nothing to hurry
-                }
-                "running" | "starting" | "stopping" => {}
-                // A sweep is armed, and there when it is due.
-                _ => {
-                    assert_eq!(post("crash"), 200, "{path}");
-                    world.sql("UPDATE sweeps SET due_at = '2000-01-01T00:00:00.000Z'");
-                    last = tree.incarnation(&path);
-                    crashes += 1;
-                }
-            }
-        }
+        crash_often(&world, &path, CRASHES);
         settle(&format!("{path} is itself again"), || {
-            post("resume");
+            order(&world, "resume", &path);
             let state = world.tree().state(&path);
             state == "running"
                 || (path.contains("/sweeps/") && !matches!(state.as_str(), "backoff" | "parked"))
@@ -345,7 +267,72 @@ fn a_thousand_crashes_of_each_child_that_is_no_infrastructure_move_nobody_else()
             "{path}: somebody else moved"
         );
         assert_eq!(world.get("/healthz")["pid"], pid);
-        println!("{path}: {crashes} crashes");
+        // What parks it is told of twice, without a number the second time.
+        let (log, mark) = (world.log(), format!("path=\"{path}\" incarnation="));
+        let panics = log.lines().filter(|line| line.contains("panicked"));
+        let told: BTreeSet<&str> = panics
+            .filter_map(|line| line.split(&mark).nth(1)?.split_whitespace().next())
+            .collect();
+        let told = told.len() as u64;
+        assert!(told >= CRASHES, "{path}: the log tells of {told} crashes only");
+        println!("{path}: {told} crashes");
     }
     assert_eq!(statuses_wrong(&expected, &world.get("/api/v1/sessions")), None);
+}
+
+/// Gives an order about a child and tells what was answered.
+fn order(world: &World, how: &str, path: &str) -> u16 {
+    world.break_child(how, path).status
+}
+
+/// Makes `path` crash until `crashes` ends of its were seen in the tree, each of another incarnation.
+///
+/// A child that runs is crashed where it stands. A sweep is hardly ever met while it runs: the first is armed before it is
+/// due, and from then on the row stays due, so that it goes from its back-off straight into the next armed crash.
+fn crash_often(world: &World, path: &str, crashes: u64) {
+    let is_sweep = path.contains("/sweeps/");
+    let (mut seen, mut last, mut struck) = (0, world.tree().last_crash(path), 0);
+    let began = std::time::Instant::now();
+    while seen < crashes {
+        assert!(
+            began.elapsed() < Duration::from_secs(240),
+            "{path}: only {seen} crashes"
+        );
+        let tree = world.tree();
+        let newest = tree.last_crash(path);
+        if newest > last {
+            (seen, last) = (seen + 1, newest);
+        }
+        match tree.state(path).as_str() {
+            "running" if tree.incarnation(path) > struck => {
+                struck = tree.incarnation(path);
+                assert_eq!(order(world, "crash", path), 200, "{path}");
+            }
+            "backoff" | "parked" => {
+                if is_sweep {
+                    assert_eq!(order(world, "crash", path), 200, "{path}");
+                }
+                order(world, "resume", path); // it may be running by now: then there is nothing to hurry
+            }
+            "running" | "starting" | "stopping" => {}
+            _ => {
+                assert!(is_sweep, "{path} is gone: {tree:?}");
+                assert_eq!(order(world, "crash", path), 200, "{path}");
+                make_due(world);
+                let armed_at = tree.incarnation(path);
+                within(BACK, &format!("{path} is due and crashes"), || {
+                    let tree = world.tree();
+                    let moved = tree.last_crash(path) > last || tree.incarnation(path) > armed_at;
+                    moved.then_some(())
+                });
+            }
+        }
+    }
+}
+
+/// Makes the sweep due. The number of its row's session moves too: that is what the daemon hears of within a second.
+pub(crate) fn make_due(world: &World) {
+    world.sql(
+        "UPDATE sweeps SET due_at = '2000-01-01T00:00:00.000Z'; UPDATE sessions SET revision = revision + 1",
+    );
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use ao_tests::{World, settle};
+use ao_tests::{World, not_tested, settle};
 use serde_json::Value;
 
 use crate::AO;
@@ -165,7 +165,10 @@ fn a_full_disk_is_an_error_and_nothing_that_was_there_is_lost() {
 #[test]
 fn a_really_full_disk_is_an_error_and_nothing_that_was_there_is_lost() {
     if !rustix::process::getuid().is_root() {
-        println!("NOT TESTED: only root may mount; the file size limit above is tested everywhere");
+        not_tested(
+            "a_really_full_disk_is_an_error_and_nothing_that_was_there_is_lost",
+            "only root may mount; the file size limit is tested everywhere",
+        );
         return;
     }
     let mut world = World::new(AO);

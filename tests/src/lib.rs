@@ -8,6 +8,7 @@ mod support;
 pub use support::census::Census;
 pub use support::http::{Answer, Http};
 pub use support::seed::Seed;
+pub use support::skip::not_tested;
 pub use support::tree::TreeView;
 pub use support::watcher::Watcher;
 pub use support::world::{Ao, World, settle, within};

@@ -3,6 +3,7 @@
 pub(crate) mod census;
 pub(crate) mod http;
 pub(crate) mod seed;
+pub(crate) mod skip;
 pub(crate) mod tree;
 pub(crate) mod watcher;
 pub(crate) mod world;

@@ -46,6 +46,26 @@ impl TreeView {
             .unwrap_or(0)
     }
 
+    /// Whether a child has been silent for longer than one that lives ever is: those beat every half of their heartbeat. (It
+    /// is not yet taken for hung: that takes the whole one.)
+    pub fn is_silent(&self, path: &str) -> bool {
+        let Some(beat) = self.node(path).map(|node| &node["beat"]) else {
+            return false;
+        };
+        match (beat["ageMs"].as_u64(), beat["deadlineMs"].as_u64()) {
+            (Some(age), Some(deadline)) => age > deadline / 2 + deadline / 10,
+            _ => false,
+        }
+    }
+
+    /// The number of the newest incarnation of a child that ended in a crash; 0 without one.
+    pub fn last_crash(&self, path: &str) -> u64 {
+        let exit = self.node(path).map(|node| &node["lastExit"]);
+        exit.filter(|exit| exit["class"] == "abnormal")
+            .and_then(|exit| exit["incarnation"].as_u64())
+            .unwrap_or(0)
+    }
+
     /// For each kind of child the first path of that kind, the root left out. A roster's kind is that of its children.
     pub fn kinds(&self) -> BTreeMap<String, String> {
         let mut kinds = BTreeMap::new();

@@ -106,10 +106,12 @@ impl World {
         world.set("AO_FAULT_PLAN", world.dir.join("fault-plan").as_str());
         #[expect(
             clippy::disallowed_methods,
-            reason = "whoever runs the tests says where reached points are collected"
+            reason = "whoever runs the tests says where reached points and deeds are collected"
         )]
-        if let Ok(log) = std::env::var("AO_FAULT_LOG") {
-            world.set("AO_FAULT_LOG", &log);
+        for collected in ["AO_FAULT_LOG", "AO_FAULT_DEEDS"] {
+            if let Ok(file) = std::env::var(collected) {
+                world.set(collected, &file);
+            }
         }
         world.make_repository(&world.repo);
         world

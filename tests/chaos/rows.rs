@@ -1,0 +1,250 @@
+//! Rows were changed behind a child's back while it was down: it acts on the changed ones.
+//!
+//! Each child is made to hang and known to be silent before its rows change, so that it cannot be itself that still acted; and
+//! what then happened was done by a later incarnation. Supervisors read no rows.
+
+use std::fs;
+
+use ao_tests::{Http, TreeView, World, settle, within};
+use serde_json::json;
+
+use crate::AO;
+use crate::children::{BACK, crash_until_parked, make_due, swept_at, world};
+
+/// The one session of the world that is shown as `status`.
+fn session_that(world: &World, status: &str) -> String {
+    let sessions = world.get("/api/v1/sessions");
+    let found = sessions["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|session| session["status"] == status);
+    found.unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+/// The tree over a connection that is open already: that one is served while the acceptor hangs.
+fn tree_over(http: &mut Http) -> TreeView {
+    TreeView::of(&http.ask("GET", "/api/v1/tree", None).unwrap().json())
+}
+
+/// Makes `path` hang, waits until it is known to be silent, and gives the number of the incarnation that is.
+fn silence(world: &World, path: &str) -> u64 {
+    let mut http = world.http();
+    let silent = tree_over(&mut http).incarnation(path);
+    assert!(silent > 0, "{path} runs");
+    assert_eq!(world.break_child("hang", path).status, 200);
+    within(BACK, &format!("{path} is silent"), || {
+        tree_over(&mut http).is_silent(path).then_some(())
+    });
+    assert_eq!(
+        tree_over(&mut http).incarnation(path),
+        silent,
+        "{path} was started again before it could be met while it was down"
+    );
+    silent
+}
+
+/// The supervisor found `path` hung, and another incarnation is there.
+fn assert_replaced(world: &World, path: &str, silent: u64) {
+    within(BACK, &format!("{path} is another"), || {
+        (world.tree().incarnation(path) > silent).then_some(())
+    });
+    let told = |line: &str| line.contains(path) && line.contains("hung");
+    assert!(world.log().lines().any(told), "{path}: nobody noticed");
+}
+
+#[test]
+fn a_session_that_was_to_stop_is_stopped_by_its_next_incarnation() {
+    let (world, _) = world();
+    let id = session_that(&world, "working");
+    let path = format!("ao/act/sessions/{id}");
+    let silent = silence(&world, &path);
+    world.sql(&format!("UPDATE sessions SET desired = 'stop' WHERE id = '{id}'"));
+    let ended = world.until(&id, "phase", "ended");
+    assert_eq!(ended["status"], "terminated");
+    assert_eq!(ended["worktree"]["state"], "removed");
+    // Its node may be gone by now; who did it stands in the log.
+    let log = world.log();
+    let moves: Vec<u64> = log
+        .lines()
+        .filter(|line| {
+            line.contains("session moved on") && line.contains(&path) && line.contains("to=stopping")
+        })
+        .map(|line| number_after(line, "incarnation="))
+        .collect();
+    assert_eq!(moves.len(), 1, "{moves:?}");
+    assert!(moves[0] > silent, "the hung one did it: {moves:?}");
+}
+
+/// The number behind `mark` in a line of the log.
+fn number_after(line: &str, mark: &str) -> u64 {
+    let digits = line
+        .split(mark)
+        .nth(1)
+        .unwrap_or_else(|| panic!("no {mark} in {line}"));
+    let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
+    digits
+        .parse()
+        .unwrap_or_else(|_| panic!("no number behind {mark} in {line}"))
+}
+
+#[test]
+fn the_roster_of_sessions_takes_up_one_that_is_wanted_differently() {
+    let (world, _) = world();
+    let id = session_that(&world, "terminated");
+    let silent = silence(&world, "ao/act/sessions");
+    world.sql(&format!("UPDATE sessions SET desired = 'stop' WHERE id = '{id}'"));
+    let ended = world.until(&id, "phase", "ended");
+    assert_eq!(ended["worktree"]["state"], "removed");
+    assert_replaced(&world, "ao/act/sessions", silent);
+}
+
+#[test]
+fn hooks_are_applied_from_where_the_rows_say_and_those_that_came_meanwhile_too() {
+    let (world, _) = world();
+    let id = session_that(&world, "needs_input");
+    let path = "ao/observe/hooks";
+    let silent = silence(&world, path);
+    // As if nothing of this session had ever been applied: whoever remembers more than the rows say goes wrong here.
+    world.sql(&format!(
+        "DELETE FROM signals WHERE session_id = '{id}'; UPDATE hook_spool SET \"offset\" = 0 WHERE session_id = '{id}'; \
+         UPDATE sessions SET activity_state = 'active' WHERE id = '{id}'"
+    ));
+    let state = json!({"state": "idle"});
+    let answer = world.ask("POST", &format!("/api/v1/sessions/{id}/activity"), Some(&state));
+    assert_eq!(answer.status, 200);
+    world.until(&id, "status", "idle");
+    assert_replaced(&world, path, silent);
+    let spool = fs::read_to_string(world.data.join(format!("spool/{id}.jsonl"))).unwrap();
+    let records = spool.lines().filter(|line| !line.is_empty()).count();
+    let applied = world.query(&format!(
+        "SELECT CAST(count(*) AS TEXT) FROM signals WHERE session_id = '{id}'"
+    ));
+    assert!(records >= 2);
+    assert_eq!(applied, records.to_string(), "each once");
+}
+
+#[test]
+fn a_sweep_puts_right_a_row_that_is_wrong() {
+    let (world, _) = world();
+    let id = session_that(&world, "working");
+    let (path, own) = ("ao/observe/sweeps/sessions", format!("ao/act/sessions/{id}"));
+    // The session's own child would do it as well: it rests, and for longer than this takes.
+    crash_until_parked(&world, &own);
+    assert_eq!(world.break_child("hang", path).status, 200);
+    make_due(&world);
+    let silent = within(BACK, "the sweep is there and goes no further", || {
+        let tree = world.tree();
+        let age = tree.node(path).and_then(|node| node["ageMs"].as_u64());
+        (tree.state(path) == "starting" && age.is_some_and(|age| age > 1_000)).then(|| tree.incarnation(path))
+    });
+    let swept = swept_at(&world);
+    world.sql(&format!(
+        "UPDATE session_process SET looked = 'failed', note = 'behind its back' WHERE session_id = '{id}'"
+    ));
+    assert_eq!(world.session(&id)["status"], "unknown");
+    world.until(&id, "status", "working");
+    let note = format!("SELECT coalesce(note, '') FROM session_process WHERE session_id = '{id}'");
+    assert_eq!(world.query(&note), "");
+    settle("the sweep came to its end", || swept_at(&world) != swept);
+    let tree = world.tree();
+    assert_eq!(
+        tree.state(&own),
+        "parked",
+        "then it may have been the session's child"
+    );
+    assert!(tree.last_crash(path) >= silent || tree.node(path).is_none());
+    let told = |line: &str| line.contains(path) && line.contains("not ready within");
+    assert!(world.log().lines().any(told), "nobody noticed");
+}
+
+#[test]
+fn the_roster_of_sweeps_starts_one_that_became_due() {
+    let (world, _) = world();
+    let silent = silence(&world, "ao/observe/sweeps");
+    world.sql("UPDATE sweeps SET finished_at = NULL, due_at = '2000-01-01T00:00:00.000Z'");
+    settle("it was swept", || !swept_at(&world).is_empty());
+    assert_replaced(&world, "ao/observe/sweeps", silent);
+}
+
+#[test]
+fn the_store_forgets_changes_that_came_while_it_was_down() {
+    const KEPT: u64 = 100_000;
+    let (world, expected) = world();
+    let silent = silence(&world, "ao/store");
+    world.sql(&format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {KEPT}) \
+         INSERT INTO change_log (project_id, event_type, payload, created_at) \
+         SELECT 'web', 'project_updated', '{{}}', '2000-01-01T00:00:00.000Z' FROM n"
+    ));
+    assert_replaced(&world, "ao/store", silent);
+    let count = || -> u64 {
+        let counted = world.query("SELECT CAST(count(*) AS TEXT) FROM change_log");
+        counted.parse().unwrap()
+    };
+    settle("the old ones are gone", || count() < KEPT + 100);
+    assert!(count() >= KEPT, "more is gone than had to");
+    for (id, status) in expected {
+        world.until(&id, "status", status);
+    }
+}
+
+#[test]
+fn a_change_behind_the_feed_reaches_a_client_that_waits() {
+    let (world, _) = world();
+    let id = session_that(&world, "working");
+    let mut events = world.http();
+    assert_eq!(events.stream("/api/v1/events?after=0").unwrap(), 200);
+    let silent = silence(&world, "ao/serving/feed");
+    world.sql(&format!(
+        "UPDATE sessions SET display_name = 'renamed' WHERE id = '{id}'"
+    ));
+    let revision = world.query(&format!(
+        "SELECT CAST(revision AS TEXT) FROM sessions WHERE id = '{id}'"
+    ));
+    let is_it = |line: &str| {
+        line.starts_with("data:") && line.contains(&id) && line.contains(&format!("\"revision\":{revision}"))
+    };
+    while !events.line().unwrap().is_some_and(|line| is_it(&line)) {}
+    assert_replaced(&world, "ao/serving/feed", silent);
+}
+
+#[test]
+fn the_door_shows_what_changed_while_nobody_answered_it() {
+    let (world, _) = world();
+    let id = session_that(&world, "working");
+    let path = world.tree().kinds()["api"].clone();
+    let silent = silence(&world, &path);
+    world.sql(&format!(
+        "UPDATE sessions SET display_name = 'renamed' WHERE id = '{id}'"
+    ));
+    assert_eq!(world.session(&id)["displayName"], "renamed");
+    assert_replaced(&world, &path, silent);
+}
+
+/// A new kind of child needs a case above, or the reason why it has none.
+#[test]
+fn every_kind_of_child_has_its_rows_changed() {
+    let world = World::started(AO);
+    world.spawn("exec sleep 1000");
+    let kinds: Vec<String> = within(BACK, "every kind was seen", || {
+        make_due(&world);
+        let kinds = world.tree().kinds();
+        kinds.contains_key("sweep").then(|| kinds.into_keys().collect())
+    });
+    // Supervisors have a fixed list of children and read no rows.
+    let known = [
+        "api",
+        "feed",
+        "hooks",
+        "roster sessions",
+        "roster sweeps",
+        "session",
+        "store",
+        "supervisor act",
+        "supervisor observe",
+        "supervisor serving",
+        "sweep",
+    ];
+    assert_eq!(kinds, known);
+}
