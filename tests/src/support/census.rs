@@ -18,6 +18,9 @@ pub struct Census {
     pub sockets: Vec<String>,
     /// Refs that hold rescued work.
     pub rescued: Vec<String>,
+    /// Files and folders under the data directory that neither the daemon nor a session with a worktree accounts for,
+    /// relative to it: a launch file with its secret, the run of a session that is over.
+    pub strays: Vec<String>,
 }
 
 impl Census {
@@ -27,24 +30,52 @@ impl Census {
             let found = super::world::git(repo, &["for-each-ref", "--format=%(refname)", prefix]);
             found.lines().map(str::to_owned).collect::<Vec<_>>()
         };
-        let mut sockets = Vec::new();
-        walk(data, &mut |path, kind| {
-            use std::os::unix::fs::FileTypeExt as _;
-            if kind.is_socket() {
-                sockets.push(relative(data, path));
-            }
-        });
         let mut worktrees = Vec::new();
         for project in folders(&data.join("worktrees")) {
             worktrees.extend(folders(&project).iter().map(|path| relative(data, path)));
         }
+        let (mut sockets, mut strays) = (Vec::new(), Vec::new());
+        walk(data, &mut |path, kind| {
+            use std::os::unix::fs::FileTypeExt as _;
+            let path = relative(data, path);
+            if !may_be_there(&path, &worktrees) {
+                strays.push(path.clone());
+            }
+            if kind.is_socket() {
+                sockets.push(path);
+            }
+        });
+        // The run file lies beside the data directory in a test's world; a half-written one must not stay there.
+        for entry in data
+            .parent()
+            .map(fs::read_dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(".running") {
+                strays.push(name);
+            }
+        }
+        strays.sort();
         Self {
             processes: processes_of(data),
             worktrees,
             branches: refs("refs/heads/ao/"),
             sockets,
             rescued: refs("refs/ao/"),
+            strays,
         }
+    }
+
+    /// How a world prints in which a daemon and so many sessions run, each with one process for its agent, and nothing else.
+    pub fn of_sessions(sessions: usize) -> String {
+        format!(
+            "daemons 1, holders {sessions}, other processes {sessions}, worktrees {sessions}, branches {sessions}, \
+             sockets {sessions}, strays []"
+        )
     }
 
     /// Processes whose command line has `word` in it.
@@ -59,14 +90,45 @@ impl Census {
 
 impl fmt::Display for Census {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (daemons, holders) = (self.running(" daemon").len(), self.running("pty-host").len());
         write!(
             f,
-            "holders {}, worktrees {}, branches {}, sockets {}",
-            self.running("pty-host").len(),
+            "daemons {daemons}, holders {holders}, other processes {}, worktrees {}, branches {}, sockets {}, strays {:?}",
+            self.processes.len() - daemons - holders,
             self.worktrees.len(),
             self.branches.len(),
             self.sockets.len(),
+            self.strays,
         )
+    }
+}
+
+/// Whether the path (relative to the data directory) is the daemon's own, or of a session that has one of the `worktrees`.
+fn may_be_there(path: &str, worktrees: &[String]) -> bool {
+    let is_sessions = |id: &str| {
+        let mut ids = worktrees
+            .iter()
+            .filter_map(|worktree| worktree.rsplit('/').next());
+        ids.any(|known| known == id)
+    };
+    match path.split('/').collect::<Vec<_>>()[..] {
+        [
+            "ao.sqlite3" | "ao.sqlite3-wal" | "ao.sqlite3-shm" | "lock" | "bin" | "pty" | "spool" | "work"
+            | "worktrees",
+        ]
+        | ["bin", "ao"]
+        | ["worktrees", _] => true,
+        // A spool outlives its session: a late hook of its agent must find it.
+        ["spool", spool] => spool.ends_with(".jsonl"),
+        ["worktrees", _, id, ..] | ["pty" | "work", id] => is_sessions(id),
+        ["pty", id, "1"] => is_sessions(id),
+        ["pty", id, "1", file] => {
+            is_sessions(id) && matches!(file, "agent" | "lock" | "log" | "record.json" | "sock")
+        }
+        ["work", id, file] => {
+            is_sessions(id) && matches!(file, "owner.json" | "work.err" | "work.json" | "work.lock")
+        }
+        _ => false,
     }
 }
 
@@ -127,4 +189,34 @@ pub(crate) fn processes_of(data: &Utf8Path) -> Vec<(u32, String)> {
     }
     found.sort();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be_there;
+
+    #[test]
+    fn what_a_session_leaves_behind_is_a_stray() {
+        let worktrees = ["worktrees/web/web-1".to_owned()];
+        for path in [
+            "lock",
+            "pty/web-1/1/sock",
+            "work/web-1/owner.json",
+            "worktrees/web/web-1/a/b",
+            "spool/web-2.jsonl",
+        ] {
+            assert!(may_be_there(path, &worktrees), "{path}");
+        }
+        for path in [
+            "pty/web-1/1/launch.json",
+            "pty/web-1/2",
+            "pty/web-2",
+            "work/web-2/owner.json",
+            "work/web-1/.owner.json.tmp",
+            "worktrees/web/web-2",
+            "core",
+        ] {
+            assert!(!may_be_there(path, &worktrees), "{path}");
+        }
+    }
 }
