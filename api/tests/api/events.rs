@@ -43,6 +43,7 @@ async fn nothing_is_lost_or_doubled_while_others_write_and_the_client_comes_and_
     let world = World::start().await;
     let web = world.project("web").await;
     let id = world.session(&web, SessionKind::Worker).await;
+    world.burst(&id, 50).await; // so that there are pages of many, too
     let first = world.head().await;
     let write = async {
         for _ in 0..CHANGES {

@@ -199,6 +199,11 @@ async fn a_failure_that_nobody_can_mend_reaches_the_root_with_its_whole_story() 
         "`top`: gave up on `top/high`; `top/high`: gave up on `top/high/low`; `top/high/low`: gave up on \
          `top/high/low/leaf`; `top/high/low/leaf`: cannot go on: the disk is gone"
     );
+    assert_eq!(
+        ended.path[0].reason.text(),
+        "gave up on `top/high`: gave up on `top/high/low`: gave up on `top/high/low/leaf`: cannot go on: the disk is gone",
+        "the same on one line, as logs and events say it"
+    );
     let paths: Vec<_> = ended.path.iter().map(|link| link.path.as_str()).collect();
     assert_eq!(paths, ["top", "top/high", "top/high/low", "top/high/low/leaf"]);
     // Restarts multiply: (1 + 1) * (1 + 1) lives, and everybody is gone.

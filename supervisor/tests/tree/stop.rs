@@ -1,8 +1,7 @@
 //! Stopping: deadlines, what is gone when, what stays, and that nothing is left behind.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use ao_supervisor::{
@@ -196,6 +195,50 @@ async fn sub_tasks_are_gone_before_the_exit_is_told() {
             "two gone, revoked true"
         ]
     );
+}
+
+/// On one thread an aborted sub-task is always dropped before the supervisor has its turn; here it cannot be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_sub_task_that_does_not_end_keeps_the_exit_back() {
+    let log = Log::new();
+    let said = log.clone();
+    let (release, gate) = mpsc::channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    let spec = ChildSpec::new("a", move |ctx: Context| {
+        let (log, gate) = (said.clone(), gate.clone());
+        async move {
+            log.say("up");
+            ctx.ready();
+            if ctx.restart_count() == 0 {
+                let (side, started) = (log.clone(), Arc::new(AtomicBool::new(false)));
+                let running = started.clone();
+                drop(ctx.spawn(async move {
+                    started.store(true, Ordering::SeqCst);
+                    // Blocks its thread: no abort ends it.
+                    let _ = gate.lock().unwrap().recv();
+                    side.say("side gone");
+                }));
+                // By the clock, not by a word of the sub-task: whom it wakes waits for its thread.
+                while !running.load(Ordering::SeqCst) {
+                    tokio::time::sleep(MS).await;
+                }
+                return Err(Crash::message("enough"));
+            }
+            ctx.stopping().await;
+            Ok(Done)
+        }
+    });
+    let root = Supervisor::root("top", Strategy::OneForOne, plenty())
+        .child(spec)
+        .start()
+        .await
+        .unwrap();
+    let early = tokio::time::timeout(300 * MS, log.until("up", 2)).await;
+    assert!(early.is_err(), "it was started again beside a part of itself");
+    release.send(()).unwrap();
+    log.until("up", 2).await;
+    assert_eq!(log.lines(), ["up", "side gone", "up"]);
+    root.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,6 +100,7 @@ impl SessionChild {
                 };
                 Changes {
                     worktree_state: Some(WorktreeState::Kept),
+                    holdings: Some(Vec::new()), // what was weighed before says nothing about this
                     failure: Some(failure),
                     ..Changes::default()
                 }

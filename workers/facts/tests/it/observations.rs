@@ -2,6 +2,7 @@
 
 use ao_domain::{ActivityState, Exit, Looked, Phase, Seen, Signal};
 use ao_facts::{Applied, AppliedSignal, FactsError, ObservationWriter, Recorded};
+use sea_orm::ConnectionTrait;
 
 use crate::support::*;
 
@@ -183,6 +184,7 @@ async fn signals_move_the_activity_and_the_offset_together() {
         apply(&store, 100, &[hook(&id, 5, Some(ActivityState::WaitingInput))]).await,
         Applied::Yes { counted: 1 }
     );
+    assert_eq!(store.reader().spool_offset(&id).await.unwrap(), 200);
     let later = get(&store, &id).await;
     assert_eq!(
         (later.activity.since, later.first_signal_at),
@@ -215,6 +217,28 @@ async fn a_piece_of_spool_is_applied_once() {
         .await
         .unwrap();
     assert_eq!(nobody, Applied::NoSession);
+}
+
+/// The offset is the last thing written: when it cannot be, what the records said is taken back with it.
+#[tokio::test]
+async fn records_do_not_count_without_their_offset() {
+    let (place, store) = world().await;
+    let id = spawn(&store, "web").await;
+    let records = [hook(&id, 1, Some(ActivityState::Active))];
+    let before = (get(&store, &id).await, head(&store).await);
+    let other = raw(&place.database()).await;
+    let refuse =
+        "CREATE TRIGGER refuse BEFORE INSERT ON hook_spool BEGIN SELECT raise(ABORT, 'no offset'); END";
+    other.execute_unprepared(refuse).await.unwrap();
+    let refused = store
+        .observations()
+        .apply_signals(&me(), &id, 0, 100, &records, at(99))
+        .await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!((get(&store, &id).await, head(&store).await), before);
+    assert_eq!(store.reader().signals(&id, 2).await.unwrap().len(), 0);
+    other.execute_unprepared("DROP TRIGGER refuse").await.unwrap();
+    assert_eq!(apply(&store, 0, &records).await, Applied::Yes { counted: 1 });
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ mod tests {
         let status = Status::parse(out);
         assert_eq!(status.head.as_deref(), Some("12ab"));
         assert_eq!(status.branch.as_deref(), Some("ao/w-1/root"));
-        assert_eq!(status.modified, paths(&["b c\nd", "new name", "both"]));
+        assert_eq!(status.modified, paths(&["a b c\nd", "new name", "both"]));
         assert_eq!(status.submodules, paths(&["sub"]));
         assert_eq!(status.untracked, paths(&["nested/"]));
         assert_eq!(status.ignored, paths(&["target/"]));

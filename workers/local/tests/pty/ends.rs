@@ -155,7 +155,7 @@ const FIVE_KINDS: &str = "
     nohup sleep 1000 >/dev/null 2>&1 &
     setsid sleep 1000 &
     (trap '' HUP TERM; while :; do sleep 1000; done) &
-    (setsid sh -c 'sleep 1000 & exec sleep 1000' </dev/null >/dev/null 2>&1 &)
+    (setsid sh -c 'trap \"\" HUP TERM; sleep 1000 & exec sleep 1000' </dev/null >/dev/null 2>&1 &)
     trap '' HUP TERM
     echo all there
     while :; do sleep 1000; done
@@ -166,7 +166,7 @@ fn stop_leaves_no_process() {
     block_on(async {
         let held = world.start(FIVE_KINDS).await;
         world.shows("all there").await;
-        // The agent and its sleep; plain, nohup, setsid; the deaf shell and its sleep; the daemon and its child.
+        // The agent and its sleep; plain, nohup, setsid; the deaf shell and its sleep; the deaf daemon and its child.
         world.population(9).await;
         let grace = Duration::from_millis(300);
         let began = Instant::now();
