@@ -207,6 +207,7 @@ impl RunFile {
             .mode(0o700)
             .create(dir)
             .map_err(io("making the directory of the run file"))?;
+        clear_drafts(dir);
         let draft = dir.join(format!(".running-{}.json", self.pid));
         match std::fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -257,6 +258,23 @@ impl RunFile {
     }
 }
 
+/// Removes what daemons that were killed in the middle of a write left beside the run file. A draft of a living process
+/// is its own; one that cannot be removed harms nobody.
+fn clear_drafts(dir: &Utf8Path) {
+    for entry in dir.read_dir_utf8().into_iter().flatten().filter_map(Result::ok) {
+        let pid = entry
+            .file_name()
+            .strip_prefix(".running-")
+            .and_then(|rest| rest.strip_suffix(".json"));
+        let Some(pid) = pid.and_then(|pid| pid.parse::<u32>().ok()) else {
+            continue;
+        };
+        if matches!(ao_local::process::identify(pid), Ok(None)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn understand(text: &str) -> Found {
     match serde_json::from_str::<RunFile>(text) {
         Ok(run) if run.pid > 0 => Found::Ours(run),
@@ -293,6 +311,26 @@ mod tests {
             data_dir: "/data".into(),
             version: "0.1.0".to_owned(),
         }
+    }
+
+    #[test]
+    fn a_draft_of_a_killed_daemon_goes_and_one_of_a_living_one_stays() {
+        let dir = Utf8PathBuf::try_from(std::env::temp_dir())
+            .unwrap()
+            .join(format!("ao-drafts-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let living = dir.join(format!(".running-{}.json", std::process::id()));
+        // Beyond the largest number a process can have.
+        let (dead, other) = (dir.join(".running-4194305.json"), dir.join(".running-x.json"));
+        for file in [&living, &dead, &other] {
+            std::fs::write(file, "").unwrap();
+        }
+        clear_drafts(&dir);
+        assert_eq!(
+            [living.exists(), dead.exists(), other.exists()],
+            [true, false, true]
+        );
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
