@@ -37,6 +37,12 @@ fn main() {
     world.kill_9();
     against_true("ao hooks, daemon down", || hook(&world), payload.as_bytes());
 
+    let mut demo = World::new(&program);
+    demo.set("AO_LOG", "warn");
+    let played = run(demo.command(&program, &["demo", "--json"]), b"");
+    println!("ao demo: {:.1} s", played.as_secs_f64());
+    first_word_of_a_spawn(&program);
+
     let mut empty = World::new(&program);
     let mut ready: Vec<Duration> = Vec::new();
     for _ in 0..20 {
@@ -54,6 +60,29 @@ fn main() {
 
     many_sessions(&program);
     spawn_beside_git(&program);
+}
+
+/// How long a person waits until `ao spawn` says anything.
+fn first_word_of_a_spawn(program: &str) {
+    use std::io::{BufRead as _, BufReader};
+    let world = World::started(program);
+    let mut waits: Vec<Duration> = Vec::new();
+    for _ in 0..20 {
+        let mut spawn = world.command(
+            program,
+            &["spawn", "--project", "web", "--agent", "shell", "--", "true"],
+        );
+        spawn.stdout(Stdio::null()).stderr(Stdio::piped());
+        let began = Instant::now();
+        let mut child = spawn.spawn().expect("the program can be started");
+        let mut said = BufReader::new(child.stderr.take().expect("asked for a pipe"));
+        let mut line = String::new();
+        let _ = said.read_line(&mut line); // a spawn that says nothing is as long as it lasts
+        waits.push(began.elapsed());
+        let _ = std::io::copy(&mut said, &mut std::io::sink());
+        let _ = child.wait();
+    }
+    println!("ao spawn to its first line: {}", Figure::of(waits));
 }
 
 /// A hundred live sessions: memory of daemon and holders, and how long a new daemon takes to have adopted them all.
