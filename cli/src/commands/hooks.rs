@@ -1,4 +1,4 @@
-//! `ao hooks AGENT EVENT`: an agent's callback. Appends one record to its session's spool and is gone (design D12).
+//! `ao hooks AGENT EVENT`: an agent's callback. Appends one record to its session's spool and is gone.
 //!
 //! It runs at every tool call of every agent, so it makes no connection, parses no command line and waits for nothing
 //! but the rest of its standard input, and that not for long. Whatever happens, it prints nothing and exits with 0:

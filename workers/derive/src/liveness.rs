@@ -1,4 +1,4 @@
-//! The one judge of whether an agent lives (design D10). Observers write what they saw; nobody else concludes.
+//! The one judge of whether an agent lives. Observers write what they saw; nobody else concludes.
 
 use ao_domain::{Liveness, Looked, ProcessFacts};
 

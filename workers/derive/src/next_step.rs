@@ -1,4 +1,4 @@
-//! What a session's child does next: one pure function of its rows (design D6).
+//! What a session's child does next: one pure function of its rows.
 
 use std::time::Duration;
 

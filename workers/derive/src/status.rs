@@ -1,4 +1,4 @@
-//! The one table of what a session's status is (design D25), printed into `docs/status.md` by a test.
+//! The one table of what a session's status is, printed into `docs/status.md` by a test.
 
 use std::fmt;
 use std::time::Duration;

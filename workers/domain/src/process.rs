@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A process named so that no other process, now or later, has the same name (design D10).
+/// A process named so that no other process, now or later, has the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessId {
     /// The kernel's number; used again after the process has gone.

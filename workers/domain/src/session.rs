@@ -71,7 +71,7 @@ words! {
 }
 
 words! {
-    /// Where a session stands. Each is written before the external step it names is begun (design D6).
+    /// Where a session stands. Each is written before the external step it names is begun.
     Phase, "phase" {
         /// The row exists; nothing outside does yet.
         Queued = "queued",
@@ -124,7 +124,7 @@ words! {
 }
 
 words! {
-    /// What the agent says it is doing. The words are those of the wire (`spec` of the original); the design's are
+    /// What the agent says it is doing. The words are those of the wire, as the original has them; ours are
     /// working, waiting for work, needs a decision and none.
     ActivityState, "activity state" {
         /// Working.
@@ -162,7 +162,7 @@ words! {
 }
 
 words! {
-    /// What one look at a runtime gave. A failed look says nothing about the agent (design D10).
+    /// What one look at a runtime gave. A failed look says nothing about the agent.
     Looked, "look" {
         /// The agent's process runs.
         Alive = "alive",

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ActivityState, SessionId, Timestamp};
 
-/// One callback of an agent's hook as it lies in its session's spool (design D12). Version 1; fields are only added.
+/// One callback of an agent's hook as it lies in its session's spool. Version 1; fields are only added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookRecord {
     /// Version of this form: 1.
@@ -13,7 +13,7 @@ pub struct HookRecord {
     pub id: String,
     /// The session it is about.
     pub session: SessionId,
-    /// The run of the agent that sent it; a signal about an older run changes nothing (design D24).
+    /// The run of the agent that sent it; a signal about an older run changes nothing.
     pub generation: u32,
     /// The launch's secret number as 32 hex digits; a record with another one changes nothing.
     pub secret: String,

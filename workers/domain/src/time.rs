@@ -1,4 +1,4 @@
-//! One form of time: UTC text of one width, so that text order is time order (design D21).
+//! One form of time: UTC text of one width, so that text order is time order.
 
 use std::fmt;
 use std::str::FromStr;

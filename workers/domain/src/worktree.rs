@@ -31,7 +31,7 @@ pub struct WorktreeOwner {
     pub branch: String,
 }
 
-/// Something in a worktree that exists nowhere else, so that removing it would lose work (design D16).
+/// Something in a worktree that exists nowhere else, so that removing it would lose work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Holding {

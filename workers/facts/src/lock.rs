@@ -1,4 +1,4 @@
-//! One daemon per data directory: a lock that the kernel takes back when its holder dies (design D7).
+//! One daemon per data directory: a lock that the kernel takes back when its holder dies.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, Write};

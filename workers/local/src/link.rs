@@ -1,4 +1,4 @@
-//! The stable link: hooks and people inside a session call `ao` by a path that outlives upgrades (design D12).
+//! The stable link: hooks and people inside a session call `ao` by a path that outlives upgrades.
 
 use std::fs::{self, DirBuilder};
 use std::io;

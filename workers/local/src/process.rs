@@ -1,4 +1,4 @@
-//! Processes named so that nobody else is meant: pid, start time and boot (design D10).
+//! Processes named so that nobody else is meant: pid, start time and boot.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Hook records on disk: one append-only file per session (design D12).
+//! Hook records on disk: one append-only file per session.
 //!
 //! A record is one line of JSON, written by one `O_APPEND` write, with a line feed before it as well as after it: a
 //! line that a full disk or a power cut tore stays alone, and the record after it is whole. Nothing here is ever

@@ -1,4 +1,4 @@
-//! The only source of time outside the supervision crate (design D21).
+//! The only source of time outside the supervision crate.
 
 use super::PortFuture;
 use crate::Timestamp;

@@ -1,4 +1,4 @@
-//! Where hooks leave their records until they are applied (design D12).
+//! Where hooks leave their records until they are applied.
 
 use super::PortFuture;
 use crate::{HookRecord, SessionId};

@@ -1,4 +1,4 @@
-//! Git worktrees: made, weighed, and taken back only when nothing is lost (design D16).
+//! Git worktrees: made, weighed, and taken back only when nothing is lost.
 
 use camino::{Utf8Path, Utf8PathBuf};
 

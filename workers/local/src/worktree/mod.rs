@@ -1,4 +1,4 @@
-//! Git worktrees: made once, weighed, and taken back only when nothing is lost (design D16).
+//! Git worktrees: made once, weighed, and taken back only when nothing is lost.
 //!
 //! # Theory of operation
 //! A session has one worktree, at `<root>/<project>/<session>`, and one lock, under which everything here is done

@@ -1,4 +1,4 @@
-//! Finding what a worktree holds that exists nowhere else (design D16).
+//! Finding what a worktree holds that exists nowhere else.
 //!
 //! Four looks at the same time: the status with everything spelled out, the index for files git was told not to watch
 //! and for submodules, the commits of `HEAD` and of the session's branch, and git's own files for what is unfinished.
