@@ -173,9 +173,10 @@ fn the_store_forgets_changes_that_came_while_it_was_down() {
     let (world, expected) = world();
     let silent = silence(&world, "ao/store");
     world.sql(&format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {KEPT}) \
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
          INSERT INTO change_log (project_id, event_type, payload, created_at) \
-         SELECT 'web', 'project_updated', '{{}}', '2000-01-01T00:00:00.000Z' FROM n"
+         SELECT 'web', 'project_updated', '{{}}', '2000-01-01T00:00:00.000Z' FROM n",
+        KEPT + 1_000
     ));
     assert_replaced(&world, "ao/store", silent);
     let count = || -> u64 {

@@ -58,7 +58,8 @@ impl Http {
         })
     }
 
-    /// Sends exactly these headers, `Host` included if the test wants one, and reads the whole answer.
+    /// Sends exactly these headers, `Host` included if the test wants one, and reads the whole answer; of an answer that
+    /// is a stream only the head, for it has no end.
     ///
     /// # Errors
     /// When the connection breaks or the answer is not HTTP.
@@ -151,6 +152,13 @@ impl Http {
                 .map(|(_, value)| value.clone())
         };
         let mut body = Vec::new();
+        if header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")) {
+            return Ok(Answer {
+                status,
+                headers,
+                body,
+            });
+        }
         if header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             loop {
                 let size = self.line()?.unwrap_or_default();
