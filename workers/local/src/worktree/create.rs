@@ -115,7 +115,7 @@ impl GitWorktrees {
         let on_branch = entry.branch.as_ref() == Some(&owner.branch);
         let handed_over = record.as_ref().is_some_and(|record| record.stage == Stage::Made);
         // Once it was handed over, which branch is checked out there is the agent's business.
-        let confirmed = Place::confirm(&owner.path, &entry.path).is_some() && !entry.is_half_made();
+        let confirmed = Place::confirm(&owner.path, owner, entry).is_some() && !entry.is_half_made();
         if !confirmed || !(on_branch || handed_over) {
             return Err(not_ours(owner));
         }
@@ -133,11 +133,7 @@ impl GitWorktrees {
 
 /// Refuses a branch that another worktree has checked out.
 fn free(owner: &WorktreeOwner, entries: &[Entry]) -> Result<(), WorktreeError> {
-    let ours = registry::resolved(&owner.path);
-    let other = entries
-        .iter()
-        .find(|entry| entry.branch.as_ref() == Some(&owner.branch) && entry.path != ours);
-    match other {
+    match registry::elsewhere(owner, entries) {
         None => Ok(()),
         Some(entry) => Err(WorktreeError::CheckedOutElsewhere {
             branch: owner.branch.clone(),

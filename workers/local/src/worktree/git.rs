@@ -45,6 +45,15 @@ const FOREIGN: [&str; 34] = [
     "SSH_ASKPASS",
 ];
 
+/// What holds for every git, whatever the repository says. Other sessions' gits change refs at the same time; a second,
+/// which is git's own patience with their locks, is short on a machine that is busy.
+const SETTINGS: [&str; 4] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.filesRefLockTimeout=10000",
+    "core.packedRefsTimeout=10000",
+];
+
 /// How git is found and run.
 #[derive(Clone, Debug)]
 pub(super) struct Git {
@@ -96,13 +105,8 @@ impl Git {
             .env("SSH_ASKPASS_REQUIRE", "never")
             .env("GIT_PAGER", "cat")
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .args([
-                "--no-pager",
-                "-c",
-                "core.hooksPath=/dev/null",
-                "-c",
-                "core.fsmonitor=false",
-            ])
+            .arg("--no-pager")
+            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
             .arg(verb)
             .current_dir(dir)
             .process_group(0);

@@ -158,7 +158,7 @@ pub(super) async fn names(git: &Git, plan: &WorktreePlan) -> Result<Names, Workt
 }
 
 /// The commit that `name` stands for by git's own rules.
-async fn commit(git: &Git, repo: &Utf8Path, name: &str) -> Result<Option<String>, WorktreeError> {
+pub(super) async fn commit(git: &Git, repo: &Utf8Path, name: &str) -> Result<Option<String>, WorktreeError> {
     let said = git
         .call(repo, "rev-parse")
         .args(["--verify", "--quiet", "--end-of-options"])

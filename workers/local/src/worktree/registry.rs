@@ -42,6 +42,13 @@ pub(super) async fn find(git: &Git, owner: &WorktreeOwner) -> Result<Option<Entr
     Ok(of(owner, &list(git, &owner.repo).await?))
 }
 
+/// The worktree other than `owner`'s that has the same branch checked out.
+pub(super) fn elsewhere<'a>(owner: &WorktreeOwner, entries: &'a [Entry]) -> Option<&'a Entry> {
+    let ours = resolved(&owner.path);
+    let mut others = entries.iter().filter(|entry| entry.path != ours);
+    others.find(|entry| entry.branch.as_ref() == Some(&owner.branch))
+}
+
 /// Finishes the registration of `owner`'s worktree where a killed git left it without its `commondir`, for with that
 /// every git that lists worktrees dies, in all of the repository. Returns whether there was anything to finish.
 pub(super) async fn complete(git: &Git, owner: &WorktreeOwner) -> Result<bool, WorktreeError> {
@@ -118,26 +125,21 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The work tree at `tree`, which git registered at `home`. `None` when its `.git` file and git's own do not
-    /// point at each other.
-    pub(super) fn confirm(tree: &Utf8Path, home: &Path) -> Option<Self> {
-        let link = fs::read(tree.join(".git")).ok()?;
-        let target = std::str::from_utf8(link.strip_prefix(b"gitdir: ")?).ok()?;
-        let gitdir = tree.join(target.trim_end_matches('\n'));
+    /// The work tree at `tree`, which the repository of `owner` has registered as `entry`. `None` when its `.git` file
+    /// and git's own do not point at each other, or belong to another repository.
+    pub(super) fn confirm(tree: &Utf8Path, owner: &WorktreeOwner, entry: &Entry) -> Option<Self> {
+        let gitdir = linked(tree)?;
         let back = fs::read(gitdir.join("gitdir")).ok()?;
         let back = Path::new(OsStr::from_bytes(back.trim_ascii_end()));
         let back = gitdir.as_std_path().join(back);
         // Relative in repositories with `worktree.useRelativePaths`, so compared by where they lead.
         let leads = |path: &Path| {
-            Some(
-                path.parent()?
-                    .parent()?
-                    .canonicalize()
-                    .ok()?
-                    .join(path.parent()?.file_name()?),
-            )
+            let folder = path.parent()?;
+            Some(folder.parent()?.canonicalize().ok()?.join(folder.file_name()?))
         };
-        (leads(&back)? == leads(&home.join(".git"))?).then(|| Self {
+        let same = leads(&back)? == leads(&entry.path.join(".git"))?
+            && common(&gitdir)? == common(&linked(&owner.repo).unwrap_or(owner.repo.join(".git")))?;
+        same.then(|| Self {
             tree: tree.to_owned(),
             gitdir,
         })
@@ -149,6 +151,23 @@ impl Place {
             .env("GIT_DIR", &self.gitdir)
             .env("GIT_WORK_TREE", &self.tree)
     }
+}
+
+/// The folder that the `.git` file in `tree` points at.
+fn linked(tree: &Utf8Path) -> Option<Utf8PathBuf> {
+    let link = fs::read(tree.join(".git")).ok()?;
+    let target = std::str::from_utf8(link.strip_prefix(b"gitdir: ")?).ok()?;
+    Some(tree.join(target.trim_end_matches('\n')))
+}
+
+/// The repository that git's folder for a worktree belongs to; of the main one, itself.
+fn common(gitdir: &Utf8Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(gitdir.join("commondir")).unwrap_or_default();
+    gitdir
+        .join(text.trim_end_matches('\n'))
+        .as_std_path()
+        .canonicalize()
+        .ok()
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl GitWorktrees {
         let entry = registry::find(&self.git, owner)
             .await?
             .ok_or_else(|| not_ours(owner))?;
-        let place = Place::confirm(&owner.path, &entry.path).ok_or_else(|| not_ours(owner))?;
+        let place = Place::confirm(&owner.path, owner, &entry).ok_or_else(|| not_ours(owner))?;
         let recorded = Record::of(lock, owner)?.is_some();
         if recorded || entry.branch.as_ref() == Some(&owner.branch) {
             Ok(Some((entry, place)))

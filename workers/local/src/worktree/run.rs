@@ -40,10 +40,11 @@ const TICK: Duration = Duration::from_millis(250);
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// Whether git died of a worktree that another git registers in this instant: it reads that one's `commondir` while it
-/// is still empty (git 2.47; seen with twelve `worktree add` at once, about one run in ten). Then it has done nothing.
+/// Whether git died of a worktree that another git registers or forgets in this instant: it lists them all, and reads a
+/// `commondir` that is still empty, or enters a folder that is gone by now (git 2.47; seen with twelve `worktree add` and
+/// twelve `worktree remove` at once, about one run in ten). Then it has done nothing.
 fn met_another(said: &str) -> bool {
-    said.contains("failed to read ") && said.contains("/commondir")
+    said.contains("/worktrees/") && (said.contains("failed to read ") || said.contains("Invalid path "))
 }
 
 /// How often one piece of work has met another git.

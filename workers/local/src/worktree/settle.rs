@@ -24,6 +24,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::create::not_ours;
 use super::lock::Lock;
 use super::record::{Record, Stage, blocking, io_error};
+use super::refs;
 use super::registry::{self, Entry};
 use super::{GitWorktrees, is_empty, is_there, rescue};
 
@@ -77,10 +78,15 @@ impl GitWorktrees {
         record: Record,
     ) -> Result<(), WorktreeError> {
         let deleted = delete(lock, &gone(owner)).await;
-        if let Some(entry) = registry::find(&self.git, owner).await? {
+        let entries = registry::list(&self.git, &owner.repo).await?;
+        if let Some(entry) = registry::of(owner, &entries) {
             self.unregister(lock, owner, &entry).await?;
         }
-        let branch_stays = self.drop_branch(lock, owner, &record).await?;
+        let branch_stays = if registry::elsewhere(owner, &entries).is_some() {
+            record.made_at.is_some()
+        } else {
+            self.drop_branch(lock, owner, &record).await?
+        };
         if let Err(error) = deleted {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(session = %owner.session, path = %gone(owner), error, "files of a removed worktree stay");
@@ -193,9 +199,9 @@ impl GitWorktrees {
         self.unregister(lock, owner, entry).await
     }
 
-    /// Removes the session's own branch if it says nothing that the commit it was made at does not. Returns whether a
-    /// branch of ours stays.
-    pub(super) async fn drop_branch(
+    /// Removes the session's own branch, which no worktree has checked out, if it says nothing that the commit it was
+    /// made at does not. Returns whether a branch of ours stays.
+    async fn drop_branch(
         &self,
         lock: &Lock,
         owner: &WorktreeOwner,
@@ -205,32 +211,14 @@ impl GitWorktrees {
             return Ok(false);
         };
         let branch = format!("refs/heads/{}", owner.branch);
-        let out = self
-            .git
-            .call(&owner.repo, "for-each-ref")
-            .args([
-                "--format=%(refname)%00%(objectname)%00%(worktreepath)%00",
-                &branch,
-            ])
-            .text()
-            .await?;
-        let out = String::from_utf8_lossy(&out);
-        let fields: Vec<&str> = out
-            .split('\0')
-            .map(|field| field.trim_start_matches('\n'))
-            .collect();
-        let Some(line) = fields.chunks_exact(3).find(|line| line[0] == branch) else {
+        let Some(tip) = refs::commit(&self.git, &owner.repo, &branch).await? else {
             return Ok(false);
         };
-        let (tip, elsewhere) = (line[1], line[2]);
-        if !elsewhere.is_empty() {
-            return Ok(true);
-        }
-        if tip != made_at {
+        if tip != *made_at {
             let ancestor = self
                 .git
                 .call(&owner.repo, "merge-base")
-                .args(["--is-ancestor", tip, made_at])
+                .args(["--is-ancestor", &tip, made_at])
                 .ask()
                 .await?;
             if !ancestor.status.success() {
@@ -241,7 +229,7 @@ impl GitWorktrees {
         let deleted = self
             .git
             .call(&owner.repo, "update-ref")
-            .args(["-d", &branch, tip])
+            .args(["-d", &branch, &tip])
             .act(lock)
             .await;
         match deleted {
