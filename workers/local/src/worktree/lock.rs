@@ -212,6 +212,13 @@ fn attempt(folder: &Utf8Path) -> io::Result<Option<Lock>> {
         }
         // A lock on a file that is no longer there excludes nobody.
         if fs::metadata(&path).is_ok_and(|now| file.metadata().is_ok_and(|mine| same(&now, &mine))) {
+            // Only under the lock is anything written, so these are what a killed one left half-written.
+            for half in ["owner.new", "work.new"] {
+                match fs::remove_file(folder.join(half)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
             return Ok(Some(Lock {
                 file: Arc::new(file),
                 folder: folder.to_owned(),

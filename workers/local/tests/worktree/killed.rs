@@ -291,11 +291,23 @@ async fn a_checkout_past_its_own_deadline_says_so_and_leaves_nothing() {
     let (made, ()) = tokio::join!(git.create(&plan), filter.started());
     let error = made.unwrap_err();
     assert!(
-        error.is_passing() && error.to_string().ends_with(": timed out"),
+        matches!(&error, WorktreeError::Git { said, .. } if said == "timed out"),
         "{error}"
     );
     assert!(!is_locked(&world));
     assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
     assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0));
     assert!(!world.branch_exists("ao/web-1/root"));
+}
+
+#[tokio::test]
+async fn what_a_killed_daemon_left_half_written_goes_with_the_next_look() {
+    let world = World::new("drafts");
+    world.make(1).await;
+    for draft in ["owner.new", "work.new"] {
+        let path = world.dir.join("data/work/web-1").join(draft);
+        fs::write(&path, "{").unwrap();
+        world.make(1).await; // finds it standing and starts no git that would write
+        assert!(!path.exists(), "{draft}");
+    }
 }
