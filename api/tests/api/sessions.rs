@@ -156,12 +156,6 @@ async fn a_status_grows_old_unless_the_sweep_has_looked() {
         .set_due("sessions", world.now())
         .await
         .unwrap();
-    world
-        .store
-        .observations()
-        .sweep_started(&by, "sessions", world.now())
-        .await
-        .unwrap();
     let next = world.now().plus(Duration::from_secs(15));
     world
         .store

@@ -14,7 +14,7 @@ use ao_domain::port::runtime::{
 };
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{
-    Exit, Holding, Phase, ProcessId, Repository, SessionId, SessionKind, Signal, Timestamp, WorktreeOwner,
+    Exit, Phase, ProcessId, Repository, SessionId, SessionKind, Signal, Timestamp, WorktreeOwner,
 };
 use ao_facts::{Added, NewProject, NewSession, Reader, Spawn, Store, StoreOptions, Until};
 use ao_supervisor::{Budget, Restart, Root, Strategy, Supervisor, child};
@@ -178,22 +178,11 @@ impl Worktrees for Obliging {
         Box::pin(async { Ok(()) })
     }
 
-    fn weigh<'a>(
-        &'a self,
-        _: &'a WorktreeOwner,
-    ) -> PortFuture<'a, Result<Option<Vec<Holding>>, WorktreeError>> {
-        Box::pin(async { Ok(None) })
-    }
-
     fn remove<'a>(&'a self, _: &'a WorktreeOwner, _: bool) -> PortFuture<'a, Result<Removal, WorktreeError>> {
         Box::pin(async { Ok(Removal::Removed { rescue: None }) })
     }
 
     fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn list(&self) -> PortFuture<'_, Result<Vec<Utf8PathBuf>, WorktreeError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

@@ -146,11 +146,6 @@ impl Store {
         .map_err(error::write("the log into the database"))
     }
 
-    /// Copies everything to the new file `to`, whole or not at all, while the store goes on working.
-    pub async fn backup_to(&self, to: &Utf8Path) -> Result<(), OpenError> {
-        file::copy_into(&self.0.readers, to).await
-    }
-
     /// Forgets all but the newest `keep` changes (at least one stays, so that the log knows how far it once was) and
     /// answers how many went. Clients that stand before those are told to read everything anew.
     pub async fn prune_change_log(&self, by: &Incarnation, keep: u32) -> Result<u64, FactsError> {

@@ -169,7 +169,6 @@ mod tests {
         let sweep = |due_at| ao_facts::Sweep {
             name: "sessions".to_owned(),
             due_at,
-            started_at: None,
             finished_at: None,
             note: None,
         };

@@ -9,8 +9,8 @@ use ao_domain::port::agent::{Agent, AgentError, Agents, Description, LaunchPlan,
 use ao_domain::port::clock::Clock;
 use ao_domain::port::spool::{HookSpool, SpoolError, Spooled};
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
-use ao_domain::{Holding, HookRecord, Repository, SessionId, Signal, Timestamp, WorktreeOwner};
-use camino::{Utf8Path, Utf8PathBuf};
+use ao_domain::{HookRecord, Repository, SessionId, Signal, Timestamp, WorktreeOwner};
+use camino::Utf8Path;
 
 /// A clock that stands until it is moved.
 pub(crate) struct FakeClock(AtomicI64);
@@ -107,23 +107,12 @@ impl Worktrees for FakeWorktrees {
         unreachable!("the API makes no worktree")
     }
 
-    fn weigh<'a>(
-        &'a self,
-        _: &'a WorktreeOwner,
-    ) -> PortFuture<'a, Result<Option<Vec<Holding>>, WorktreeError>> {
-        unreachable!("the API weighs no worktree")
-    }
-
     fn remove<'a>(&'a self, _: &'a WorktreeOwner, _: bool) -> PortFuture<'a, Result<Removal, WorktreeError>> {
         unreachable!("the API removes no worktree")
     }
 
     fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>> {
         unreachable!("the API owns no worktree")
-    }
-
-    fn list(&self) -> PortFuture<'_, Result<Vec<Utf8PathBuf>, WorktreeError>> {
-        unreachable!("the API lists no worktree")
     }
 }
 

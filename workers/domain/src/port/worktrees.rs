@@ -138,13 +138,6 @@ pub enum WorktreeError {
     },
 }
 
-impl WorktreeError {
-    /// Whether trying the same again can help: the fault lies in the moment, not in what was asked.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Git { .. } | Self::Io { .. })
-    }
-}
-
 /// The one who talks to git. Works on one session at a time: a second call for the same session waits for the first,
 /// also for one that a killed daemon left running, and past a deadline ends that one.
 pub trait Worktrees: Send + Sync + 'static {
@@ -154,12 +147,6 @@ pub trait Worktrees: Send + Sync + 'static {
     /// Makes the worktree and its branch. Safe to repeat: where it stands already, it is left as it is; what a killed
     /// predecessor left half-made is finished or made anew.
     fn create<'a>(&'a self, plan: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>>;
-
-    /// What it holds that exists nowhere else; empty when it may go. `None` when it is not there.
-    fn weigh<'a>(
-        &'a self,
-        owner: &'a WorktreeOwner,
-    ) -> PortFuture<'a, Result<Option<Vec<Holding>>, WorktreeError>>;
 
     /// Removes it if it holds nothing; with `discard`, whatever it holds, after writing a rescue ref. A branch that a
     /// removed worktree leaves without a commit of its own is removed too. Safe to repeat.
@@ -172,7 +159,4 @@ pub trait Worktrees: Send + Sync + 'static {
     /// Every worktree that a record of ours says is there, by its session's name. What is left of the facts when the
     /// database is lost.
     fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>>;
-
-    /// Every directory under the managed root that looks like a session's worktree.
-    fn list(&self) -> PortFuture<'_, Result<Vec<Utf8PathBuf>, WorktreeError>>;
 }

@@ -11,7 +11,6 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
     pub due_at: String,
-    pub started_at: Option<String>,
     pub finished_at: Option<String>,
     pub note: Option<String>,
 }
@@ -28,7 +27,6 @@ impl TryFrom<Model> for Sweep {
         const TABLE: &str = "sweeps";
         Ok(Self {
             due_at: parse(TABLE, &row.name, "due_at", &row.due_at)?,
-            started_at: parse_opt(TABLE, &row.name, "started_at", row.started_at.as_deref())?,
             finished_at: parse_opt(TABLE, &row.name, "finished_at", row.finished_at.as_deref())?,
             name: row.name,
             note: row.note,

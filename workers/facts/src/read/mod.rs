@@ -53,8 +53,6 @@ pub struct Sweep {
     pub name: String,
     /// When it is due.
     pub due_at: Timestamp,
-    /// When it was last begun.
-    pub started_at: Option<Timestamp>,
     /// When it was last finished.
     pub finished_at: Option<Timestamp>,
     /// What it found, for people.

@@ -148,23 +148,6 @@ impl ObservationWriter {
         Ok(Applied::Yes { counted })
     }
 
-    /// A sweep is begun. It stays due until it is finished, so one that a crash cut short is taken up again.
-    pub async fn sweep_started(
-        &self,
-        by: &Incarnation,
-        name: &str,
-        now: Timestamp,
-    ) -> Result<(), FactsError> {
-        let tx = self.store.begin(Some(by)).await?;
-        tx.run(
-            "sweeps",
-            "UPDATE sweeps SET started_at = ?2 WHERE name = ?1",
-            [name.into(), now.to_string().into()],
-        )
-        .await?;
-        tx.commit_quietly().await
-    }
-
     /// A sweep is finished, is due again at `next_due`, and found what `note` says.
     pub async fn sweep_finished(
         &self,

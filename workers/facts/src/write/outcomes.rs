@@ -24,26 +24,20 @@ pub struct Stand {
     pub generation: u32,
     /// The phase.
     pub phase: Phase,
-    /// What was wanted, and whether the worktree was to go with everything in it; `None` writes whatever is wanted by now.
-    pub desired: Option<(Desired, bool)>,
+    /// What was wanted: a kill that came in between overtakes the write.
+    pub desired: Desired,
+    /// Whether the worktree was to go with everything in it.
+    pub discard: bool,
 }
 
 impl Stand {
-    /// Where `session` stands, wish included: a kill that came in between overtakes the write.
+    /// Where `session` stands, wish included.
     pub fn of(session: &Session) -> Self {
         Self {
             generation: session.generation,
             phase: session.phase,
-            desired: Some((session.desired, session.discard)),
-        }
-    }
-
-    /// The same, but the write goes through whatever is wanted by now.
-    #[must_use]
-    pub fn whatever_is_wanted(self) -> Self {
-        Self {
-            desired: None,
-            ..self
+            desired: session.desired,
+            discard: session.discard,
         }
     }
 }
@@ -179,16 +173,12 @@ impl OutcomeWriter {
 /// An update of the session that only finds it where it was seen.
 fn standing(id: &SessionId, seen: Stand) -> UpdateMany<sessions::Entity> {
     use sessions::Column;
-    let update = sessions::Entity::update_many()
+    sessions::Entity::update_many()
         .filter(Column::Id.eq(id.as_str()))
         .filter(Column::Generation.eq(seen.generation))
-        .filter(Column::Phase.eq(seen.phase.as_str()));
-    match seen.desired {
-        Some((desired, discard)) => update
-            .filter(Column::Desired.eq(desired.as_str()))
-            .filter(Column::Discard.eq(discard)),
-        None => update,
-    }
+        .filter(Column::Phase.eq(seen.phase.as_str()))
+        .filter(Column::Desired.eq(seen.desired.as_str()))
+        .filter(Column::Discard.eq(seen.discard))
 }
 
 /// What stands in `column`, or `value` where nothing does.

@@ -108,7 +108,11 @@ async fn a_step_from_elsewhere_changes_nothing() {
             ..here
         },
         Stand {
-            desired: Some((Desired::Stop, false)),
+            desired: Desired::Stop,
+            ..here
+        },
+        Stand {
+            discard: true,
             ..here
         },
     ] {
@@ -157,7 +161,7 @@ async fn a_kill_overtakes_a_step_unless_the_step_does_not_care() {
         .await
         .unwrap();
     assert_eq!(live, Moved::Overtaken);
-    let here = here.whatever_is_wanted();
+    let here = Stand::of(&get(&store, &id).await);
     let live = outcomes
         .advance(&me(), &id, here, Phase::Live, Changes::default(), at(4))
         .await

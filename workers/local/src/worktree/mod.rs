@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
-use ao_domain::{Holding, ProjectId, Repository, SessionId, WorktreeOwner};
+use ao_domain::{Holding, Repository, WorktreeOwner};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use create::not_ours;
@@ -86,6 +86,19 @@ impl GitWorktrees {
     pub fn with_env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.git.env.push((name.into(), value.into()));
         self
+    }
+
+    /// What the worktree holds that exists nowhere else, as [`Worktrees::remove`] weighs it; empty when it may go. `None`
+    /// when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// What kept git from looking; nothing was touched.
+    pub async fn weigh(&self, owner: &WorktreeOwner) -> Result<Option<Vec<Holding>>, WorktreeError> {
+        let lock = self.lock(owner).await?;
+        let weighed = self.weigh_under(&lock, owner).await;
+        close(lock);
+        weighed
     }
 
     /// The session's lock, once the worktree is known to lie where only ours lie.
@@ -137,18 +150,6 @@ impl Worktrees for GitWorktrees {
         })
     }
 
-    fn weigh<'a>(
-        &'a self,
-        owner: &'a WorktreeOwner,
-    ) -> PortFuture<'a, Result<Option<Vec<Holding>>, WorktreeError>> {
-        Box::pin(async move {
-            let lock = self.lock(owner).await?;
-            let weighed = self.weigh_under(&lock, owner).await;
-            close(lock);
-            weighed
-        })
-    }
-
     fn remove<'a>(
         &'a self,
         owner: &'a WorktreeOwner,
@@ -172,37 +173,6 @@ impl Worktrees for GitWorktrees {
             .await
         })
     }
-
-    fn list(&self) -> PortFuture<'_, Result<Vec<Utf8PathBuf>, WorktreeError>> {
-        let root = self.root.clone();
-        Box::pin(async move {
-            let path = root.clone();
-            record::blocking("listing worktrees", &path, move || {
-                let mut found = Vec::new();
-                for project in folders::<ProjectId>(&root)? {
-                    found.extend(folders::<SessionId>(&project)?);
-                }
-                found.sort_unstable();
-                Ok(found)
-            })
-            .await
-        })
-    }
-}
-
-/// The folders in `path` whose name is an `Id`; none where there is no such path.
-fn folders<Id: std::str::FromStr>(path: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
-    let entries = match path.read_dir_utf8() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let mut found = Vec::new();
-    for entry in entries.filter_map(Result::ok) {
-        if entry.file_type()?.is_dir() && entry.file_name().parse::<Id>().is_ok() {
-            found.push(entry.path().to_owned());
-        }
-    }
-    Ok(found)
 }
 
 /// Whether something lies at `path`, be it a link that leads nowhere.

@@ -86,7 +86,7 @@ impl Record {
     /// read is passed over: it proves nothing.
     pub(super) fn all(locks: &Utf8Path) -> io::Result<Vec<Owned>> {
         let mut found = Vec::new();
-        for folder in super::folders::<SessionId>(locks)? {
+        for folder in sessions_in(locks)? {
             let record = fs::read(folder.join("owner.json")).ok();
             let record = record.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
             found.extend(
@@ -189,4 +189,19 @@ pub(super) async fn blocking<T: Send + 'static>(
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)))
         .map_err(io_error(doing, path))
+}
+
+/// The folders in `path` that are named by a session; none where there is no such path.
+fn sessions_in(path: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
+    let entries = match path.read_dir_utf8() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut found = Vec::new();
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_type()?.is_dir() && entry.file_name().parse::<SessionId>().is_ok() {
+            found.push(entry.path().to_owned());
+        }
+    }
+    Ok(found)
 }

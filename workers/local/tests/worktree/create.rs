@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use ao_domain::port::worktrees::{WorktreePlan, Worktrees as _};
+use ao_domain::port::worktrees::{Removal, WorktreePlan, Worktrees as _};
 
 use crate::world::{World, from_env};
 
@@ -18,7 +18,7 @@ async fn a_worktree_stands_on_its_own_branch_at_the_base() {
     let head = world.run(&path, &["rev-parse", "HEAD"]);
     assert_eq!(head, world.run(&world.repo, &["rev-parse", "main"]));
     assert_eq!(fs::read_to_string(path.join("a.txt")).unwrap(), "one\n");
-    assert_eq!(world.git.list().await.unwrap(), [path]);
+    assert_eq!(world.registered(), 1);
     assert_eq!(world.weighed(1).await, Vec::<String>::new());
 }
 
@@ -179,12 +179,13 @@ async fn twelve_at_once_in_one_repository_all_stand() {
         made.unwrap().unwrap();
     }
     assert_eq!(world.registered(), 12);
+    let mut removing = tokio::task::JoinSet::new();
     for plan in plans {
         let git = world.git.clone();
-        running.spawn(async move { git.remove(&plan.owner, false).await.map(|_| ()) });
+        removing.spawn(async move { git.remove(&plan.owner, false).await });
     }
-    while let Some(removed) = running.join_next().await {
-        removed.unwrap().unwrap();
+    while let Some(removed) = removing.join_next().await {
+        assert_eq!(removed.unwrap().unwrap(), Removal::Removed { rescue: None });
     }
     assert_eq!(world.registered(), 0);
     assert_eq!(world.left_over(), Vec::<String>::new());

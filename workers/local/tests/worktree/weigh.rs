@@ -4,8 +4,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 
-use ao_domain::port::worktrees::Worktrees as _;
-
 use crate::world::World;
 
 #[tokio::test]
