@@ -19,8 +19,8 @@ use crate::error::CliError;
 use crate::presence::{self, State};
 use crate::render::{Out, Tone};
 
-/// The oldest git whose `worktree` does what is asked of it.
-const GIT: (u32, u32) = (2, 25);
+/// The oldest git whose `worktree list` takes `-z`.
+const GIT: (u32, u32) = (2, 36);
 /// How long a program may take to say its version.
 const ASK: Duration = Duration::from_secs(2);
 /// How far back a failed hook is news.
@@ -511,7 +511,9 @@ mod tests {
         assert_eq!(git_version("git version 2.50.1 (Apple Git-155)"), Some((2, 50)));
         assert_eq!(git_version("git version 2.25.GIT"), Some((2, 25)));
         assert_eq!(git_version("hub version 2"), None);
-        assert!((2, 9) < GIT && (3, 0) > GIT);
+        for (version, will_do) in [((2, 9), false), ((2, 35), false), ((2, 36), true), ((3, 0), true)] {
+            assert_eq!(version >= GIT, will_do, "{version:?}");
+        }
     }
 
     #[test]
