@@ -1,7 +1,7 @@
 //! Every step can be cut: the daemon is killed at each crash point, started again, and nothing is lost, doubled or left
 //! over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use ao_tests::{Census, Seed, World, settle, within};
 use serde_json::{Value, json};
 
 use crate::AO;
+use crate::children::swept_at;
 
 /// Every point of `docs/crash-points.md` that begins with one of `prefixes`, both sides.
 pub(crate) fn points(prefixes: &[&str]) -> Vec<String> {
@@ -38,9 +39,12 @@ pub(crate) fn at_each(points: Vec<String>, scenario: impl Fn(&str) + Sync) {
     });
 }
 
-/// A shell agent that leaves a line with its pid each time one is started, then waits.
+/// A shell agent that leaves a line with its pid and its session each time one is started, then waits.
 fn counted(world: &World) -> String {
-    format!("echo $$ >> {}; exec sleep 1000", world.dir.join("starts"))
+    format!(
+        "echo $$ $AO_SESSION_ID >> {}; exec sleep 1000",
+        world.dir.join("starts")
+    )
 }
 
 fn starts(world: &World) -> usize {
@@ -99,14 +103,21 @@ fn assert_census(world: &World, point: &str, sessions: usize) {
     assert!(same, "{point}: {last}, wanted {wanted}\n{:?}", world.census());
 }
 
-#[test]
-fn a_spawn_survives_a_kill_at_every_step() {
+/// Waits until what was armed has struck and the daemon is there again; it never goes away where only a task of its is cut.
+fn get_over(world: &mut World, point: &str, deed: &str) {
+    if deed == "kill" {
+        return restart_after_the_kill(world, point);
+    }
+    settle(&format!("{point} was reached"), || world.fired());
+}
+
+fn cut_a_spawn(deed: &str) {
     at_each(points(&["intent.spawn", "spawn."]), |point| {
         let mut world = World::started(AO);
         let script = counted(&world);
-        world.arm(point, "kill");
-        let _ = ask_for_session(&world, &script, "the-key");
-        restart_after_the_kill(&mut world, point);
+        world.arm(point, deed);
+        let _ = ask_quietly(&world, &script, "the-key");
+        get_over(&mut world, point, deed);
         // Whoever lost the answer asks again under the same key.
         let session = ask_for_session(&world, &script, "the-key").expect("the daemon answers");
         let id = session["id"].as_str().unwrap().to_owned();
@@ -136,16 +147,36 @@ fn a_spawn_survives_a_kill_at_every_step() {
 }
 
 #[test]
+fn a_spawn_survives_a_kill_at_every_step() {
+    cut_a_spawn("kill");
+}
+
+/// The same for a panic of whoever does the step: the daemon lives, the child comes back, and looks.
+#[test]
+fn a_spawn_survives_a_panic_at_every_step() {
+    cut_a_spawn("panic");
+}
+
+#[test]
 fn a_stop_survives_a_kill_at_every_step() {
+    cut_a_stop("kill");
+}
+
+#[test]
+fn a_stop_survives_a_panic_at_every_step() {
+    cut_a_stop("panic");
+}
+
+fn cut_a_stop(deed: &str) {
     at_each(points(&["intent.stop", "stop."]), |point| {
         let mut world = World::started(AO);
         let id = world.spawn(&counted(&world));
         world.until(&id, "status", "working");
-        world.arm(point, "kill");
+        world.arm(point, deed);
         let _ = world
             .http()
             .ask("POST", &format!("/api/v1/sessions/{id}/kill"), None);
-        restart_after_the_kill(&mut world, point);
+        get_over(&mut world, point, deed);
         if point == "intent.stop.before" {
             assert_eq!(
                 world.session(&id)["status"],
@@ -195,14 +226,23 @@ fn work_in_a_worktree_survives_a_kill_at_every_step_of_a_stop() {
 
 #[test]
 fn an_end_of_its_own_survives_a_kill_at_every_step() {
+    cut_an_end("kill");
+}
+
+#[test]
+fn an_end_of_its_own_survives_a_panic_at_every_step() {
+    cut_an_end("panic");
+}
+
+fn cut_an_end(deed: &str) {
     at_each(points(&["end.", "watch.look", "watch.seen"]), |point| {
         let mut world = World::started(AO);
         let gate = world.dir.join("gate");
         let id = world.spawn(&format!("while [ ! -e {gate} ]; do sleep 0.05; done; exit 7"));
         world.until(&id, "status", "working");
-        world.arm(point, "kill");
+        world.arm(point, deed);
         fs::write(&gate, "").unwrap();
-        restart_after_the_kill(&mut world, point);
+        get_over(&mut world, point, deed);
         let ended = world.until(&id, "status", "terminated");
         let ended = if ended["phase"] == "finished" {
             ended
@@ -222,6 +262,15 @@ fn an_end_of_its_own_survives_a_kill_at_every_step() {
 
 #[test]
 fn a_hook_survives_a_kill_at_every_step() {
+    cut_a_hook("kill");
+}
+
+#[test]
+fn a_hook_survives_a_panic_at_every_step() {
+    cut_a_hook("panic");
+}
+
+fn cut_a_hook(deed: &str) {
     at_each(points(&["hooks."]), |point| {
         let mut world = World::started(AO);
         let gate = world.dir.join("gate");
@@ -230,9 +279,9 @@ fn a_hook_survives_a_kill_at_every_step() {
         );
         let id = world.spawn(&script);
         world.until(&id, "status", "working");
-        world.arm(point, "kill");
+        world.arm(point, deed);
         fs::write(&gate, "").unwrap();
-        restart_after_the_kill(&mut world, point);
+        get_over(&mut world, point, deed);
         let session = world.until(&id, "status", "needs_input");
         assert_eq!(session["activity"]["state"], "waiting_input", "{point}");
     });
@@ -244,6 +293,7 @@ fn a_sweep_survives_a_kill_at_every_step() {
         let mut world = World::started(AO);
         let id = world.spawn("exec sleep 1000");
         world.until(&id, "status", "working");
+        settle("the first sweep is over", || !swept_at(&world).is_empty());
         // The session's own child would set the row right before the sweep is due: it is down.
         assert_eq!(
             world.break_child("hang", &format!("ao/act/sessions/{id}")).status,
@@ -251,9 +301,27 @@ fn a_sweep_survives_a_kill_at_every_step() {
             "{point}"
         );
         world.arm(point, "kill");
+        let before = swept_at(&world);
         // A row that is wrong, so that the sweep has something to write.
         world.sql("UPDATE session_process SET note = 'stale'; UPDATE sweeps SET due_at = '2000-01-01T00:00:00.000Z'");
+        within(Duration::from_secs(60), &format!("{point} was reached"), || {
+            world.has_ended().then_some(())
+        });
+        let cut = swept_at(&world);
         restart_after_the_kill(&mut world, point);
+        if point == "sweep.done.after" {
+            assert_ne!(cut, before, "{point}: it was over and is not on record");
+        } else {
+            assert_eq!(cut, before, "{point}: it is on record as over and was cut short");
+            within(
+                Duration::from_secs(10),
+                &format!("{point}: it is made again"),
+                || (swept_at(&world) != cut).then_some(()),
+            );
+            settle(&format!("{point}: the wrong row is set right"), || {
+                world.query("SELECT coalesce(max(note), '') FROM session_process") != "stale"
+            });
+        }
         let session = world.until(&id, "status", "working");
         assert!(session["agentPid"].is_u64(), "{point}");
         assert_census(&world, point, 1);
@@ -416,6 +484,23 @@ fn fifty_kills_at_random_instants_lose_and_double_nothing() {
     assert_census(&world, "fifty kills", running);
     let census: Census = world.census();
     assert_eq!(census.running("sleep 1000").len(), running, "{census:?}");
+    // Each agent that runs was started once, and none was ever started twice: a second start would be a second agent at
+    // work in the same worktree, if only until the first is found.
+    let lines = fs::read_to_string(world.dir.join("starts")).unwrap_or_default();
+    let mut started: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in lines.lines() {
+        let (pid, id) = line.split_once(' ').unwrap();
+        started.entry(id).or_default().push(pid);
+    }
+    for session in &sessions {
+        let id = session["id"].as_str().unwrap();
+        let starts = started.get(id).map_or(0, Vec::len);
+        assert!(starts <= 1, "{id} was started {starts} times:\n{lines}{session}");
+        assert!(
+            session["status"] != "working" || starts == 1,
+            "{id} runs and was never started"
+        );
+    }
 }
 
 fn ask_quietly(world: &World, script: &str, key: &str) -> Option<Value> {

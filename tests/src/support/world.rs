@@ -476,7 +476,10 @@ impl World {
 
     /// Arms one crash point of the next daemon call that reaches it: `kill`, `panic` or `hang`.
     pub fn arm(&self, point: &str, what: &str) {
-        fs::write(self.dir.join("fault-plan"), format!("{point} {what}\n")).expect("the world is writable");
+        // Whole or not at all: a daemon may pass a point in this instant.
+        let draft = self.dir.join("fault-plan.draft");
+        fs::write(&draft, format!("{point} {what}\n")).expect("the world is writable");
+        fs::rename(&draft, self.dir.join("fault-plan")).expect("the world is writable");
     }
 
     /// Whether the armed point was reached.
