@@ -20,8 +20,8 @@ pub(crate) fn tests() -> Vec<Test> {
 const KILLS: u32 = 16;
 const APART: Duration = Duration::from_micros(400);
 
-/// Deaf to the end of its terminal: one that is lost stays to be counted.
-const SCRIPT: &str = "trap '' HUP; while :; do sleep 1000; done";
+/// Deaf to the end of its terminal: one that is lost stays to be counted. Leaves a line where it was started.
+const SCRIPT: &str = "trap '' HUP; echo $$ >> starts; while :; do sleep 1000; done";
 
 fn creator_of(world: &World) -> Child {
     command(&ourselves())
@@ -85,6 +85,8 @@ fn creator() {
             }
             // The agent and its sleep.
             world.population(2).await;
+            let starts = fs::read_to_string(world.cwd.join("starts")).unwrap();
+            assert_eq!(starts.lines().count(), 1, "it was started twice: {starts}");
             world.runtime.destroy(&at("web-1", 1)).await.unwrap();
             assert_eq!(world.census(), Vec::<u32>::new());
             assert_eq!(world.left_below_root(), Vec::<String>::new());
