@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use ao_facts::{Change, Page, Subscription};
+use ao_supervisor::{Events, Heard};
 use axum::body::{Body, Bytes};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
@@ -15,7 +16,7 @@ use axum::response::Response;
 use futures_util::stream;
 
 use crate::Api;
-use crate::wire::Event;
+use crate::wire::{Event, TreeEvent, TreeLagged};
 
 /// How long a stream is silent at most: a connection whose client is gone is found out by writing to it.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -23,6 +24,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 struct Follower {
     api: Api,
     changes: Subscription,
+    /// What happens in the tree from now on; it is not kept, so there is nothing to go on from. Gone with the tree.
+    tree: Option<Events>,
     at: At,
 }
 
@@ -33,10 +36,12 @@ enum At {
 }
 
 /// The log after number `after`, as an answer that ends when the daemon stops.
-pub(crate) fn stream(api: &Api, after: i64) -> Response {
+/// With `tree`, what happens in the supervision tree besides.
+pub(crate) fn stream(api: &Api, after: i64, tree: bool) -> Response {
     let follower = Follower {
         api: api.clone(),
         changes: api.feed.subscribe(after),
+        tree: tree.then(|| api.tree.events()),
         at: At::Begin,
     };
     let frames = stream::unfold(follower, |mut follower| async {
@@ -88,9 +93,29 @@ impl Follower {
                     Some(frame(None, "bye", r#"{"reason":"the change log does not read: the daemon's log says why"}"#))
                 }
             },
+            heard = heard(&mut self.tree) => Some(match heard {
+                Heard::Event(event) => frame(None, "tree", &told(&TreeEvent::from(&event))),
+                Heard::Lagged(missed) => frame(None, "tree_lagged", &told(&TreeLagged { missed })),
+            }),
             () = tokio::time::sleep(HEARTBEAT) => Some(":\n\n".to_owned()),
         }
     }
+}
+
+/// What happens next in the tree; never, once it has ended. Cancel safe.
+async fn heard(events: &mut Option<Events>) -> Heard {
+    if let Some(tree) = events {
+        match tree.next().await {
+            Some(heard) => return heard,
+            None => *events = None,
+        }
+    }
+    std::future::pending().await
+}
+
+/// A type of only texts and numbers.
+fn told(event: &impl serde::Serialize) -> String {
+    serde_json::to_string(event).unwrap_or_default()
 }
 
 fn event(change: Change) -> String {
@@ -103,12 +128,7 @@ fn event(change: Change) -> String {
         payload: change.payload,
         created_at: change.at,
     };
-    // A type of only texts and numbers.
-    frame(
-        Some(seq),
-        &name,
-        &serde_json::to_string(&event).unwrap_or_default(),
-    )
+    frame(Some(seq), &name, &told(&event))
 }
 
 fn frame(id: Option<i64>, event: &str, data: &str) -> String {

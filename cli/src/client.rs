@@ -384,10 +384,22 @@ impl Events {
     /// The next change; `None` when the stream ended, for whatever reason: look, and open a new one. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
-            while let Some(frame) = take_frame(&mut self.read) {
-                if let Some(event) = event_of(&frame) {
-                    return Some(event);
-                }
+            if let Some(event) = event_of(&self.frame().await?) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// Resolves when something was said, whatever; `None` when the stream ended. Cancel safe.
+    pub(crate) async fn anything(&mut self) -> Option<()> {
+        while self.frame().await?.starts_with(b":") {}
+        Some(())
+    }
+
+    async fn frame(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(frame) = take_frame(&mut self.read) {
+                return Some(frame);
             }
             let frame = match &mut self.connection {
                 Some(connection) => tokio::select! {

@@ -42,6 +42,8 @@ pub(crate) struct Out {
     results: Box<dyn Write>,
     notes: Box<dyn Write>,
     json: bool,
+    /// Whether results go to one.
+    terminal: bool,
     colour: bool,
     width: Option<u16>,
 }
@@ -59,6 +61,7 @@ impl Out {
             results: Box::new(stdout),
             notes: Box::new(io::stderr()),
             json,
+            terminal,
             colour: terminal && !no_color && !json,
             width,
         }
@@ -86,6 +89,34 @@ impl Out {
         }
         writeln!(self.notes, "{}", safe(text.as_ref()))
             .and_then(|()| self.notes.flush())
+            .map_err(CliError::Print)
+    }
+
+    /// All of `lines` in place of what was there, where it is a terminal; else below it, after an empty line.
+    pub(crate) fn screen(&mut self, lines: &[String]) -> Result<(), CliError> {
+        let mut text = if self.terminal {
+            "\x1b[H\x1b[2J".to_owned()
+        } else {
+            String::new()
+        };
+        for line in lines {
+            text.push_str(&safe(line));
+            text.push('\n');
+        }
+        if !self.terminal {
+            text.push('\n');
+        }
+        self.results
+            .write_all(text.as_bytes())
+            .and_then(|()| self.results.flush())
+            .map_err(CliError::Print)
+    }
+
+    /// One of many results for programs, on a line of its own.
+    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        let text = serde_json::to_string(value).map_err(|error| CliError::Print(io::Error::from(error)))?;
+        writeln!(self.results, "{text}")
+            .and_then(|()| self.results.flush())
             .map_err(CliError::Print)
     }
 
@@ -226,6 +257,7 @@ pub(crate) mod tests {
             results: Box::new(results.clone()),
             notes: Box::new(notes.clone()),
             json,
+            terminal: false,
             colour,
             width,
         };

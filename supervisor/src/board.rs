@@ -27,8 +27,17 @@ pub enum Role {
     Worker,
     /// Has a fixed list of children.
     Supervisor,
+    /// Has children that are added and taken away while it runs.
+    Dynamic,
     /// Has one child per key of a set.
     Roster,
+}
+
+impl Role {
+    /// Whether its children have no order among them.
+    pub(crate) fn is_unordered(self) -> bool {
+        matches!(self, Role::Dynamic | Role::Roster)
+    }
 }
 
 pub(crate) struct Board(Mutex<Book>);
@@ -36,10 +45,11 @@ pub(crate) struct Board(Mutex<Book>);
 pub(crate) struct Book {
     pub(crate) role: Role,
     pub(crate) strategy: Strategy,
-    /// In start order for a supervisor, in no order for a roster. `None` is a slot that can be used again.
+    /// `None` is a slot that can be used again. The order in which a supervisor starts them is their [`Entry::place`].
     pub(crate) entries: Vec<Option<Entry>>,
     free: Vec<u32>,
-    keys: HashMap<Arc<str>, u32>,
+    /// Slots by id. Of a supervisor with a fixed list made only when somebody asks for a child by its id: most never do.
+    keys: Option<HashMap<Arc<str>, u32>>,
     /// The supervisor's own restart budget; a parking one has none.
     pub(crate) window: Option<Window>,
     /// Trouble ordered for children that were not running.
@@ -60,8 +70,10 @@ pub(crate) enum Why {
 
 pub(crate) struct Entry {
     pub(crate) traits: Arc<Traits>,
-    /// Gone for a temporary child of a roster that has been started.
+    /// Gone for a temporary child that has been started.
     pub(crate) start: Option<Arc<dyn Launch>>,
+    /// Where it stands in the start order of its supervisor.
+    pub(crate) place: u32,
     pub(crate) path: Arc<str>,
     pub(crate) state: State,
     /// The incarnation that runs or may still run.
@@ -71,6 +83,8 @@ pub(crate) struct Entry {
     pub(crate) aborted: bool,
     /// For a roster: its key is gone, it goes too.
     pub(crate) doomed: bool,
+    /// What a person wants done with it once it has stopped.
+    pub(crate) then: Then,
     /// When the supervisor must look at it again, whatever its state calls for.
     pub(crate) deadline: Option<Instant>,
     pub(crate) started: Option<Instant>,
@@ -83,6 +97,14 @@ pub(crate) struct Entry {
     pub(crate) park: Option<Box<Park>>,
     /// For a roster: how many wake-ups its set had had when this child ended for good.
     pub(crate) ended_at_wake: u64,
+}
+
+/// What becomes of a child that was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    Nothing,
+    StartAgain,
+    Park,
 }
 
 pub(crate) struct Park {
@@ -113,8 +135,10 @@ impl Entry {
             life: None,
             abort: None,
             why: None,
+            place: 0,
             aborted: false,
             doomed: false,
+            then: Then::Nothing,
             deadline: None,
             started: None,
             ready: None,
@@ -143,7 +167,7 @@ impl Board {
             strategy,
             entries: Vec::new(),
             free: Vec::new(),
-            keys: HashMap::new(),
+            keys: None,
             window: None,
             armed: Vec::new(),
             inbox: None,
@@ -156,13 +180,24 @@ impl Board {
 
     /// Puts a message into the queue of the incarnation that runs, if one does.
     pub(crate) fn send(&self, message: Message) {
-        if let Some(inbox) = &self.book().inbox {
-            let _ = inbox.send(message);
+        let _ = self.try_send(message); // nobody there: nothing to tell
+    }
+
+    /// The same, and tells whether one does.
+    pub(crate) fn try_send(&self, message: Message) -> Result<(), ()> {
+        match &self.book().inbox {
+            Some(inbox) => inbox.send(message).map_err(drop),
+            None => Err(()),
         }
     }
 }
 
 impl Book {
+    /// How many children there are, whatever they are up to.
+    pub(crate) fn count(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
     pub(crate) fn get(&mut self, slot: u32) -> Option<&mut Entry> {
         self.entries.get_mut(slot as usize)?.as_mut()
     }
@@ -174,14 +209,30 @@ impl Book {
     }
 
     /// Starts over with these children, in this order.
-    pub(crate) fn fill(&mut self, entries: Vec<Option<Entry>>) {
+    pub(crate) fn fill(&mut self, mut entries: Vec<Option<Entry>>) {
+        for (entry, place) in entries.iter_mut().zip(0..) {
+            if let Some(entry) = entry {
+                entry.place = place;
+            }
+        }
         self.entries = entries;
         self.free.clear();
-        self.keys.clear();
+        self.keys = None;
     }
 
-    /// Adds a roster's child under its id.
+    fn keys(&mut self) -> &mut HashMap<Arc<str>, u32> {
+        let entries = &self.entries;
+        self.keys.get_or_insert_with(|| {
+            let known = entries.iter().zip(0..);
+            known
+                .filter_map(|(entry, slot)| Some((entry.as_ref()?.traits.id.clone(), slot)))
+                .collect()
+        })
+    }
+
+    /// Adds a child under its id.
     pub(crate) fn insert(&mut self, entry: Entry) -> u32 {
+        self.keys();
         let key = entry.traits.id.clone();
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -194,21 +245,22 @@ impl Book {
                     .expect("no machine holds four thousand million children")
             }
         };
-        self.keys.insert(key, slot);
+        self.keys().insert(key, slot);
         slot
     }
 
-    /// Takes a child out. A roster's slot may be used again; a supervisor's stays empty, since its order counts.
+    /// Takes a child out; its slot may be used again.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Entry> {
         let entry = self.entries.get_mut(slot as usize)?.take()?;
-        if self.keys.remove(&entry.traits.id).is_some() {
-            self.free.push(slot);
+        if let Some(keys) = &mut self.keys {
+            keys.remove(&entry.traits.id);
         }
+        self.free.push(slot);
         Some(entry)
     }
 
-    pub(crate) fn slot_of(&self, key: &str) -> Option<u32> {
-        self.keys.get(key).copied()
+    pub(crate) fn slot_of(&mut self, id: &str) -> Option<u32> {
+        self.keys().get(id).copied()
     }
 
     pub(crate) fn arm(&mut self, id: Arc<str>, chaos: Chaos) {

@@ -20,7 +20,15 @@ pub struct Budget(pub(crate) Limit);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     Counted { restarts: u32, per: Duration },
+    Unlimited,
     Parking,
+}
+
+/// OTP's: one restart in five seconds.
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget::restarts(1).per(Duration::from_secs(5))
+    }
 }
 
 impl Budget {
@@ -37,10 +45,15 @@ impl Budget {
         Budget(Limit::Parking)
     }
 
+    /// Every restart is allowed, for ever. Each child needs a back-off then, or one that cannot live would burn the machine.
+    pub const fn unlimited() -> Budget {
+        Budget(Limit::Unlimited)
+    }
+
     pub(crate) fn window(self) -> Option<Window> {
         match self.0 {
             Limit::Counted { restarts, per } => Some(Window::new(restarts, per)),
-            Limit::Parking => None,
+            Limit::Unlimited | Limit::Parking => None,
         }
     }
 }

@@ -237,6 +237,10 @@ impl ChildSpec {
             return Some(SpecError::ParkingInGroup { id: id() });
         }
         let backoff = self.effective_backoff(budget);
+        let may_restart = traits.restart != Restart::Temporary && traits.role == Role::Worker;
+        if budget.0 == Limit::Unlimited && may_restart && backoff.is_none() {
+            return Some(SpecError::UnlimitedWithoutBackoff { id: id() });
+        }
         for limit in [Some(budget), self.effective_budget(budget)]
             .into_iter()
             .flatten()
@@ -253,7 +257,7 @@ impl ChildSpec {
             }
         }
         match traits.budget {
-            Some(Budget(Limit::Parking)) => Some(SpecError::ParkingChild { id: id() }),
+            Some(Budget(Limit::Parking | Limit::Unlimited)) => Some(SpecError::ParkingChild { id: id() }),
             Some(own) => own.fault(&traits.id),
             None => None,
         }
@@ -389,7 +393,19 @@ pub enum SpecError {
         /// The limit's period.
         per: Duration,
     },
-    /// Under `RestForOne` later children rest on earlier ones, and a parked child carries nobody.
+    /// It could crash and be started again without end and without pause.
+    #[error("`{id}` may be restarted without limit and has no back-off")]
+    UnlimitedWithoutBackoff {
+        /// The child.
+        id: String,
+    },
+    /// Blocking code cannot be aborted; it can only be asked.
+    #[error("`{id}` blocks its thread, so it cannot be killed at once")]
+    BlockingKill {
+        /// The child.
+        id: String,
+    },
+    /// Under `RestForOne` and `OneForAll` children rest on one another, and a parked child carries nobody.
     #[error("`{id}` would be parked, which only `OneForOne` allows")]
     ParkingInGroup {
         /// The child or supervisor.

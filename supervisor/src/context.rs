@@ -1,5 +1,6 @@
 //! What a child sees of its supervisor.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::child::Done;
 use crate::life::{Incarnation, Life};
 use crate::reason::Exit;
 
@@ -26,13 +28,26 @@ impl Context {
 
     /// Says that this child is up: the next sibling may start. The second call and all later ones do nothing.
     pub fn ready(&self) {
-        self.0.ready();
+        self.0.ready(None);
+    }
+
+    /// [`Context::ready`], with something for whoever gave the order to start this child: it comes back unchanged in
+    /// [`crate::Started::value`]. Where nobody waits for it, it is dropped.
+    pub fn ready_with<T: Any + Send>(&self, value: T) {
+        self.0.ready(Some(Box::new(value)));
     }
 
     /// Says, before being ready, that there is nothing to do. The child must then return `Ok(Done)`; it counts as ignored,
     /// which is neither a crash nor a failed start.
     pub fn ignore(&self) {
         self.0.ignore();
+    }
+
+    /// A normal end with a reason of its own, for the tree and its readers to show: `return Ok(ctx.done_because("merged"))`. It
+    /// counts as [`Done`] in every way.
+    pub fn done_because(&self, term: impl Into<Arc<str>>) -> Done {
+        self.0.done_because(term.into());
+        Done
     }
 
     /// Resolves when the supervisor has asked this child to stop, at once if it already has.

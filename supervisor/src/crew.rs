@@ -17,11 +17,12 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::board::{Board, Book, Role, Why};
-use crate::child::{Restart, Shutdown};
+use crate::board::{Board, Book, Entry, Then, Why};
+use crate::child::{Restart, Seat, Shutdown};
 use crate::context::Context;
 use crate::event::What;
 use crate::life::{Birth, Hold, Life, Message};
+use crate::orders::{ChildRef, Order, Value};
 use crate::reason::Reason;
 use crate::roster::Read;
 use crate::snapshot::State;
@@ -35,7 +36,7 @@ pub(crate) use ruling::Ruling;
 pub(crate) enum Happening {
     /// The supervisor is to stop.
     Stop,
-    Ready(u32),
+    Ready(u32, Option<Value>),
     /// A child's incarnation is over and gone.
     Fallen(Fallen),
     /// A child's incarnation is over and not gone.
@@ -43,10 +44,12 @@ pub(crate) enum Happening {
         slot: u32,
         reason: Reason,
     },
-    /// A pause is over.
+    /// A pause is over, or it is a group's turn again.
     Retry(u32),
     /// A person wants a parked child tried again.
     Resume(u32),
+    /// Somebody wants something changed.
+    Order(Order),
     /// The set of a roster was read.
     Keys(Read),
 }
@@ -149,7 +152,7 @@ impl Crew {
             let happening = match self.wake().await {
                 Wake::Alarm => None,
                 Wake::Message(Message::Stop) => Some(Happening::Stop),
-                Wake::Message(Message::Ready { slot, number }) => self.ready(slot, number),
+                Wake::Message(Message::Ready { slot, number, value }) => self.ready(slot, number, value),
                 Wake::Message(Message::Draining {
                     slot,
                     number,
@@ -161,6 +164,8 @@ impl Crew {
                     outcome,
                 }) => self.exit(slot, number, outcome).map(Happening::Fallen),
                 Wake::Message(Message::Resume { slot }) => self.resumed(slot),
+                Wake::Message(Message::Again { slot }) => Some(Happening::Retry(slot)),
+                Wake::Message(Message::Order(order)) => Some(Happening::Order(order)),
                 Wake::Message(Message::Keys(read)) => Some(Happening::Keys(read)),
             };
             if let Some(happening) = happening {
@@ -201,7 +206,6 @@ impl Crew {
         let board = self.board.clone();
         let (path, number, restarts) = {
             let mut book = board.book();
-            let role_here = book.role;
             let chaos = book.disarm(slot);
             let Some(entry) = book.get(slot) else {
                 return Begun::Nobody;
@@ -209,12 +213,10 @@ impl Crew {
             if entry.life.is_some() {
                 return Begun::StillThere;
             }
-            // Many short children must not pin what they were started with; a roster can make the start again.
-            let pins = entry.traits.restart != Restart::Temporary || role_here == Role::Supervisor;
-            let start = if pins {
-                entry.start.clone()
-            } else {
-                entry.start.take()
+            // Many short children must not pin what they were started with.
+            let start = match entry.traits.restart {
+                Restart::Temporary => entry.start.take(),
+                Restart::Permanent | Restart::Transient => entry.start.clone(),
             };
             let Some(start) = start else { return Begun::Nobody };
             self.clear_deadline(slot, entry);
@@ -259,7 +261,7 @@ impl Crew {
         Begun::Launched
     }
 
-    fn ready(&mut self, slot: u32, number: u64) -> Option<Happening> {
+    fn ready(&mut self, slot: u32, number: u64, value: Option<Value>) -> Option<Happening> {
         let now = Instant::now();
         let board = self.board.clone();
         let after = {
@@ -283,7 +285,80 @@ impl Crew {
         self.emit_for(&board, slot, || What::Ready {
             after_ms: millis(after),
         });
-        Some(Happening::Ready(slot))
+        Some(Happening::Ready(slot, value))
+    }
+
+    /// Whether there is an incarnation that runs or is ending in good order.
+    pub(crate) fn is_up(&self, slot: u32) -> bool {
+        self.board
+            .book()
+            .get(slot)
+            .is_some_and(|entry| matches!(entry.state, State::Starting | State::Running | State::Stopping))
+    }
+
+    /// The incarnation that runs.
+    pub(crate) fn child(&self, slot: u32) -> Option<ChildRef> {
+        ChildRef::of(self.board.book().get(slot)?)
+    }
+
+    /// Its id; empty for nobody.
+    pub(crate) fn id(&self, slot: u32) -> Arc<str> {
+        self.board
+            .book()
+            .get(slot)
+            .map_or_else(|| "".into(), |entry| entry.traits.id.clone())
+    }
+
+    /// Whether `number` is the incarnation that runs, or the last one that did.
+    pub(crate) fn was_last(&self, slot: u32, number: u64) -> bool {
+        self.board.book().get(slot).is_some_and(|entry| {
+            let running = entry.life.as_ref().map(|life| life.number());
+            let ended = entry.last_exit.as_ref().map(|exit| exit.incarnation);
+            running == Some(number) || (running.is_none() && ended == Some(number))
+        })
+    }
+
+    /// Writes down where everybody stands.
+    pub(crate) fn number(&self, line: &[u32]) {
+        let mut book = self.board.book();
+        for (slot, place) in line.iter().zip(0..) {
+            if let Some(entry) = book.get(*slot) {
+                entry.place = place;
+            }
+        }
+    }
+
+    /// [`Crew::stop`], and notes what is wanted of the child when it has stopped.
+    pub(crate) fn stop_and(&mut self, slot: u32, then: Then) -> bool {
+        if !self.stop(slot) {
+            return false;
+        }
+        if let Some(entry) = self.board.book().get(slot) {
+            entry.then = then;
+        }
+        true
+    }
+
+    /// Where a child stands in the start order.
+    pub(crate) fn place(&self, slot: u32) -> u32 {
+        self.board.book().get(slot).map_or(0, |entry| entry.place)
+    }
+
+    /// The child of this id and what it is up to.
+    pub(crate) fn find(&self, id: &str) -> Option<(u32, State)> {
+        let mut book = self.board.book();
+        let slot = book.slot_of(id)?;
+        book.get(slot).map(|entry| (slot, entry.state))
+    }
+
+    /// Puts a new child on the board.
+    pub(crate) fn add(&mut self, seat: &Seat, place: u32) -> u32 {
+        let mut entry = Entry::new(seat, &self.life.path);
+        entry.place = place;
+        let path = entry.path.clone();
+        let slot = self.board.book().insert(entry);
+        self.tree().emit(&path, None, || What::ChildAdded);
+        slot
     }
 
     /// Asks a child to end, by its own `shutdown`. True when there is an end to wait for.
@@ -374,7 +449,7 @@ impl Drop for Crew {
                     entry.state = State::Terminated;
                 }
             }
-            if book.role == Role::Roster {
+            if book.role.is_unordered() {
                 removed.append(&mut book.entries);
                 book.fill(Vec::new());
             }

@@ -74,8 +74,8 @@ pub enum What {
     Parked {
         /// What ended it the last time.
         reason: Reason,
-        /// When it is tried again without being asked.
-        retry_in_ms: u64,
+        /// When it is tried again without being asked; `None` is never.
+        retry_in_ms: Option<u64>,
     },
     /// The restart of a child would be one too many; told of the supervisor.
     IntensityReached {
@@ -113,6 +113,55 @@ pub enum What {
     ChildAdded,
     /// A child was taken from a running supervisor.
     ChildRemoved,
+}
+
+impl What {
+    /// The word used when serialised.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            What::Starting => "starting",
+            What::Ready { .. } => "ready",
+            What::Ignored => "ignored",
+            What::StartFailed { .. } => "start_failed",
+            What::Exited { .. } => "exited",
+            What::Backoff { .. } => "backoff",
+            What::Restarting { .. } => "restarting",
+            What::Parked { .. } => "parked",
+            What::IntensityReached { .. } => "intensity_reached",
+            What::Terminating => "terminating",
+            What::Stopped => "stopped",
+            What::ShutdownError { .. } => "shutdown_error",
+            What::Stuck => "stuck",
+            What::Hung { .. } => "hung",
+            What::GaveUp { .. } => "gave_up",
+            What::SupervisorStarted => "supervisor_started",
+            What::SupervisorStopped => "supervisor_stopped",
+            What::ChildAdded => "child_added",
+            What::ChildRemoved => "child_removed",
+        }
+    }
+
+    /// Why it happened, where there is a reason.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            What::StartFailed { reason }
+            | What::Exited { reason, .. }
+            | What::Parked { reason, .. }
+            | What::IntensityReached { reason, .. }
+            | What::ShutdownError { reason }
+            | What::GaveUp { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// In how many milliseconds the child is tried again, where that is known.
+    pub fn retry_in_ms(&self) -> Option<u64> {
+        match self {
+            What::Backoff { delay_ms, .. } => Some(*delay_ms),
+            What::Parked { retry_in_ms, .. } => *retry_in_ms,
+            _ => None,
+        }
+    }
 }
 
 /// A reader of events.

@@ -33,22 +33,21 @@ pub(crate) enum Message {
     Ready {
         slot: u32,
         number: u64,
+        value: Option<crate::orders::Value>,
     },
     /// The task ended, something it owned did not yet. `hopeless`: nor will it, as far as is known.
-    Draining {
-        slot: u32,
-        number: u64,
-        hopeless: bool,
-    },
+    Draining { slot: u32, number: u64, hopeless: bool },
     Exit {
         slot: u32,
         number: u64,
         outcome: Outcome,
     },
     /// Somebody asks to try a parked child again.
-    Resume {
-        slot: u32,
-    },
+    Resume { slot: u32 },
+    /// From the supervisor to itself, behind everything that waits in its queue: the next attempt of a group.
+    Again { slot: u32 },
+    /// Somebody wants something changed.
+    Order(crate::orders::Order),
     /// For rosters: the set as it was read.
     Keys(crate::roster::Read),
 }
@@ -218,19 +217,24 @@ impl Life {
         }
     }
 
-    pub(crate) fn ready(&self) {
+    pub(crate) fn ready(&self, value: Option<crate::orders::Value>) {
         if self.raise(READY) {
             self.beat();
             // A closed inbox means that the supervisor is gone and has aborted us.
             let _ = self.inbox.send(Message::Ready {
                 slot: self.slot,
                 number: self.number(),
+                value,
             });
         }
     }
 
     pub(crate) fn ignore(&self) {
         self.raise(IGNORED);
+    }
+
+    pub(crate) fn is_ignored(&self) -> bool {
+        self.has(IGNORED)
     }
 
     /// The ending supervisor knows that something below it does not end.
@@ -289,6 +293,11 @@ impl Life {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why the child will be done.
+    pub(crate) fn done_because(&self, term: Arc<str>) {
+        self.end().outcome = Some(Outcome::Term(term));
+    }
+
     /// How the task ended, while its exit is kept back by something else.
     pub(crate) fn take_outcome(&self) -> Option<Outcome> {
         self.end().outcome.take()
@@ -307,6 +316,7 @@ impl Life {
             never.abort();
             return never;
         }
+        let future = CURRENT.scope(self.clone(), future);
         let task = put(on, owned((future, self.hold())).in_current_span());
         if end.tasks.len() == end.tasks.capacity() {
             end.tasks.retain(|task| !task.is_finished());
@@ -327,6 +337,16 @@ where
     F::Output: Send + 'static,
 {
     on.spawn(future)
+}
+
+tokio::task_local! {
+    /// The incarnation that the running task is, or is a part of.
+    static CURRENT: Arc<Life>;
+}
+
+/// The incarnation that asks, if a child of a tree does.
+pub(crate) fn current() -> Option<Arc<Life>> {
+    CURRENT.try_with(Clone::clone).ok()
 }
 
 /// Starts the task of one incarnation.
@@ -441,14 +461,16 @@ where
     let body = async {
         let mut body = pin!(async { make(Context::new(life.clone())).await });
         poll_fn(|task| match life.gate(task) {
-            Poll::Ready(()) => body.as_mut().poll(task),
+            Poll::Ready(()) => CURRENT.sync_scope(life.clone(), || body.as_mut().poll(task)),
             Poll::Pending => Poll::Pending,
         })
         .await
     };
-    let outcome = match AssertUnwindSafe(body).catch_unwind().instrument(span).await {
+    let outcome: Outcome = match AssertUnwindSafe(body).catch_unwind().instrument(span).await {
         Ok(output) => match output.into() {
             Outcome::Done if life.has(IGNORED) => Outcome::Ignored,
+            // Perhaps it has said what for.
+            Outcome::Done => life.take_outcome().unwrap_or(Outcome::Done),
             outcome => outcome,
         },
         Err(payload) => Outcome::Panic(caught(&*payload)),

@@ -61,6 +61,8 @@ pub enum Reason {
     Normal,
     /// It ended because its supervisor asked it to.
     Shutdown,
+    /// It was done, for a reason of its own: see [`crate::Context::done_because`].
+    Term(Arc<str>),
     /// It returned an error.
     Error(Arc<Crash>),
     /// It panicked.
@@ -78,6 +80,8 @@ pub enum Reason {
     NeverReady,
     /// It was not ready in time.
     StartTimeout(Duration),
+    /// Nothing was wrong with it: a person wants it down.
+    ParkedByHand,
     /// A supervisor that could not start one of its children, and has stopped the others.
     ChildNotStarted {
         /// The child's path.
@@ -98,7 +102,11 @@ impl Reason {
     /// Whether a transient child that ended so is left alone. A supervisor that gave up is of the normal class, as in OTP.
     pub fn class(&self) -> Class {
         match self {
-            Reason::Normal | Reason::Shutdown | Reason::GaveUp { .. } => Class::Normal,
+            Reason::Normal
+            | Reason::Shutdown
+            | Reason::Term(_)
+            | Reason::ParkedByHand
+            | Reason::GaveUp { .. } => Class::Normal,
             _ => Class::Abnormal,
         }
     }
@@ -115,6 +123,7 @@ impl fmt::Display for Reason {
         match self {
             Reason::Normal => f.write_str("done"),
             Reason::Shutdown => f.write_str("stopped"),
+            Reason::Term(term) => write!(f, "done: {term}"),
             Reason::Error(crash) => write!(f, "{}", crash.error()),
             Reason::Panic(panic) => match &panic.location {
                 Some(place) => write!(f, "panicked at {place}: {}", panic.message),
@@ -125,6 +134,7 @@ impl fmt::Display for Reason {
             Reason::Stuck => f.write_str("stuck, does not end although aborted"),
             Reason::NeverReady => f.write_str("ended before it was ready"),
             Reason::StartTimeout(limit) => write!(f, "not ready within {limit:?}"),
+            Reason::ParkedByHand => f.write_str("parked by hand"),
             Reason::ChildNotStarted { path, .. } => write!(f, "child `{path}` did not start"),
             Reason::GaveUp { path, .. } => write!(f, "gave up on `{path}`"),
         }
@@ -177,6 +187,7 @@ pub struct Exit {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Done,
+    Term(Arc<str>),
     Ignored,
     Error(Crash),
     Panic(Panic),
@@ -190,6 +201,7 @@ impl Outcome {
     pub(crate) fn into_reason(self) -> Reason {
         match self {
             Outcome::Done | Outcome::Ignored => Reason::Normal,
+            Outcome::Term(term) => Reason::Term(term),
             Outcome::Error(crash) => Reason::Error(Arc::new(crash)),
             Outcome::Panic(panic) => Reason::Panic(Arc::new(panic)),
             Outcome::Killed => Reason::Killed,

@@ -130,6 +130,7 @@ impl Root {
                 });
                 Ok(self)
             }
+            Some(_) if self.life.is_ignored() => Err(StartError::Ignored),
             Some(Reason::ChildNotStarted { path, reason }) => Err(StartError::Child {
                 path: path.to_string(),
                 reason: (*reason).clone(),

@@ -239,6 +239,16 @@ struct Face {
     budget: Option<Restarts>,
 }
 
+/// Sorts by place, which costs nothing where all stand in order already.
+fn in_order<T>(copied: Vec<T>, places: &[u32]) -> Vec<T> {
+    if places.is_sorted() {
+        return copied;
+    }
+    let mut placed: Vec<_> = copied.into_iter().zip(places).collect();
+    placed.sort_by_key(|(_, place)| **place);
+    placed.into_iter().map(|(one, _)| one).collect()
+}
+
 /// Copies one board, then, its lock given back, the boards below.
 fn nodes(board: &Board, shared: &Shared, now: Instant) -> (Face, Vec<Node>) {
     let (face, role, copied) = {
@@ -262,7 +272,9 @@ fn nodes(board: &Board, shared: &Shared, now: Instant) -> (Face, Vec<Node>) {
                 )
             })
             .collect();
-        (face, book.role, copied)
+        // Slots that were used again stand out of order.
+        let places: Vec<u32> = book.entries.iter().flatten().map(|entry| entry.place).collect();
+        (face, book.role, in_order(copied, &places))
     };
     let mut nodes = Vec::with_capacity(copied.len());
     for (mut node, inner) in copied {
@@ -274,7 +286,7 @@ fn nodes(board: &Board, shared: &Shared, now: Instant) -> (Face, Vec<Node>) {
         }
         nodes.push(node);
     }
-    if role == Role::Roster {
+    if role.is_unordered() {
         nodes.sort_by(|one, other| one.id.cmp(&other.id));
     }
     (face, nodes)

@@ -1,7 +1,10 @@
 //! Describing a tree, and starting it.
 
 use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -13,11 +16,14 @@ use crate::child::{ChildSpec, Launch, Restart, Seat, SpecError};
 use crate::context::Context;
 use crate::crew::ABORT_GRACE;
 use crate::life::{Life, begin};
-use crate::reason::{Reason, remember_places};
+use crate::reason::{Crash, Reason, remember_places};
 use crate::root::Root;
 use crate::strategy::Strategy;
-use crate::supervise::{Plan, supervise};
+use crate::supervise::{Plan, Source, supervise};
 use crate::tree::{Shared, Tree};
+
+/// OTP's period. See [`Budget::default`].
+const DEFAULT_PERIOD: Duration = Duration::from_secs(5);
 
 /// A supervisor and its children, described. Becomes a running tree by [`Supervisor::start`], or a part of a greater one by being
 /// given to [`Supervisor::child`].
@@ -28,6 +34,7 @@ pub struct Supervisor {
     budget: Budget,
     backoff: Option<Backoff>,
     seats: Vec<Seat>,
+    making: Option<Arc<Making>>,
     ids: HashSet<Arc<str>>,
     fault: Option<SpecError>,
     board: Arc<Board>,
@@ -36,15 +43,29 @@ pub struct Supervisor {
 }
 
 /// Makes the incarnations of a supervisor, on the supervisors' runtime.
-struct Chief(Arc<Plan>);
+struct Chief {
+    source: Source,
+    board: Arc<Board>,
+}
 
 impl Launch for Chief {
     fn launch(self: Arc<Self>, life: &Arc<Life>) -> AbortHandle {
-        let plan = self.0.clone();
-        let make = move |ctx: Context| supervise(plan, ctx);
+        let (source, board) = (self.source.clone(), self.board.clone());
+        let make = move |ctx: Context| supervise(source, board, ctx);
         begin(life.tree.supervisors(), life, make)
     }
 }
+
+/// What a supervisor that is made anew at each start is to be this time. See [`Supervisor::from_init`].
+pub enum Setup {
+    /// This strategy, budget and these children. Its id is not looked at.
+    Run(Supervisor),
+    /// Nothing: it does not run, and that is no failure.
+    Ignore,
+}
+
+/// A [`Supervisor::from_init`]'s closure with its types forgotten.
+pub(crate) type Making = dyn Fn() -> Pin<Box<dyn Future<Output = Result<Setup, Crash>> + Send>> + Send + Sync;
 
 impl Supervisor {
     /// The supervisor at the top of a tree.
@@ -71,11 +92,41 @@ impl Supervisor {
             budget,
             backoff: None,
             seats: Vec::new(),
+            making: None,
             ids: HashSet::new(),
             fault,
             board,
             tree: Shared::new(),
             seed: None,
+        }
+    }
+
+    /// A supervisor whose strategy, budget and children are what `init` says, asked anew at each of its starts: after a restart it
+    /// is built from present configuration, not from a copy. Children that were added while it ran are gone then.
+    ///
+    /// `init` runs where children run. Its error or panic is a failed start; [`Setup::Ignore`] is none. It is dropped when the
+    /// supervisor is asked to stop meanwhile.
+    pub fn from_init<I, F>(id: impl Into<Arc<str>>, init: I) -> Supervisor
+    where
+        I: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Setup, Crash>> + Send + 'static,
+    {
+        // Its own words are `init`'s; until then it has no children to count.
+        let mut supervisor =
+            Supervisor::new(id, Strategy::OneForOne, Budget::restarts(1).per(DEFAULT_PERIOD));
+        supervisor.making = Some(Arc::new(move || Box::pin(init())));
+        supervisor
+    }
+
+    /// What one incarnation needs to know; or what is wrong with it.
+    pub(crate) fn into_plan(self) -> Result<Plan, SpecError> {
+        match self.fault {
+            Some(fault) => Err(fault),
+            None => Ok(Plan {
+                strategy: self.strategy,
+                budget: self.budget,
+                seats: self.seats,
+            }),
         }
     }
 
@@ -219,9 +270,11 @@ impl ChildSpec {
             strategy: of.strategy,
             budget: of.budget,
             seats: Vec::new(),
-            board: of.board.clone(),
         };
-        let start = Arc::new(Chief(Arc::new(plan)));
+        let start = Arc::new(Chief {
+            source: Source::Fixed(Arc::new(plan)),
+            board: of.board.clone(),
+        });
         ChildSpec::supervisor(
             of.id.clone(),
             of.kind,
@@ -242,16 +295,23 @@ impl From<Supervisor> for ChildSpec {
             budget,
             backoff,
             seats,
+            making,
             fault,
             board,
             ..
         } = supervisor;
-        let start = Arc::new(Chief(Arc::new(Plan {
-            strategy,
-            budget,
-            seats,
+        let source = match making {
+            Some(making) => Source::Made(making),
+            None => Source::Fixed(Arc::new(Plan {
+                strategy,
+                budget,
+                seats,
+            })),
+        };
+        let start = Arc::new(Chief {
+            source,
             board: board.clone(),
-        })));
+        });
         let mut spec = ChildSpec::supervisor(id, kind, Role::Supervisor, board, start, fault);
         spec.traits.backoff = backoff;
         spec
@@ -269,6 +329,9 @@ pub enum StartError {
     /// The tree cannot work as described. Nothing was started.
     #[error("the tree is not well formed")]
     Spec(#[source] SpecError),
+    /// The root had nothing to do, and is not running.
+    #[error("the tree has nothing to do")]
+    Ignored,
     /// A child did not start. Those before it were stopped again, in reverse order.
     #[error("child `{path}` did not start")]
     Child {

@@ -8,9 +8,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::board::{Board, Role};
+use crate::board::{Board, Role, Then};
 use crate::event::{Bus, Events, What};
+use crate::handle::{Post, SupervisorRef};
 use crate::life::{Chaos, Message};
+use crate::orders::Order;
 use crate::snapshot::{Snapshot, State};
 use crate::strategy::Strategy;
 
@@ -156,6 +158,24 @@ pub enum TreeError {
         /// What it is instead.
         state: State,
     },
+    /// It was aborted and does not end; nothing can be started in its place.
+    #[error("`{path}` is stuck: it was aborted and does not end")]
+    Stuck {
+        /// What was asked for.
+        path: String,
+    },
+    /// It is parked already.
+    #[error("`{path}` is parked already")]
+    Parked {
+        /// What was asked for.
+        path: String,
+    },
+    /// Its siblings rest on it, so it may not stay down alone.
+    #[error("`{path}` cannot be parked: the children beside it rest on it")]
+    CarriesOthers {
+        /// What was asked for.
+        path: String,
+    },
     /// The root is nobody's child: nobody would start it again.
     #[error("`{path}` is the root, which nothing would start again")]
     Root {
@@ -245,6 +265,71 @@ impl Tree {
         self.trouble(path, Chaos::Hang)
     }
 
+    /// The supervisor at `path`, for orders. `None` when there is none, or its children are added in another way (a
+    /// [`crate::Dynamic`] has a handle of its own, a [`crate::Roster`]'s are those of its set).
+    pub fn supervisor(&self, path: &str) -> Option<SupervisorRef> {
+        let Place::Child { board, slot } = self.find(path) else {
+            return None;
+        };
+        let mut book = board.book();
+        let traits = book.get(slot)?.traits.clone();
+        let inner = traits.board.clone().filter(|_| traits.role == Role::Supervisor)?;
+        Some(SupervisorRef::new(Post::to(inner, path.into())))
+    }
+
+    /// Stops a child in good order and starts it again, whatever it was up to; under a group strategy with all that go down
+    /// with it. A person's deed: no crash, it counts nowhere. A parked child gets a fresh budget. Answers when the order stands
+    /// in its supervisor's queue.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::NotFound`], [`TreeError::Root`], [`TreeError::Stuck`].
+    pub fn restart(&self, path: &str) -> Result<(), TreeError> {
+        self.stop_and(path, Then::StartAgain)
+    }
+
+    /// Stops a child in good order and keeps it down, parked, until it is resumed. Answers when the order stands in its
+    /// supervisor's queue.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::NotFound`], [`TreeError::Root`], [`TreeError::Stuck`], [`TreeError::Parked`] when it is already, and
+    /// [`TreeError::CarriesOthers`] where its siblings rest on it.
+    pub fn park(&self, path: &str) -> Result<(), TreeError> {
+        self.stop_and(path, Then::Park)
+    }
+
+    fn stop_and(&self, path: &str, then: Then) -> Result<(), TreeError> {
+        let path_ = || path.to_owned();
+        let Place::Child { board, slot } = self.find(path) else {
+            return Err(TreeError::NotFound { path: path_() });
+        };
+        if Arc::ptr_eq(&board, &self.0.roof) {
+            return Err(TreeError::Root { path: path_() });
+        }
+        let mut book = board.book();
+        let strategy = book.strategy;
+        let Some(entry) = book.get(slot) else {
+            return Err(TreeError::NotFound { path: path_() });
+        };
+        match (entry.state, then) {
+            (State::Stuck, _) => return Err(TreeError::Stuck { path: path_() }),
+            (State::Parked, Then::Park) => return Err(TreeError::Parked { path: path_() }),
+            (_, Then::Park) if strategy != Strategy::OneForOne => {
+                return Err(TreeError::CarriesOthers { path: path_() });
+            }
+            _ => {}
+        }
+        let id = entry.traits.id.clone();
+        match &book.inbox {
+            Some(inbox) => {
+                let _ = inbox.send(Message::Order(Order::Stop { id, then }));
+                Ok(())
+            }
+            None => Err(TreeError::NotFound { path: path_() }),
+        }
+    }
+
     fn trouble(&self, path: &str, chaos: Chaos) -> Result<(), TreeError> {
         match self.find(path) {
             Place::Child { board, .. } if Arc::ptr_eq(&board, &self.0.roof) => Err(TreeError::Root {
@@ -302,7 +387,7 @@ impl Tree {
                         below = Some((id.len(), inner.clone()));
                     }
                 }
-                if below.is_none() && book.role == Role::Roster {
+                if below.is_none() && book.role.is_unordered() {
                     return Place::Under {
                         board: board.clone(),
                         id: rest.into(),

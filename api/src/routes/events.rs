@@ -19,6 +19,9 @@ pub(super) struct From {
     /// The number of the last event that is known; 0 for none.
     #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<String>,
+    /// `false` leaves out what happens in the supervision tree.
+    #[param(value_type = Option<bool>)]
+    tree: Option<String>,
 }
 
 /// Everything that changes, once and in order.
@@ -29,6 +32,10 @@ pub(super) struct From {
 /// `head`; read everything anew, then go on after `head`), and `bye`, with a `reason`. After either the
 /// stream ends. A comment comes every 15 s. Who takes nothing for some time is cut off and may come back with
 /// the cursor.
+///
+/// Between them come `tree` events, each a `TreeEvent` without an SSE id: what happens in the supervision tree from now on. They
+/// are not kept. Whoever is too slow for them gets one `tree_lagged` with the number of those `missed`, and is to look at
+/// `/api/v1/tree`, whose `seq` says which events are in it.
 #[utoipa::path(
     get, path = "/api/v1/events", operation_id = "streamEvents", tag = "events",
     params(From, ("Last-Event-ID" = Option<i64>, Header, description = "As `after`, sent by browsers that come back")),
@@ -48,6 +55,13 @@ pub(super) async fn events(
         (None, Some(last)) => Some(last.to_str().map_err(|_| invalid())?.to_owned()),
         (None, None) => None,
     };
+    let tree = match from.tree.as_deref() {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(_) => {
+            return Err(ApiError::bad("INVALID_QUERY", "`tree` is true or false"));
+        }
+    };
     let head = api.reader.head_seq().await?;
     let floor = api.reader.floor_seq().await?;
     let after = match cursor {
@@ -63,5 +77,5 @@ pub(super) async fn events(
             format!("the newest event is {head}, so {after} is not of this log: read everything anew");
         return Err(ApiError::bad("INVALID_AFTER", message).detail("head", head));
     }
-    Ok(crate::events::stream(&api, after))
+    Ok(crate::events::stream(&api, after, tree))
 }

@@ -57,6 +57,8 @@ pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
         .routes(routes!(events::events))
         .routes(routes!(tree::show))
         .routes(routes!(tree::resume))
+        .routes(routes!(tree::restart))
+        .routes(routes!(tree::park))
         .route(DOCUMENT_PATH, get(control::document));
     if chaos {
         router.routes(routes!(tree::crash)).routes(routes!(tree::hang))

@@ -1,4 +1,4 @@
-//! The supervision tree: shown, a parked child tried again, and with `AO_CHAOS=1` a child made to fail.
+//! The supervision tree: shown, a child started again, parked, or tried again when it is, and with `AO_CHAOS=1` a child made to fail.
 
 use ao_supervisor::TreeError;
 use axum::extract::State;
@@ -34,6 +34,42 @@ pub(super) async fn resume(
     JsonBody(asked): JsonBody<TreePath>,
 ) -> Result<Response, ApiError> {
     let done = api.tree.resume(&asked.path);
+    answer(done, asked.path)
+}
+
+/// Stops a child in good order and starts it again, whatever it was up to. Counts as nobody's crash.
+#[utoipa::path(
+    post, path = "/api/v1/tree/restart", operation_id = "restartChild", tag = "tree", request_body = TreePath,
+    responses(
+        (status = 200, description = "It is stopped and started again", body = TreeDone),
+        (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
+        (status = 404, description = "`CHILD_NOT_FOUND`", body = ErrorBody),
+        (status = 409, description = "`CHILD_IS_ROOT`, `CHILD_IS_STUCK`", body = ErrorBody),
+    )
+)]
+pub(super) async fn restart(
+    State(api): State<Api>,
+    JsonBody(asked): JsonBody<TreePath>,
+) -> Result<Response, ApiError> {
+    let done = api.tree.restart(&asked.path);
+    answer(done, asked.path)
+}
+
+/// Stops a child in good order and keeps it down until it is resumed.
+#[utoipa::path(
+    post, path = "/api/v1/tree/park", operation_id = "parkChild", tag = "tree", request_body = TreePath,
+    responses(
+        (status = 200, description = "It is stopped and parked", body = TreeDone),
+        (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
+        (status = 404, description = "`CHILD_NOT_FOUND`", body = ErrorBody),
+        (status = 409, description = "`CHILD_IS_ROOT`, `CHILD_IS_STUCK`, `CHILD_IS_PARKED`, `CHILD_CARRIES_OTHERS`", body = ErrorBody),
+    )
+)]
+pub(super) async fn park(
+    State(api): State<Api>,
+    JsonBody(asked): JsonBody<TreePath>,
+) -> Result<Response, ApiError> {
+    let done = api.tree.park(&asked.path);
     answer(done, asked.path)
 }
 
@@ -84,5 +120,8 @@ fn answer(done: Result<(), TreeError>, path: String) -> Result<Response, ApiErro
             ApiError::conflict("CHILD_NOT_PARKED", message).detail("state", state.as_str())
         }
         TreeError::Root { .. } => ApiError::conflict("CHILD_IS_ROOT", message),
+        TreeError::Stuck { .. } => ApiError::conflict("CHILD_IS_STUCK", message),
+        TreeError::Parked { .. } => ApiError::conflict("CHILD_IS_PARKED", message),
+        TreeError::CarriesOthers { .. } => ApiError::conflict("CHILD_CARRIES_OTHERS", message),
     })
 }

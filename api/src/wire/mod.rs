@@ -25,5 +25,7 @@ pub use session::{
     Activity, ActivitySet, Doing, Exit, Holding, KillSession, Killed, Session, SessionAnswer, SessionList,
     SetActivity, SpawnSession, Worktree,
 };
-pub use tree::{Beat, LastExit, Node, NodeType, Parked, Restarts, Tree, TreeDone, TreePath};
+pub use tree::{
+    Beat, LastExit, Node, NodeType, Parked, Restarts, Tree, TreeDone, TreeEvent, TreeLagged, TreePath,
+};
 pub use words::Status;

@@ -21,6 +21,8 @@ pub enum NodeType {
     Worker,
     /// Has a fixed list of children.
     Supervisor,
+    /// Has children that are added and taken away while it runs.
+    Dynamic,
     /// Has one child per key of a set.
     Roster,
 }
@@ -44,16 +46,11 @@ fn flatten(node: &ao_supervisor::Node, depth: u32, now_ms: u64, into: &mut Vec<N
         role: match node.role {
             ao_supervisor::Role::Worker => NodeType::Worker,
             ao_supervisor::Role::Supervisor => NodeType::Supervisor,
+            ao_supervisor::Role::Dynamic => NodeType::Dynamic,
             ao_supervisor::Role::Roster => NodeType::Roster,
         },
         kind: node.kind.to_owned(),
-        strategy: node.strategy.map(|strategy| {
-            let word = match strategy {
-                ao_supervisor::Strategy::OneForOne => "one_for_one",
-                ao_supervisor::Strategy::RestForOne => "rest_for_one",
-            };
-            word.to_owned()
-        }),
+        strategy: node.strategy.map(|strategy| strategy.as_str().to_owned()),
         state: node.state.to_string(),
         incarnation: node.incarnation,
         restarts: Restarts::from(&node.restarts),
@@ -216,4 +213,45 @@ pub struct TreeDone {
     pub ok: bool,
     /// Which child.
     pub path: String,
+}
+
+/// Something that happened in the tree. It is not kept: who comes later looks at the tree itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TreeEvent {
+    /// Counts from 1 without a gap over this daemon's life. A `Tree` has every event up to its own `seq` in it.
+    pub seq: u64,
+    /// Whom it happened to.
+    pub path: String,
+    /// Which run of it, if one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
+    /// What: `ready`, `exited`, `parked` and so on.
+    pub event: String,
+    /// Why, down to the root cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// In how long it is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<u64>,
+}
+
+impl From<&ao_supervisor::Event> for TreeEvent {
+    fn from(event: &ao_supervisor::Event) -> Self {
+        Self {
+            seq: event.seq,
+            path: event.path.to_string(),
+            incarnation: event.incarnation,
+            event: event.what.as_str().to_owned(),
+            reason: event.what.reason().map(ao_supervisor::Reason::text),
+            retry_in_ms: event.what.retry_in_ms(),
+        }
+    }
+}
+
+/// A reader of the tree's events was too slow: it is to look at the tree anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TreeLagged {
+    /// How many events it missed.
+    pub missed: u64,
 }

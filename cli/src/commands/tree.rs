@@ -15,21 +15,58 @@ use crate::render::{Out, Tone, nearest};
 ///
 /// A child that crashed too often is parked: it says why and when it is tried again, and `ao tree resume` tries it now.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   ao tree
+  ao tree --watch                               drawn anew whenever something happens
   ao tree --json
-  ao tree resume ao/act/sessions/web-7")]
+  ao tree restart ao/observe/hooks
+  ao tree park ao/act/sessions/web-7
+  ao tree resume ao/act/sessions/web-7"
+)]
 pub(crate) struct TreeArgs {
+    /// Draw it anew whenever something happens in it, until Ctrl-C; with --json one tree a line
+    #[arg(long)]
+    watch: bool,
+
     #[command(subcommand)]
     command: Option<TreeCommand>,
 }
 
 #[derive(Subcommand)]
 enum TreeCommand {
+    Restart(RestartArgs),
+    Park(ParkArgs),
     Resume(ResumeArgs),
     Crash(CrashArgs),
     Hang(HangArgs),
+}
+
+/// Stop a child in good order and start it again
+///
+/// Its next run begins from its rows. Under rest_for_one the children after it are started again with it. It counts as nobody's
+/// crash.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ao tree restart ao/observe/hooks\n  ao tree restart ao/act/sessions/web-7"
+)]
+struct RestartArgs {
+    /// The child's path as `ao tree` shows it
+    path: String,
+}
+
+/// Stop a child in good order and keep it down
+///
+/// Its agent, if it has one, runs on; nobody watches it until `ao tree resume` brings the child back.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ao tree park ao/act/sessions/web-7\n  ao tree resume ao/act/sessions/web-7"
+)]
+struct ParkArgs {
+    /// The child's path as `ao tree` shows it
+    path: String,
 }
 
 /// Try a parked child again now
@@ -59,6 +96,7 @@ struct HangArgs {
 pub(crate) async fn run(args: TreeArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
     let daemon = super::find(env)?;
     match args.command {
+        None if args.watch => watch(&daemon, out).await,
         None => {
             let tree = fetch(&daemon).await?;
             if out.is_json() {
@@ -69,9 +107,38 @@ pub(crate) async fn run(args: TreeArgs, env: &Env, out: &mut Out) -> Result<(), 
             }
             Ok(())
         }
+        Some(TreeCommand::Restart(RestartArgs { path })) => ask(&daemon, "restart", path, out).await,
+        Some(TreeCommand::Park(ParkArgs { path })) => ask(&daemon, "park", path, out).await,
         Some(TreeCommand::Resume(ResumeArgs { path })) => ask(&daemon, "resume", path, out).await,
         Some(TreeCommand::Crash(CrashArgs { path })) => ask(&daemon, "crash", path, out).await,
         Some(TreeCommand::Hang(HangArgs { path })) => ask(&daemon, "hang", path, out).await,
+    }
+}
+
+/// How often a tree is drawn anew in which nothing happens: ages go on.
+const REDRAW: Duration = Duration::from_secs(1);
+
+/// At most this often, however much happens.
+const CALM: Duration = Duration::from_millis(100);
+
+/// Draws the tree until the daemon is gone or the reader is. Ctrl-C ends the process as usual.
+async fn watch(daemon: &Daemon, out: &mut Out) -> Result<(), CliError> {
+    let mut events = daemon.events(daemon.head().await?).await?;
+    loop {
+        let tree = fetch(daemon).await?;
+        if out.is_json() {
+            out.json_line(&tree)?;
+        } else {
+            let lines = draw(&tree, out);
+            out.screen(&lines)?;
+        }
+        let next = tokio::time::Instant::now() + CALM;
+        let said = tokio::time::timeout(REDRAW, events.anything()).await;
+        if let Ok(None) = said {
+            // The daemon says so when it stops; what is there now, if anything, is another.
+            return out.note("the daemon has stopped");
+        }
+        tokio::time::sleep_until(next).await;
     }
 }
 
@@ -155,6 +222,7 @@ fn describe(node: &Node, out: &Out) -> String {
     }];
     match (&node.strategy, node.role) {
         (_, NodeType::Roster) => parts.push("(roster)".to_owned()),
+        (_, NodeType::Dynamic) => parts.push("(dynamic)".to_owned()),
         (Some(strategy), _) => parts.push(format!("({strategy})")),
         (None, _) => {}
     }

@@ -6,15 +6,22 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Crew, Happening};
-use crate::board::{Role, Why};
+use crate::board::{Role, Then, Why};
 use crate::child::{Restart, Shutdown};
 use crate::event::What;
-use crate::reason::{Exit, Outcome, Reason};
+use crate::reason::{Class, Exit, Outcome, Reason};
 use crate::snapshot::State;
 use crate::tree::millis;
 
 pub(crate) struct Fallen {
     pub(crate) slot: u32,
+    pub(crate) id: Arc<str>,
+    /// Where it stood in the start order.
+    pub(crate) place: u32,
+    /// It is off the board: its slot may be somebody else's.
+    pub(crate) forgotten: bool,
+    /// What was wanted of it once it has stopped.
+    pub(crate) then: Then,
     pub(crate) how: How,
     /// Whether its restart type calls for another incarnation.
     pub(crate) wanted: bool,
@@ -127,11 +134,17 @@ impl Crew {
             }
             // A supervisor's temporary child is forgotten, unless something is still to be decided about it.
             let forget = entry.traits.restart == Restart::Temporary && !wanted && how != How::StartFailed;
+            let then = std::mem::replace(&mut entry.then, Then::Nothing);
+            let (id, place) = (entry.traits.id.clone(), entry.place);
             let forgotten = (forget && book.role == Role::Supervisor).then(|| book.remove(slot));
             (
                 told,
                 Fallen {
                     slot,
+                    id,
+                    place,
+                    forgotten: forgotten.is_some(),
+                    then,
                     how,
                     wanted,
                     reason,
@@ -144,7 +157,7 @@ impl Crew {
         let emit = |what: &dyn Fn() -> What| self.tree().emit(&path, Some(number), what);
         match how {
             How::Stopped => {
-                if !killed_as_told && !matches!(fallen.reason, Reason::Shutdown) {
+                if !killed_as_told && fallen.reason.class() == Class::Abnormal {
                     emit(&|| What::ShutdownError { reason: reason() });
                 }
                 emit(&|| What::Stopped);
@@ -200,9 +213,11 @@ fn judge(why: Option<Why>, was_ready: bool, outcome: Outcome) -> (How, Reason) {
         ),
         (Some(Why::StartTimeout(limit)), _) => (How::StartFailed, Reason::StartTimeout(limit)),
         (_, Outcome::Ignored) if !was_ready => (How::Ignored, Reason::Normal),
-        (_, Outcome::Done) if !was_ready => (How::StartFailed, Reason::NeverReady),
+        (_, Outcome::Done | Outcome::Term(_)) if !was_ready => (How::StartFailed, Reason::NeverReady),
         (_, outcome) if !was_ready => (How::StartFailed, outcome.into_reason()),
-        (_, outcome @ (Outcome::Done | Outcome::Ignored)) => (How::Ended, outcome.into_reason()),
+        (_, outcome @ (Outcome::Done | Outcome::Term(_) | Outcome::Ignored)) => {
+            (How::Ended, outcome.into_reason())
+        }
         (_, outcome @ Outcome::GaveUp { .. }) => (How::GaveUp, outcome.into_reason()),
         (_, outcome) => (How::Crashed, outcome.into_reason()),
     }

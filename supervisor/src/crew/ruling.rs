@@ -50,7 +50,7 @@ impl Crew {
                     entry.state = State::Parked;
                 }
                 self.set_deadline(slot, entry, now + pause);
-                let retry_in_ms = millis(pause);
+                let retry_in_ms = Some(millis(pause));
                 (
                     path,
                     Some(What::Parked {
@@ -100,6 +100,27 @@ impl Crew {
             self.tree().emit(&path, None, || what);
         }
         ruling
+    }
+
+    /// Parks a child that does not run, until a person wants it back.
+    pub(crate) fn park_by_hand(&mut self, slot: u32) {
+        let board = self.board.clone();
+        let path = {
+            let mut book = board.book();
+            let Some(entry) = book.get(slot) else { return };
+            self.clear_deadline(slot, entry);
+            entry.park = Some(Box::new(Park {
+                reason: Reason::ParkedByHand,
+                times: 1,
+                on_trial: false,
+            }));
+            entry.state = State::Parked;
+            entry.path.clone()
+        };
+        self.tree().emit(&path, None, || What::Parked {
+            reason: Reason::ParkedByHand,
+            retry_in_ms: None,
+        });
     }
 
     /// What a person's "now" comes to: a parked child gets a fresh budget, one in back-off only its next attempt, which
