@@ -62,6 +62,9 @@ pub(crate) struct Traits {
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) backoff: Option<Backoff>,
     pub(crate) budget: Option<Budget>,
+    /// It runs on a thread that cannot be taken from it.
+    pub(crate) blocks: bool,
+    pub(crate) meta: Vec<(&'static str, Arc<str>)>,
     /// The children of a supervisor.
     pub(crate) board: Option<Arc<Board>>,
 }
@@ -127,11 +130,38 @@ impl ChildSpec {
                 heartbeat: None,
                 backoff: None,
                 budget: None,
+                blocks: false,
+                meta: Vec::new(),
                 board: None,
             },
             start: Arc::new(Start(start)),
             fault: None,
         }
+    }
+
+    /// A worker without a start to speak of: it is ready as soon as its task runs. `start` need not say so.
+    pub fn simple<F, T>(id: impl Into<Arc<str>>, start: F) -> ChildSpec
+    where
+        F: Fn(Context) -> T + Send + Sync + 'static,
+        T: Future<Output = Result<Done, Crash>> + Send + 'static,
+    {
+        ChildSpec::new(id, move |ctx| {
+            ctx.ready();
+            start(ctx)
+        })
+    }
+
+    /// A worker that blocks its thread: it runs on one of tokio's blocking threads, and may call [`Context::ready`],
+    /// [`Context::beat`] and [`Context::is_stopping`], which it has to look at. It cannot be aborted: one that does not end
+    /// when it is asked is stuck, and nothing is started in its place until it ends. [`Shutdown::BrutalKill`] is refused.
+    pub fn blocking<F>(id: impl Into<Arc<str>>, work: F) -> ChildSpec
+    where
+        F: Fn(&Context) -> Result<Done, Crash> + Send + Sync + 'static,
+    {
+        let work = Arc::new(work);
+        let mut spec = ChildSpec::new(id, move |ctx| crate::life::on_its_own_thread(ctx, work.clone()));
+        spec.traits.blocks = true;
+        spec
     }
 
     /// A supervisor as somebody's child: waits for its children however long they take, and is found out if its loop hangs.
@@ -154,6 +184,8 @@ impl ChildSpec {
                 heartbeat: Some(SUPERVISOR_HEARTBEAT),
                 backoff: None,
                 budget: None,
+                blocks: false,
+                meta: Vec::new(),
                 board: Some(board),
             },
             start,
@@ -205,6 +237,14 @@ impl ChildSpec {
         self
     }
 
+    /// Something to know about it, for people and programs that look at the tree. The last word on a name stands.
+    #[must_use]
+    pub fn meta(mut self, name: &'static str, value: impl Into<Arc<str>>) -> ChildSpec {
+        self.traits.meta.retain(|(known, _)| *known != name);
+        self.traits.meta.push((name, value.into()));
+        self
+    }
+
     /// What kind of child it is, for people and for spans: `"session"`, `"feed"`.
     #[must_use]
     pub fn kind(mut self, kind: &'static str) -> ChildSpec {
@@ -229,6 +269,9 @@ impl ChildSpec {
         }
         if traits.heartbeat.is_some_and(|deadline| deadline.is_zero()) {
             return Some(SpecError::ZeroHeartbeat { id: id() });
+        }
+        if traits.blocks && traits.shutdown == Shutdown::BrutalKill {
+            return Some(SpecError::BlockingKill { id: id() });
         }
         if let Some(why) = traits.backoff.as_ref().and_then(Backoff::fault) {
             return Some(SpecError::BadBackoff { id: id(), why });

@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::child::Done;
+use crate::handle::SupervisorRef;
 use crate::life::{Incarnation, Life};
 use crate::reason::Exit;
+use crate::tree::Tree;
 
 /// One incarnation's line to its supervisor. Cheap to clone; clones that outlive the child do nothing.
 #[derive(Clone)]
@@ -60,6 +62,16 @@ impl Context {
     /// Whether the supervisor has asked this child to stop.
     pub fn is_stopping(&self) -> bool {
         self.0.is_stopping()
+    }
+
+    /// The tree the child stands in.
+    pub fn tree(&self) -> Tree {
+        Tree::new(self.0.tree.clone())
+    }
+
+    /// The child's own supervisor, for orders. `None` where children are added in another way: see [`Tree::supervisor`].
+    pub fn supervisor(&self) -> Option<SupervisorRef> {
+        self.tree().supervisor_of(&self.0.path)
     }
 
     /// This run of the child; hand it to whoever writes on its behalf.

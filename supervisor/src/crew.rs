@@ -163,6 +163,10 @@ impl Crew {
                     number,
                     outcome,
                 }) => self.exit(slot, number, outcome).map(Happening::Fallen),
+                Wake::Message(Message::Silent { slot, number }) => {
+                    self.silent(slot, number);
+                    None
+                }
                 Wake::Message(Message::Resume { slot }) => self.resumed(slot),
                 Wake::Message(Message::Again { slot }) => Some(Happening::Retry(slot)),
                 Wake::Message(Message::Order(order)) => Some(Happening::Order(order)),
@@ -309,12 +313,15 @@ impl Crew {
             .map_or_else(|| "".into(), |entry| entry.traits.id.clone())
     }
 
-    /// Whether `number` is the incarnation that runs, or the last one that did.
-    pub(crate) fn was_last(&self, slot: u32, number: u64) -> bool {
+    /// Whether `child` is the incarnation that runs, or the one after which this child waits to come up again.
+    pub(crate) fn was_last(&self, slot: u32, child: &ChildRef) -> bool {
         self.board.book().get(slot).is_some_and(|entry| {
-            let running = entry.life.as_ref().map(|life| life.number());
+            let runs = entry
+                .life
+                .as_ref()
+                .is_some_and(|life| child.is(&life.incarnation));
             let ended = entry.last_exit.as_ref().map(|exit| exit.incarnation);
-            running == Some(number) || (running.is_none() && ended == Some(number))
+            runs || (entry.state != State::Running && child.is_over() && ended == Some(child.incarnation()))
         })
     }
 

@@ -78,7 +78,10 @@ mod snapshot;
 mod strategy;
 mod supervise;
 mod supervisor;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tree;
+mod watchdog;
 
 pub use board::Role;
 pub use budget::{Backoff, Budget, Restarts as RestartCount};
@@ -96,3 +99,4 @@ pub use snapshot::{Beat, LastExit, Node, Parked, Restarts, Snapshot, State};
 pub use strategy::Strategy;
 pub use supervisor::{Setup, StartError, Supervisor};
 pub use tree::{Tree, TreeError};
+pub use watchdog::Unheard;

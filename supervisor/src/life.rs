@@ -9,7 +9,7 @@ use std::future::{Future, pending, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::Instrument;
 
+use crate::child::Done;
 use crate::context::Context;
-use crate::reason::{Exit, Outcome, caught};
+use crate::reason::{Crash, Exit, Outcome, caught, panicked_at, place_of_last_panic};
 use crate::tree::Shared;
 
 /// Everything a supervisor is told, in one queue: exits and commands form one sequence.
@@ -42,6 +43,8 @@ pub(crate) enum Message {
         number: u64,
         outcome: Outcome,
     },
+    /// From the watchdog: a child has not been heard of in time.
+    Silent { slot: u32, number: u64 },
     /// Somebody asks to try a parked child again.
     Resume { slot: u32 },
     /// From the supervisor to itself, behind everything that waits in its queue: the next attempt of a group.
@@ -61,21 +64,34 @@ pub(crate) enum Message {
 #[derive(Clone, Debug)]
 pub struct Incarnation {
     number: u64,
-    revoked: Arc<AtomicBool>,
+    standing: Arc<Standing>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    revoked: AtomicBool,
+    tree: Weak<Shared>,
 }
 
 impl Incarnation {
-    pub(crate) fn new(number: u64) -> Incarnation {
+    pub(crate) fn new(number: u64, tree: Weak<Shared>) -> Incarnation {
         Incarnation {
             number,
-            revoked: Arc::new(AtomicBool::new(false)),
+            standing: Arc::new(Standing {
+                revoked: AtomicBool::new(false),
+                tree,
+            }),
         }
     }
 
     /// An incarnation that belongs to no tree and is never revoked, for tests and command lines. Its number is 0, which no
     /// child ever has.
     pub fn detached() -> Incarnation {
-        Incarnation::new(0)
+        Incarnation::new(0, Weak::new())
+    }
+
+    pub(crate) fn is(&self, other: &Incarnation) -> bool {
+        Arc::ptr_eq(&self.standing, &other.standing)
     }
 
     /// The number, unique within the tree. Later incarnations have higher numbers.
@@ -85,11 +101,21 @@ impl Incarnation {
 
     /// Whether the supervisor has given this incarnation up. One atomic load.
     pub fn is_revoked(&self) -> bool {
-        self.revoked.load(Ordering::Acquire)
+        self.standing.revoked.load(Ordering::Acquire)
+    }
+
+    /// [`Incarnation::is_revoked`], for whoever is about to refuse a write on its behalf: one that is refused is counted, and
+    /// the tree's snapshot says how many were.
+    pub fn refuses(&self) -> bool {
+        let revoked = self.is_revoked();
+        if revoked && let Some(tree) = self.standing.tree.upgrade() {
+            tree.refused();
+        }
+        revoked
     }
 
     pub(crate) fn revoke(&self) {
-        self.revoked.store(true, Ordering::Release);
+        self.standing.revoked.store(true, Ordering::Release);
     }
 }
 
@@ -127,6 +153,8 @@ pub(crate) struct Life {
     beat: AtomicU64,
     /// Until when silence is allowed, same unit; 0 for not at all.
     suspended: AtomicU64,
+    /// When the watchdog looks next, same unit; 0 for never. Changed under its lock only.
+    watched_until: AtomicU64,
     holders: AtomicUsize,
     end: Mutex<End>,
 }
@@ -157,7 +185,7 @@ pub(crate) struct Birth {
 impl Life {
     pub(crate) fn new(birth: Birth) -> Arc<Life> {
         Arc::new(Life {
-            incarnation: Incarnation::new(birth.tree.next_incarnation()),
+            incarnation: Incarnation::new(birth.tree.next_incarnation(), Arc::downgrade(&birth.tree)),
             tree: birth.tree,
             path: birth.path,
             kind: birth.kind,
@@ -176,6 +204,7 @@ impl Life {
             waker: AtomicWaker::new(),
             beat: AtomicU64::new(0),
             suspended: AtomicU64::new(0),
+            watched_until: AtomicU64::new(0),
             holders: AtomicUsize::new(0),
             end: Mutex::new(End {
                 outcome: None,
@@ -264,6 +293,29 @@ impl Life {
         self.beat
             .load(Ordering::Relaxed)
             .max(self.suspended.load(Ordering::Relaxed))
+    }
+
+    /// The watchdog looks at `due` next; returns when it would have.
+    pub(crate) fn watched_until(&self, due: u64) -> u64 {
+        self.watched_until.swap(due, Ordering::Relaxed)
+    }
+
+    /// The same, unless somebody else has said otherwise since `now`: never, or later.
+    pub(crate) fn is_watched_until(&self, due: u64, now: u64) -> bool {
+        let former = self.watched_until.load(Ordering::Relaxed);
+        let stands = former != 0 && former <= now;
+        if stands {
+            self.watched_until.store(due, Ordering::Relaxed);
+        }
+        stands
+    }
+
+    /// Tells the supervisor that it is late.
+    pub(crate) fn report_silence(&self) {
+        let _ = self.inbox.send(Message::Silent {
+            slot: self.slot,
+            number: self.number(),
+        });
     }
 
     pub(crate) fn trouble(&self, chaos: Chaos) {
@@ -438,6 +490,31 @@ impl Drop for Tenure {
                 hopeless,
             });
         }
+    }
+}
+
+/// Runs `work` on a blocking thread, as a part of the child that no abort takes away.
+pub(crate) async fn on_its_own_thread<W>(ctx: Context, work: Arc<W>) -> Result<Done, Crash>
+where
+    W: Fn(&Context) -> Result<Done, Crash> + Send + Sync + 'static,
+{
+    let life = ctx.life().clone();
+    let hold = life.hold();
+    let thread = tokio::task::spawn_blocking(move || {
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| CURRENT.sync_scope(life, || work(&ctx))));
+        // What it had captured goes before the end is told.
+        drop((work, ctx));
+        let done = done.map_err(|payload| (payload, place_of_last_panic()));
+        drop(hold);
+        done
+    });
+    match thread.await {
+        Ok(Ok(result)) => result,
+        Ok(Err((payload, place))) => {
+            panicked_at(place);
+            std::panic::resume_unwind(payload)
+        }
+        Err(_) => Err(Crash::message("its runtime is ending")),
     }
 }
 

@@ -120,15 +120,21 @@ impl ChildRef {
         self.incarnation.number()
     }
 
+    /// Whether it is this incarnation.
+    pub(crate) fn is(&self, incarnation: &Incarnation) -> bool {
+        self.incarnation.is(incarnation)
+    }
+
     /// Whether it has ended or was given up. While it is stopping in good order it has not.
     pub fn is_over(&self) -> bool {
         self.incarnation.is_revoked()
     }
 }
 
+/// The same incarnation of the same tree.
 impl PartialEq for ChildRef {
     fn eq(&self, other: &ChildRef) -> bool {
-        self.path == other.path && self.incarnation() == other.incarnation()
+        self.incarnation.is(&other.incarnation)
     }
 }
 

@@ -295,7 +295,7 @@ impl Keep {
         let found = self.crew.find(id).filter(|(slot, _)| match whom {
             Whom::Id(_) => true,
             // The incarnation that runs, or the one after which the child waits to be started again.
-            Whom::Exactly(child) => self.crew.was_last(*slot, child.incarnation()),
+            Whom::Exactly(child) => self.crew.was_last(*slot, child),
         });
         let Some((slot, state)) = found else {
             return match whom {

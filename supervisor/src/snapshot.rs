@@ -1,5 +1,6 @@
 //! The tree at one moment, ready to be serialised. All times are milliseconds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -81,6 +82,8 @@ pub struct Snapshot {
     pub seq: u64,
     /// When it was taken, counted from the tree's start.
     pub at_ms: u64,
+    /// How many writes on behalf of revoked incarnations were refused: see [`crate::Incarnation::refuses`].
+    pub refused_writes: u64,
     /// The root.
     pub root: Node,
 }
@@ -97,6 +100,9 @@ pub struct Node {
     pub role: Role,
     /// What kind of child it is, as its specification says.
     pub kind: &'static str,
+    /// What its specification says about it besides, for people.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub meta: BTreeMap<&'static str, Arc<str>>,
     /// When it is started again.
     pub restart: Restart,
     /// What it is up to.
@@ -125,6 +131,9 @@ pub struct Node {
     pub strategy: Option<Strategy>,
     /// For supervisors that count: the restarts of their children against their limit.
     pub budget: Option<Restarts>,
+    /// For supervisors that count, below others that do: how many restarts in a row it takes until the root gives up, since limits
+    /// multiply down the levels. `None` where one above never gives up.
+    pub attempts: Option<u64>,
     /// For supervisors: their children, in start order; a roster's by key.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Node>,
@@ -206,13 +215,15 @@ impl Snapshot {
         // The number first: whatever is counted in it has been on its board before it was counted.
         let seq = shared.seq();
         let now = Instant::now();
-        let root = nodes(&shared.roof, shared, now)
+        let mut root = nodes(&shared.roof, shared, now)
             .1
             .pop()
             .expect("the roof always holds the root");
+        multiply(&mut root, Some(1));
         Snapshot {
             seq,
             at_ms: millis(shared.age_at(now)),
+            refused_writes: shared.all_refused(),
             root,
         }
     }
@@ -237,6 +248,20 @@ impl Snapshot {
 struct Face {
     strategy: Strategy,
     budget: Option<Restarts>,
+}
+
+/// Limits r1, r2 on two levels allow (r1 + 1) * (r2 + 1) attempts, the last of which is the end.
+fn multiply(node: &mut Node, above: Option<u64>) {
+    let own = node.budget.as_ref().and_then(|budget| budget.limit);
+    let product = above
+        .zip(own)
+        .map(|(above, own)| above.saturating_mul(u64::from(own) + 1));
+    if node.role != Role::Worker {
+        node.attempts = product;
+        for child in &mut node.children {
+            multiply(child, product);
+        }
+    }
 }
 
 /// Sorts by place, which costs nothing where all stand in order already.
@@ -314,6 +339,7 @@ fn node(entry: &Entry, counted: Option<&Restarts>, shared: &Shared, now: Instant
         id: traits.id.clone(),
         role: traits.role,
         kind: traits.kind,
+        meta: traits.meta.iter().cloned().collect(),
         restart: traits.restart,
         state: entry.state,
         incarnation: entry.life.as_ref().map(|life| life.number()),
@@ -342,6 +368,7 @@ fn node(entry: &Entry, counted: Option<&Restarts>, shared: &Shared, now: Instant
             }),
         strategy: None,
         budget: None,
+        attempts: None,
         children: Vec::new(),
     }
 }

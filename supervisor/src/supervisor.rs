@@ -21,6 +21,7 @@ use crate::root::Root;
 use crate::strategy::Strategy;
 use crate::supervise::{Plan, Source, supervise};
 use crate::tree::{Shared, Tree};
+use crate::watchdog::{Unheard, Watchdog};
 
 /// OTP's period. See [`Budget::default`].
 const DEFAULT_PERIOD: Duration = Duration::from_secs(5);
@@ -40,6 +41,7 @@ pub struct Supervisor {
     board: Arc<Board>,
     tree: Arc<Shared>,
     seed: Option<u64>,
+    unheard: Unheard,
 }
 
 /// Makes the incarnations of a supervisor, on the supervisors' runtime.
@@ -59,9 +61,15 @@ impl Launch for Chief {
 /// What a supervisor that is made anew at each start is to be this time. See [`Supervisor::from_init`].
 pub enum Setup {
     /// This strategy, budget and these children. Its id is not looked at.
-    Run(Supervisor),
+    Run(Box<Supervisor>),
     /// Nothing: it does not run, and that is no failure.
     Ignore,
+}
+
+impl From<Supervisor> for Setup {
+    fn from(supervisor: Supervisor) -> Setup {
+        Setup::Run(Box::new(supervisor))
+    }
 }
 
 /// A [`Supervisor::from_init`]'s closure with its types forgotten.
@@ -98,6 +106,7 @@ impl Supervisor {
             board,
             tree: Shared::new(),
             seed: None,
+            unheard: Unheard::Log,
         }
     }
 
@@ -163,6 +172,14 @@ impl Supervisor {
     #[must_use]
     pub fn kind(mut self, kind: &'static str) -> Supervisor {
         self.kind = kind;
+        self
+    }
+
+    /// As the root, started by [`Supervisor::start_apart`]: what the watchdog does when a supervisor does not act on its report,
+    /// because the supervisors' own thread is held up; [`Unheard::Log`] unless said.
+    #[must_use]
+    pub fn unheard(mut self, unheard: Unheard) -> Supervisor {
+        self.unheard = unheard;
         self
     }
 
@@ -256,6 +273,11 @@ impl Supervisor {
         let shared = self.tree.clone();
         let seed = self.seed.unwrap_or_else(by_chance);
         shared.begin(supervisors, children, seed);
+        if thread.is_some() {
+            let watchdog =
+                Watchdog::start(&shared, self.unheard).map_err(|source| StartError::Runtime { source })?;
+            shared.watch_by(watchdog);
+        }
         let path = self.id.clone();
         // Whatever budget is named here, nobody counts the root's restarts.
         let seat = ChildSpec::from(self).under(Budget::restarts(0).per(ABORT_GRACE));

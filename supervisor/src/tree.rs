@@ -15,14 +15,18 @@ use crate::life::{Chaos, Message};
 use crate::orders::Order;
 use crate::snapshot::{Snapshot, State};
 use crate::strategy::Strategy;
+use crate::watchdog::Watchdog;
 
 /// What all nodes of one tree share.
 pub(crate) struct Shared {
     epoch: OnceLock<Instant>,
     runtimes: OnceLock<Runtimes>,
+    watchdog: OnceLock<Arc<Watchdog>>,
     bus: Bus,
     incarnations: AtomicU64,
     dice: AtomicU64,
+    /// Writes of revoked incarnations that were refused.
+    refused: AtomicU64,
     /// Incarnations that were aborted and did not end.
     stuck: Mutex<BTreeMap<u64, Arc<str>>>,
     /// A board with the root as its only entry, so that the root is a node like any other.
@@ -39,9 +43,11 @@ impl Shared {
         Arc::new(Shared {
             epoch: OnceLock::new(),
             runtimes: OnceLock::new(),
+            watchdog: OnceLock::new(),
             bus: Bus::new(),
             incarnations: AtomicU64::new(0),
             dice: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             stuck: Mutex::new(BTreeMap::new()),
             roof: Board::new(Role::Supervisor, Strategy::OneForOne),
         })
@@ -110,7 +116,27 @@ impl Shared {
         self.bus.seq()
     }
 
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn all_refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Heartbeats are checked by this from now on.
+    pub(crate) fn watch_by(&self, watchdog: Arc<Watchdog>) {
+        self.watchdog.get_or_init(|| watchdog);
+    }
+
+    pub(crate) fn watchdog(&self) -> Option<&Arc<Watchdog>> {
+        self.watchdog.get()
+    }
+
     pub(crate) fn over(&self) {
+        if let Some(watchdog) = self.watchdog.get() {
+            watchdog.end();
+        }
         self.bus.close();
     }
 
@@ -133,6 +159,12 @@ impl Shared {
 
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
 }
 
 /// A view of a tree, from before its start until after its end. Cheap to clone; may be given to a child of the tree itself.
@@ -275,6 +307,20 @@ impl Tree {
         let traits = book.get(slot)?.traits.clone();
         let inner = traits.board.clone().filter(|_| traits.role == Role::Supervisor)?;
         Some(SupervisorRef::new(Post::to(inner, path.into())))
+    }
+
+    /// The supervisor of the child at `path`.
+    pub(crate) fn supervisor_of(&self, path: &str) -> Option<SupervisorRef> {
+        let Place::Child { board, slot } = self.find(path) else {
+            return None;
+        };
+        let above = {
+            let mut book = board.book();
+            let id = book.get(slot)?.traits.id.clone();
+            (book.role == Role::Supervisor)
+                .then(|| path.strip_suffix(&*id).map(|p| p.trim_end_matches('/').into()))?
+        };
+        Some(SupervisorRef::new(Post::to(board, above?)))
     }
 
     /// Stops a child in good order and starts it again, whatever it was up to; under a group strategy with all that go down

@@ -1,5 +1,6 @@
 //! What a crew does when a child is late: each child has at most one deadline, and its state says what for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use crate::life::Life;
 use crate::reason::Reason;
 use crate::snapshot::State;
 use crate::tree::millis;
+use crate::watchdog::LATE;
 
 /// How long an aborted child may take to end before it counts as stuck. An abort needs one await; a second without one is
 /// a loop, a lock or a blocking call.
@@ -19,9 +21,6 @@ pub(crate) const ABORT_GRACE: Duration = Duration::from_secs(1);
 
 /// What beats are counted in. One tick past its heartbeat a child is late, exactly at it it is not.
 const TICK: Duration = Duration::from_millis(1);
-
-/// How late a check of a short heartbeat may come and still count. A busy machine wakes us some milliseconds late.
-const LATE: Duration = Duration::from_millis(50);
 
 impl Crew {
     pub(super) fn pop_due(&mut self) -> Option<(Instant, u32)> {
@@ -66,6 +65,18 @@ impl Crew {
         }
     }
 
+    /// The watchdog has not heard of a child. It may have beaten since.
+    pub(super) fn silent(&mut self, slot: u32, number: u64) {
+        let is_it = self.board.book().get(slot).is_some_and(|entry| {
+            matches!(entry.state, State::Starting | State::Running)
+                && minds_heartbeat(entry)
+                && entry.life.as_ref().is_some_and(|life| life.number() == number)
+        });
+        if is_it {
+            self.check_heartbeat(Instant::now(), slot);
+        }
+    }
+
     /// Whether a child has been heard of in time. A check that comes late itself (the machine slept, the process was
     /// stopped) proves nothing: the child gets a new period, for it could not beat either.
     fn check_heartbeat(&mut self, at: Instant, slot: u32) {
@@ -82,7 +93,7 @@ impl Crew {
             let late = now.saturating_duration_since(at) > LATE.max(heartbeat / 4);
             if silent <= heartbeat || late {
                 if late {
-                    self.set_deadline(slot, entry, now + heartbeat + TICK);
+                    self.expect_by(slot, entry, &life, now + heartbeat + TICK);
                 } else {
                     self.expect_beat(slot, entry, &life);
                 }
@@ -112,10 +123,21 @@ impl Crew {
     }
 
     /// Sets a child's deadline to when it must have been heard of again.
-    pub(super) fn expect_beat(&mut self, slot: u32, entry: &mut Entry, life: &Life) {
+    pub(super) fn expect_beat(&mut self, slot: u32, entry: &mut Entry, life: &Arc<Life>) {
         if let Some(heartbeat) = entry.traits.heartbeat {
             let heard = self.life.tree.instant(life.heard());
-            self.set_deadline(slot, entry, heard + heartbeat + TICK);
+            self.expect_by(slot, entry, life, heard + heartbeat + TICK);
+        }
+    }
+
+    /// By the watchdog, where there is one; by this loop's own timer else.
+    fn expect_by(&mut self, slot: u32, entry: &mut Entry, life: &Arc<Life>, due: Instant) {
+        match self.life.tree.watchdog().cloned() {
+            Some(watchdog) => {
+                self.clear_deadline(slot, entry);
+                watchdog.expect(life, millis(self.life.tree.age_at(due)));
+            }
+            None => self.set_deadline(slot, entry, due),
         }
     }
 

@@ -36,7 +36,7 @@ impl WriteTx {
 
     fn fence(&self) -> Result<(), FactsError> {
         match &self.by {
-            Some(by) if by.is_revoked() => Err(FactsError::Revoked),
+            Some(by) if by.refuses() => Err(FactsError::Revoked),
             _ => Ok(()),
         }
     }
