@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use crate::board::{Board, Role};
 use crate::budget::{Backoff, Budget, Limit};
 use crate::context::Context;
-use crate::life::{Life, begin};
+use crate::life::{Life, begin, on_its_own_thread};
 use crate::reason::{Crash, Outcome};
 use crate::strategy::Strategy;
 
@@ -80,7 +80,8 @@ struct Start<F>(F);
 impl<F, T> Launch for Start<F>
 where
     F: Fn(Context) -> T + Send + Sync + 'static,
-    T: Future<Output = Result<Done, Crash>> + Send + 'static,
+    T: Future + Send + 'static,
+    T::Output: Into<Outcome> + Send,
 {
     fn launch(self: Arc<Self>, life: &Arc<Life>) -> AbortHandle {
         let make = move |ctx: Context| (self.0)(ctx);
@@ -119,9 +120,18 @@ impl ChildSpec {
         F: Fn(Context) -> T + Send + Sync + 'static,
         T: Future<Output = Result<Done, Crash>> + Send + 'static,
     {
+        ChildSpec::worker(id.into(), start)
+    }
+
+    fn worker<F, T>(id: Arc<str>, start: F) -> ChildSpec
+    where
+        F: Fn(Context) -> T + Send + Sync + 'static,
+        T: Future + Send + 'static,
+        T::Output: Into<Outcome> + Send,
+    {
         ChildSpec {
             traits: Traits {
-                id: id.into(),
+                id,
                 kind: "worker",
                 role: Role::Worker,
                 restart: Restart::Permanent,
@@ -159,7 +169,7 @@ impl ChildSpec {
         F: Fn(&Context) -> Result<Done, Crash> + Send + Sync + 'static,
     {
         let work = Arc::new(work);
-        let mut spec = ChildSpec::new(id, move |ctx| crate::life::on_its_own_thread(ctx, work.clone()));
+        let mut spec = ChildSpec::worker(id.into(), move |ctx| on_its_own_thread(ctx, work.clone()));
         spec.traits.blocks = true;
         spec
     }

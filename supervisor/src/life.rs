@@ -23,7 +23,7 @@ use tracing::Instrument;
 
 use crate::child::Done;
 use crate::context::Context;
-use crate::reason::{Crash, Exit, Outcome, caught, panicked_at, place_of_last_panic};
+use crate::reason::{Crash, Exit, Outcome, caught};
 use crate::tree::Shared;
 
 /// Everything a supervisor is told, in one queue: exits and commands form one sequence.
@@ -493,28 +493,28 @@ impl Drop for Tenure {
     }
 }
 
-/// Runs `work` on a blocking thread, as a part of the child that no abort takes away.
-pub(crate) async fn on_its_own_thread<W>(ctx: Context, work: Arc<W>) -> Result<Done, Crash>
+/// Runs `work` on a blocking thread, as a part of the child that no abort takes away. How it ended is told even when the task
+/// that waits here was aborted.
+pub(crate) async fn on_its_own_thread<W>(ctx: Context, work: Arc<W>) -> Outcome
 where
     W: Fn(&Context) -> Result<Done, Crash> + Send + Sync + 'static,
 {
     let life = ctx.life().clone();
-    let hold = life.hold();
+    let (part, hold) = (life.clone(), life.hold());
     let thread = tokio::task::spawn_blocking(move || {
-        let done = std::panic::catch_unwind(AssertUnwindSafe(|| CURRENT.sync_scope(life, || work(&ctx))));
+        let worked = AssertUnwindSafe(|| CURRENT.sync_scope(part.clone(), || work(&ctx)));
+        let outcome = match std::panic::catch_unwind(worked) {
+            Ok(result) => result.into(),
+            Err(payload) => Outcome::Panic(caught(&*payload)),
+        };
         // What it had captured goes before the end is told.
         drop((work, ctx));
-        let done = done.map_err(|payload| (payload, place_of_last_panic()));
+        part.end().outcome = Some(outcome);
         drop(hold);
-        done
     });
     match thread.await {
-        Ok(Ok(result)) => result,
-        Ok(Err((payload, place))) => {
-            panicked_at(place);
-            std::panic::resume_unwind(payload)
-        }
-        Err(_) => Err(Crash::message("its runtime is ending")),
+        Ok(()) => life.take_outcome().unwrap_or(Outcome::Done),
+        Err(_) => Outcome::Killed, // its runtime is being shut down
     }
 }
 

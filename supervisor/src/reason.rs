@@ -247,16 +247,6 @@ pub(crate) fn remember_places() {
     });
 }
 
-/// Where the last panic of this thread happened, to be told on another with [`panicked_at`].
-pub(crate) fn place_of_last_panic() -> Option<String> {
-    PLACE.with_borrow_mut(Option::take)
-}
-
-/// The panic that is about to go on in this thread happened there.
-pub(crate) fn panicked_at(place: Option<String>) {
-    PLACE.with_borrow_mut(|last| *last = place);
-}
-
 /// Puts a caught panic into words.
 pub(crate) fn caught(payload: &(dyn Any + Send)) -> Panic {
     let message = if let Some(text) = payload.downcast_ref::<&str>() {
@@ -268,6 +258,6 @@ pub(crate) fn caught(payload: &(dyn Any + Send)) -> Panic {
     };
     Panic {
         message,
-        location: place_of_last_panic(),
+        location: PLACE.with_borrow_mut(Option::take),
     }
 }

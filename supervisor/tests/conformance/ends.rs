@@ -122,7 +122,7 @@ pub(crate) fn faulty_application_shutdown() {
         };
         assert_eq!(path, "top/mid");
         let story = reason.text();
-        for part in ["top/mid/low", "top/mid/low/c2", "no start", "kit.rs:"] {
+        for part in ["top/mid/low", "top/mid/low/c2", "no start", "testing.rs:"] {
             assert!(story.contains(part), "{part}: {story}");
         }
         assert_eq!(log.take(), ["c1 up", "c1 down"]);

@@ -9,3 +9,4 @@ mod roster;
 mod start;
 mod stop;
 mod strategy;
+mod threads;
