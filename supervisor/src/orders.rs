@@ -263,6 +263,15 @@ impl Desk {
         self.current = Some((slot, Waiting::End { reply }));
     }
 
+    /// Whether an order is being carried out, on another child than this one.
+    pub(crate) fn is_busy_elsewhere(&self, slot: u32) -> bool {
+        self.current.as_ref().is_some_and(|(at, _)| *at != slot)
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.current.is_none()
+    }
+
     /// Whether an order waits for this child to come up.
     pub(crate) fn is_starting(&self, slot: u32) -> bool {
         matches!(&self.current, Some((at, Waiting::Start { .. })) if *at == slot)

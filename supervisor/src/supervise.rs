@@ -3,6 +3,7 @@
 //! Nothing here waits for a child: every step asks for something, and the loop goes on when the queue says that it has happened.
 //! So a stop is served between any two steps, in the middle of a start or of a group restart as well.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +80,8 @@ struct Supervise {
     /// A group's next attempt is due without a pause: what waits in the queue comes first.
     yields: bool,
     desk: Desk,
+    /// Ends that would fell a group while an order is being carried out: they come after it, as they would in one mailbox.
+    put_off: VecDeque<Happening>,
     /// The first start is not over: a child that cannot start makes the supervisor fail.
     initial: bool,
     outcome: Outcome,
@@ -117,11 +120,18 @@ pub(crate) async fn supervise(source: Source, board: Arc<Board>, ctx: Context) -
         },
         yields: false,
         desk: Desk::default(),
+        put_off: VecDeque::new(),
         initial: true,
         outcome: Outcome::Done,
     };
     drop(plan);
     while supervise.advance() {
+        if supervise.desk.is_idle()
+            && let Some(happening) = supervise.put_off.pop_front()
+        {
+            supervise.answer(happening);
+            continue;
+        }
         if supervise.serve() {
             continue;
         }
@@ -259,6 +269,15 @@ impl Supervise {
         if let Course::Ending { .. } = self.course {
             // Whatever it is, `advance` looks at the child it waits for; a late stop changes nothing, and an order that is
             // dropped is answered by that.
+            return;
+        }
+        let over = match &happening {
+            Happening::Fallen(fallen) => Some(fallen.slot),
+            Happening::Stuck { slot, .. } => Some(*slot),
+            _ => None,
+        };
+        if self.is_group() && over.is_some_and(|slot| self.desk.is_busy_elsewhere(slot)) {
+            self.put_off.push_back(happening);
             return;
         }
         match happening {
