@@ -188,14 +188,16 @@ impl Window {
 
     /// Notes that a restart is wanted at `now`. False when it is one too many.
     pub(crate) fn allows(&mut self, now: Instant) -> bool {
+        // Each is put in once and taken out once, so this is constant over time; and what is kept is what counts.
+        while self
+            .ring
+            .front()
+            .is_some_and(|oldest| now.saturating_duration_since(*oldest) > self.per)
+        {
+            self.ring.pop_front();
+        }
         if self.ring.len() == self.limit as usize {
-            match self.ring.front() {
-                Some(oldest) if now.saturating_duration_since(*oldest) > self.per => {
-                    self.ring.pop_front();
-                }
-                // Full and none has aged out, or a limit of zero.
-                _ => return false,
-            }
+            return false; // full, or a limit of zero
         }
         self.ring.push_back(now);
         true
