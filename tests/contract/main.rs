@@ -1,5 +1,5 @@
 //! What ao owes to whoever meets it from the outside: the door, hooks, bad input, two daemons, a git that goes on,
-//! and the line that brings discarded work back.
+//! the line that brings discarded work back, and the tree that a person steers.
 
 mod bad_input;
 mod database;
@@ -7,6 +7,7 @@ mod door;
 mod hooks;
 mod orphans;
 mod rescue;
+mod tree;
 
 /// The shipped program with crash points in it.
 const AO: &str = env!("CARGO_BIN_EXE_ao-with-faults");

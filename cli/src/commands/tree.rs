@@ -123,9 +123,10 @@ const CALM: Duration = Duration::from_millis(100);
 
 /// Draws the tree until the daemon is gone or the reader is. Ctrl-C ends the process as usual.
 async fn watch(daemon: &Daemon, out: &mut Out) -> Result<(), CliError> {
+    const STOPPED: &str = "the daemon has stopped";
     let mut events = daemon.events(daemon.head().await?).await?;
+    let mut tree = fetch(daemon).await?;
     loop {
-        let tree = fetch(daemon).await?;
         if out.is_json() {
             out.json_line(&tree)?;
         } else {
@@ -136,9 +137,13 @@ async fn watch(daemon: &Daemon, out: &mut Out) -> Result<(), CliError> {
         let said = tokio::time::timeout(REDRAW, events.anything()).await;
         if let Ok(None) = said {
             // The daemon says so when it stops; what is there now, if anything, is another.
-            return out.note("the daemon has stopped");
+            return out.note(STOPPED);
         }
         tokio::time::sleep_until(next).await;
+        tree = match fetch(daemon).await {
+            Err(CliError::Unreachable { .. } | CliError::Broken { .. }) => return out.note(STOPPED),
+            other => other?,
+        };
     }
 }
 
