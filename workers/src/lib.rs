@@ -12,5 +12,5 @@ mod tree;
 mod wiring;
 
 pub use ao_facts::{DirLock, LockError, go_original, salvage};
-pub use tree::tree;
+pub use tree::{GAVE_UP, tree};
 pub use wiring::{Config, OpenError, Wiring};

@@ -8,13 +8,17 @@ use ao_facts::{Wakeups, keeper};
 use ao_observe::hook_spool::{self, SpoolReader};
 use ao_observe::reaper_sweep::{self, Sweep};
 use ao_supervisor::{
-    Budget, ChildSpec, Crash, Keys, Restart, Roster, Shutdown, Strategy, Supervisor, Tree, child,
+    Budget, ChildSpec, Crash, Keys, Restart, Roster, Shutdown, Strategy, Supervisor, Tree, Unheard, child,
 };
 use tokio::sync::Mutex;
 
 use crate::Wiring;
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// The exit status of a daemon that can do no more for itself: its root gave up, or its supervisors are held up. What is
+/// outside (systemd, a container) is to start it again (`EX_SOFTWARE`).
+pub const GAVE_UP: u8 = 70;
 
 /// How long a child of a roster may take to read its row: SQLite's busy timeout is 5 s.
 const UP: Duration = Duration::from_secs(10);
@@ -26,7 +30,9 @@ const PUT_DOWN: Duration = Duration::from_secs(2);
 /// Everything that runs. A task that is not drawn here does not exist, but for these: hyper's connections (owned by the
 /// daemon's `Connections`, served for the API's children), threads of sqlx and of notify.
 pub fn tree(w: &Wiring, api: impl FnOnce(Tree) -> Vec<ChildSpec>) -> Supervisor {
-    let root = Supervisor::root("ao", Strategy::RestForOne, Budget::restarts(3).per(5 * MINUTE));
+    let root = Supervisor::root("ao", Strategy::RestForOne, Budget::restarts(3).per(5 * MINUTE))
+        // Nothing in here can free the supervisors' own thread. Agents outlive the daemon, and the next one adopts them.
+        .unheard(Unheard::Exit(GAVE_UP));
     let api = api(root.handle()); // it shows the tree that it stands in
     // Infrastructure: the end of one of these reaches the root. What stands later needs what stands before.
     let mut serving =

@@ -9,6 +9,9 @@ use utoipa::ToSchema;
 pub struct Tree {
     /// How many events of the tree are in this picture.
     pub seq: u64,
+    /// How many writes of runs that were given up have been refused since the daemon was started.
+    #[serde(default)]
+    pub refused_writes: u64,
     /// Every supervisor and child: each before its children, siblings in start order.
     pub nodes: Vec<Node>,
 }
@@ -33,6 +36,7 @@ impl From<&ao_supervisor::Snapshot> for Tree {
         flatten(&snapshot.root, 0, snapshot.at_ms, &mut nodes);
         Self {
             seq: snapshot.seq,
+            refused_writes: snapshot.refused_writes,
             nodes,
         }
     }
@@ -55,6 +59,7 @@ fn flatten(node: &ao_supervisor::Node, depth: u32, now_ms: u64, into: &mut Vec<N
         incarnation: node.incarnation,
         restarts: Restarts::from(&node.restarts),
         budget: node.budget.as_ref().map(Restarts::from),
+        attempts: node.attempts,
         last_exit: node.last_exit.as_ref().map(|exit| LastExit {
             incarnation: exit.incarnation,
             reason: exit.reason.text(),
@@ -122,6 +127,9 @@ pub struct Node {
     /// Of a supervisor that counts them: its children's restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Restarts>,
+    /// Of a supervisor that counts, below others that do: how many attempts in a row there are before the daemon gives up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u64>,
     /// How its last run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<LastExit>,

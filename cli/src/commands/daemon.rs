@@ -12,16 +12,13 @@ use ao_api::{Boot, Connections, Limits, Stage};
 use ao_domain::{ProcessId, SESSION_SWEEP, chain};
 use ao_local::{clock, process};
 use ao_supervisor::{Ended, Root, Tree};
-use ao_workers::{DirLock, LockError, OpenError, Wiring};
+use ao_workers::{DirLock, GAVE_UP, LockError, OpenError, Wiring};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::env::{Config, Env};
 use crate::run_file::{Found, RunFile, RunFileError, Token};
-
-/// Exit status when the tree gave up: the outer supervisor (systemd, a container) is to start us again (`EX_SOFTWARE`).
-const GAVE_UP: u8 = 70;
 
 /// How many children accept connections. Two, so that one that hangs delays nobody (docs/adr/0003).
 const ACCEPTORS: usize = 2;

@@ -247,6 +247,9 @@ fn describe(node: &Node, out: &Out) -> String {
         };
         parts.push(format!("restarts {}{counted}", node.restarts.total));
     }
+    if let Some(attempts) = node.attempts.filter(|_| node.depth > 0) {
+        parts.push(format!("{attempts} attempts in a row end the daemon"));
+    }
     if let Some(beat) = node.beat.filter(|beat| beat.age_ms * 2 > beat.deadline_ms) {
         parts.push(format!(
             "silent for {} of {}",
@@ -298,7 +301,7 @@ mod tests {
         let tree: Tree = serde_json::from_value(json!({"seq": 9, "nodes": [
             node("ao", 0, json!({"type": "supervisor", "strategy": "rest_for_one"})),
             node("ao/store", 1, json!({})),
-            node("ao/serving", 1, json!({"type": "supervisor", "strategy": "one_for_one"})),
+            node("ao/serving", 1, json!({"type": "supervisor", "strategy": "one_for_one", "attempts": 24})),
             node("ao/serving/feed", 2, json!({"beat": {"ageMs": 4000, "deadlineMs": 5000}})),
             node("ao/serving/api 1", 2, json!({"restarts": {"total": 2, "inWindow": 1, "limit": 9, "perMs": 60000},
                 "lastExit": {"incarnation": 1, "reason": "boom\nat line 3", "class": "abnormal", "agoMs": 2000, "uptimeMs": 5}})),
@@ -314,7 +317,7 @@ mod tests {
         expect_test::expect![[r#"
             ao  (rest_for_one)  running  for 1m
             ├─ store  running  for 1m
-            ├─ serving  (one_for_one)  running  for 1m
+            ├─ serving  (one_for_one)  running  for 1m  24 attempts in a row end the daemon
             │  ├─ feed  running  for 1m  silent for 4s of 5s
             │  └─ api 1  running  for 1m  restarts 2, 1 of 9 allowed in 1m  last exit 2s ago: boom
             └─ act  running  for 1m
