@@ -68,6 +68,8 @@
 //! # }
 //! ```
 
+#![doc = include_str!("../COSTS.md")]
+
 #[cfg(panic = "abort")]
 compile_error!("a panic is caught at the child's boundary, so this crate needs panic = \"unwind\"");
 

@@ -178,6 +178,29 @@ pub(crate) fn an_order_ends_a_groups_endless_attempts() {
     });
 }
 
+/// A10.12 as one mailbox would have it: a sibling's end waits for the order that came before it.
+pub(crate) fn an_end_waits_for_the_order_before_it() {
+    run(async {
+        let log = Log::new();
+        let (c1, c2) = (Actor::new("c1", &log), Actor::new("c2", &log));
+        c2.inits(&[Init::Slow(SECOND)]);
+        let world = World::start(Strategy::RestForOne, budget(5, 3600), vec![c1.spec()]).await;
+        let mut order = Box::pin(world.sup.start_child(c2.spec()));
+        tokio::select! {
+            biased;
+            _ = &mut order => panic!("it takes a second"),
+            () = settle() => {}
+        }
+        c1.say(Say::Crash);
+        settle().await;
+        assert_eq!(log.take(), ["c1 up", "c1 down"], "nobody is restarted yet");
+        assert!(order.await.unwrap().child.is_some(), "it came up and was told");
+        world.settle().await;
+        assert_eq!(log.take(), ["c2 up", "c2 down", "c1 up", "c2 up"]);
+        world.root.stop().await;
+    });
+}
+
 /// A person's restart and parking: counted nowhere; parked until resumed.
 pub(crate) fn by_hand() {
     run(async {

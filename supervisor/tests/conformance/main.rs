@@ -154,6 +154,7 @@ const FURTHER: &[Case] = cases! {
     28 A groups::a_child_past_its_own_limit_is_parked_alone,
     29 A further::an_order_ends_a_groups_endless_attempts,
     30 A further::by_hand,
+    31 A further::an_end_waits_for_the_order_before_it,
 };
 
 /// What was seen to go wrong in supervision crates for Rust, and which of the tests here is that situation.
