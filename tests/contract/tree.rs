@@ -21,6 +21,11 @@ fn a_child_is_started_again_kept_down_and_brought_back_by_hand() {
     settle("it is another run", || {
         world.tree().incarnation(&path) > incarnation && world.tree().state(&path) == "running"
     });
+    // A person's deed counts as nobody's crash.
+    let tree = world.get("/api/v1/tree");
+    let mut nodes = tree["nodes"].as_array().unwrap().iter();
+    let node = nodes.find(|node| node["path"] == path.as_str()).unwrap();
+    assert_eq!(node["restarts"]["inWindow"], 0, "{node}");
     world.ao(&["tree", "park", &path]).ok();
     settle("it is parked", || world.tree().state(&path) == "parked");
     let drawn = world.ao(&["tree"]).ok().out;
@@ -37,14 +42,6 @@ fn a_child_is_started_again_kept_down_and_brought_back_by_hand() {
     settle("it is back", || world.tree().state(&path) == "running");
     assert_eq!(world.session(&id)["status"], "working");
     assert_eq!(world.session(&id)["agentPid"], before["agentPid"]);
-
-    // A person's deeds count as nobody's crash.
-    let tree = world.get("/api/v1/tree");
-    let node = |path: &str| {
-        let nodes = tree["nodes"].as_array().unwrap();
-        nodes.iter().find(|node| node["path"] == path).unwrap().clone()
-    };
-    assert_eq!(node(&path)["restarts"]["inWindow"], 0, "{}", node(&path));
 }
 
 #[test]
