@@ -24,7 +24,7 @@ use tracing::Instrument;
 use crate::child::Done;
 use crate::context::Context;
 use crate::reason::{Crash, Exit, Outcome, caught};
-use crate::tree::Shared;
+use crate::tree::{Shared, millis};
 
 /// Everything a supervisor is told, in one queue: exits and commands form one sequence.
 #[derive(Debug)]
@@ -124,6 +124,21 @@ impl Incarnation {
 pub(crate) enum Chaos {
     Crash,
     Hang,
+    /// Keeps its thread, until it is given up and for [`SPINS_ON`] besides.
+    Spin,
+}
+
+/// Longer than an aborted child is waited for: it is found stuck.
+const SPINS_ON: Duration = Duration::from_secs(3);
+
+impl Chaos {
+    fn number(self) -> u8 {
+        match self {
+            Chaos::Crash => CRASH,
+            Chaos::Hang => HANG,
+            Chaos::Spin => SPIN,
+        }
+    }
 }
 
 const STOPPING: u8 = 1;
@@ -134,6 +149,7 @@ const LEAVES_STUCK: u8 = 8;
 const CALM: u8 = 0;
 const CRASH: u8 = 1;
 const HANG: u8 = 2;
+const SPIN: u8 = 3;
 
 pub(crate) struct Life {
     pub(crate) tree: Arc<Shared>,
@@ -196,11 +212,7 @@ impl Life {
             inbox: birth.inbox,
             flags: AtomicU8::new(0),
             stop: Notify::new(),
-            chaos: AtomicU8::new(
-                birth
-                    .chaos
-                    .map_or(CALM, |chaos| if chaos == Chaos::Crash { CRASH } else { HANG }),
-            ),
+            chaos: AtomicU8::new(birth.chaos.map_or(CALM, Chaos::number)),
             waker: AtomicWaker::new(),
             beat: AtomicU64::new(0),
             suspended: AtomicU64::new(0),
@@ -319,10 +331,7 @@ impl Life {
     }
 
     pub(crate) fn trouble(&self, chaos: Chaos) {
-        self.chaos.store(
-            if chaos == Chaos::Crash { CRASH } else { HANG },
-            Ordering::Release,
-        );
+        self.chaos.store(chaos.number(), Ordering::Release);
         self.waker.wake();
     }
 
@@ -332,7 +341,22 @@ impl Life {
         match self.chaos.load(Ordering::Acquire) {
             CALM => Poll::Ready(()),
             CRASH => panic!("crashed on request"),
+            SPIN => {
+                self.spin();
+                Poll::Pending
+            }
             _ => Poll::Pending,
+        }
+    }
+
+    /// What no abort can end: a child that does not yield. It ends by itself, or a test could never go on.
+    fn spin(&self) {
+        while !self.incarnation.is_revoked() {
+            std::hint::spin_loop();
+        }
+        let since = self.tree.now_ms();
+        while self.tree.now_ms() < since + millis(SPINS_ON) {
+            std::hint::spin_loop();
         }
     }
 

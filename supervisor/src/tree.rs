@@ -376,6 +376,16 @@ impl Tree {
         }
     }
 
+    /// Makes the running incarnation of a child keep its thread: it does not yield until three seconds after it was given up, so
+    /// that it is found stuck. As [`Tree::hang`] else. Its heartbeat is what finds it; without one it spins until it is stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::NotFound`], or [`TreeError::Root`].
+    pub fn spin(&self, path: &str) -> Result<(), TreeError> {
+        self.trouble(path, Chaos::Spin)
+    }
+
     fn trouble(&self, path: &str, chaos: Chaos) -> Result<(), TreeError> {
         match self.find(path) {
             Place::Child { board, .. } if Arc::ptr_eq(&board, &self.0.roof) => Err(TreeError::Root {

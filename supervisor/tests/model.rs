@@ -11,7 +11,9 @@ use ao_supervisor::testing::{Actor, Init, Log, Say, settle};
 use ao_supervisor::{Budget, ChildError, ChildRef, Restart, Root, Strategy, Supervisor, SupervisorRef, Tree};
 
 /// Sequences that failed once: what each showed.
-const KEPT: &[u64] = &[];
+const KEPT: &[u64] = &[
+    13_917_098_339_650_130_448, // a group's restart cut a child that an order was starting
+];
 
 const SEQUENCES: u64 = 10_000;
 const COMMANDS: u64 = 14;

@@ -183,3 +183,32 @@ fn a_watched_tree_is_drawn_anew_when_something_happens() {
     });
     assert_eq!(ended.code(), Some(0));
 }
+
+/// One of the daemon's two workers is kept for seconds. Not polled any more is one thing, never giving the thread back another:
+/// no abort ends that.
+#[test]
+fn a_child_that_keeps_its_thread_delays_no_health_check_and_is_found_stuck() {
+    /// Less than the child keeps its thread, and more than any answer takes that does not wait for it.
+    const LATE: Duration = Duration::from_secs(2);
+    let world = World::started(AO);
+    let id = world.spawn("exec sleep 1000");
+    let before = world.until(&id, "status", "working");
+    let path = "ao/serving/api 1";
+    let incarnation = world.tree().incarnation(path);
+    assert_eq!(world.break_child("spin", path).status, 200);
+    let mut asked = 0;
+    within(Duration::from_secs(60), "it is another run", || {
+        let began = std::time::Instant::now();
+        assert_eq!(world.ask("GET", "/healthz", None).status, 200);
+        assert!(began.elapsed() < LATE, "it took {:?}", began.elapsed());
+        asked += 1;
+        let tree = world.tree();
+        (tree.incarnation(path) > incarnation && tree.state(path) == "running").then_some(())
+    });
+    assert!(asked > 10, "asked {asked} times only");
+    let log = world.log();
+    let told = |word: &str| log.lines().any(|line| line.contains(path) && line.contains(word));
+    assert!(told("hung") && told("stuck"), "nobody noticed");
+    assert_eq!(world.session(&id)["agentPid"], before["agentPid"]);
+    assert_eq!(world.session(&id)["status"], "working");
+}

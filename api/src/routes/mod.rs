@@ -61,7 +61,10 @@ pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
         .routes(routes!(tree::park))
         .route(DOCUMENT_PATH, get(control::document));
     if chaos {
-        router.routes(routes!(tree::crash)).routes(routes!(tree::hang))
+        router
+            .routes(routes!(tree::crash))
+            .routes(routes!(tree::hang))
+            .routes(routes!(tree::spin))
     } else {
         router
     }

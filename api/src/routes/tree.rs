@@ -109,6 +109,24 @@ pub(super) async fn hang(
     answer(done, asked.path)
 }
 
+/// Makes a child keep its thread until three seconds after it was given up. Only with `AO_CHAOS=1`, else 404 `ROUTE_NOT_FOUND`.
+#[utoipa::path(
+    post, path = "/api/v1/tree/spin", operation_id = "spinChild", tag = "tree", request_body = TreePath,
+    responses(
+        (status = 200, description = "It does not yield when it is next polled", body = TreeDone),
+        (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
+        (status = 404, description = "`CHILD_NOT_FOUND`, `ROUTE_NOT_FOUND`", body = ErrorBody),
+        (status = 409, description = "`CHILD_IS_ROOT`", body = ErrorBody),
+    )
+)]
+pub(super) async fn spin(
+    State(api): State<Api>,
+    JsonBody(asked): JsonBody<TreePath>,
+) -> Result<Response, ApiError> {
+    let done = api.tree.spin(&asked.path);
+    answer(done, asked.path)
+}
+
 fn answer(done: Result<(), TreeError>, path: String) -> Result<Response, ApiError> {
     let Err(error) = done else {
         return json(StatusCode::OK, &TreeDone { ok: true, path });

@@ -361,7 +361,7 @@ async fn trouble_can_be_ordered_only_where_that_was_asked_for() {
         ..Options::default()
     })
     .await;
-    for path in ["/api/v1/tree/crash", "/api/v1/tree/hang"] {
+    for path in ["/api/v1/tree/crash", "/api/v1/tree/hang", "/api/v1/tree/spin"] {
         let answer = world.post(path, r#"{"path":"ao/feed"}"#).await;
         assert_eq!(answer.refused(), (404, "ROUTE_NOT_FOUND".to_owned()));
     }

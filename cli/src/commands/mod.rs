@@ -96,6 +96,7 @@ fn command_line(chaos: bool) -> clap::Command {
     command.mut_subcommand("tree", |tree| {
         tree.mut_subcommand("crash", |crash| crash.hide(false))
             .mut_subcommand("hang", |hang| hang.hide(false))
+            .mut_subcommand("spin", |spin| spin.hide(false))
     })
 }
 

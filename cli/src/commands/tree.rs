@@ -42,6 +42,7 @@ enum TreeCommand {
     Resume(ResumeArgs),
     Crash(CrashArgs),
     Hang(HangArgs),
+    Spin(SpinArgs),
 }
 
 /// Stop a child in good order and start it again
@@ -93,6 +94,14 @@ struct HangArgs {
     path: String,
 }
 
+/// Let a child keep its thread until three seconds after it was given up (only with AO_CHAOS=1)
+#[derive(clap::Args)]
+#[command(hide = true, after_help = "Examples:\n  ao tree spin ao/observe/hooks")]
+struct SpinArgs {
+    /// The child's path as `ao tree` shows it
+    path: String,
+}
+
 pub(crate) async fn run(args: TreeArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
     let daemon = super::find(env)?;
     match args.command {
@@ -112,6 +121,7 @@ pub(crate) async fn run(args: TreeArgs, env: &Env, out: &mut Out) -> Result<(), 
         Some(TreeCommand::Resume(ResumeArgs { path })) => ask(&daemon, "resume", path, out).await,
         Some(TreeCommand::Crash(CrashArgs { path })) => ask(&daemon, "crash", path, out).await,
         Some(TreeCommand::Hang(HangArgs { path })) => ask(&daemon, "hang", path, out).await,
+        Some(TreeCommand::Spin(SpinArgs { path })) => ask(&daemon, "spin", path, out).await,
     }
 }
 

@@ -252,7 +252,9 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) async fn open(port: u16, query: &str, headers: &[(&str, &str)]) -> Self {
-        let mut asked = request("GET", &format!("/api/v1/events{query}"));
+        // Of the log alone: what happens in the tree is asked of the whole program.
+        let joint = if query.is_empty() { '?' } else { '&' };
+        let mut asked = request("GET", &format!("/api/v1/events{query}{joint}tree=false"));
         for (name, value) in headers {
             asked = asked.header(name, value);
         }
