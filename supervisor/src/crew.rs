@@ -393,6 +393,8 @@ impl Crew {
             };
             entry.why = Some(Why::Asked);
             entry.state = State::Stopping;
+            // From now on it has its grace, and owes no sign of life.
+            self.unwatch(&life);
             match entry.traits.shutdown {
                 Shutdown::BrutalKill => self.abort(slot, entry),
                 Shutdown::After(grace) if grace.is_zero() => {
@@ -415,6 +417,15 @@ impl Crew {
         }
         self.emit_for(&board, slot, || What::Terminating);
         true
+    }
+
+    /// The watchdog looks at this incarnation no more.
+    fn unwatch(&self, life: &Life) {
+        if let Some(watchdog) = self.tree().watchdog()
+            && life.heartbeat.is_some()
+        {
+            watchdog.forget(life);
+        }
     }
 
     pub(crate) fn path_of(&self, slot: u32) -> Arc<str> {

@@ -322,6 +322,11 @@ impl Life {
         stands
     }
 
+    /// Whether the watchdog is to look at it no more.
+    pub(crate) fn is_unwatched(&self) -> bool {
+        self.watched_until.load(Ordering::Relaxed) == 0
+    }
+
     /// Tells the supervisor that it is late.
     pub(crate) fn report_silence(&self) {
         let _ = self.inbox.send(Message::Silent {

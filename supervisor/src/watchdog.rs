@@ -148,7 +148,7 @@ impl Watchdog {
         let late = now - due > millis(LATE).max(heartbeat / 4);
         let heard = life.heard();
         if reported {
-            if life.incarnation.is_revoked() || heard + heartbeat > now {
+            if life.is_unwatched() || life.incarnation.is_revoked() || heard + heartbeat > now {
                 return None; // its supervisor has acted, or sees to it when it looks
             }
             if !late {

@@ -170,10 +170,8 @@ impl Crew {
                 uptime_ms: millis(fallen.uptime),
             }),
         }
-        if let (Some(life), Some(watchdog)) = (&life, self.tree().watchdog())
-            && life.heartbeat.is_some()
-        {
-            watchdog.forget(life);
+        if let Some(life) = &life {
+            self.unwatch(life);
         }
         // Foreign values (an error, what the start had captured) are dropped here, without the lock.
         drop(life);

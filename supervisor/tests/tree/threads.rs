@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use ao_supervisor::{Budget, ChildSpec, Done, Shutdown, State, Strategy, Supervisor};
+use ao_supervisor::{Budget, ChildSpec, Done, Shutdown, State, Strategy, Supervisor, Unheard};
 
 use crate::kit::{Log, MS, SECOND, SERVES, scripted, until_state};
 
@@ -158,6 +158,28 @@ fn a_blocking_child_is_asked_and_a_deaf_one_is_stuck_until_it_ends() {
             "{}",
             exit.reason.text()
         );
+        assert!(root.stop().await.stuck.is_empty());
+    });
+}
+
+/// Within its grace a child owes no sign of life: silence there is no fault of its supervisor's, for which the process would end.
+#[test]
+fn a_child_that_takes_its_time_to_stop_is_watched_by_nobody() {
+    apart(1, async |children| {
+        let slow = ChildSpec::new("slow", |ctx| async move {
+            ctx.ready();
+            ctx.beating(ctx.stopping()).await;
+            tokio::time::sleep(3 * SECOND).await;
+            Ok(Done)
+        })
+        .heartbeat(100 * MS)
+        .shutdown(Shutdown::Infinity);
+        let root = Supervisor::root("top", Strategy::OneForOne, Budget::restarts(0).per(SECOND))
+            .unheard(Unheard::Exit(70))
+            .child(slow)
+            .start_apart(children)
+            .await
+            .unwrap();
         assert!(root.stop().await.stuck.is_empty());
     });
 }
