@@ -396,6 +396,11 @@ impl Events {
         Some(())
     }
 
+    /// Drops what was said and not asked for yet.
+    pub(crate) fn forget(&mut self) {
+        while take_frame(&mut self.read).is_some() {}
+    }
+
     async fn frame(&mut self) -> Option<Vec<u8>> {
         loop {
             if let Some(frame) = take_frame(&mut self.read) {

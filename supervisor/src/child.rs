@@ -62,6 +62,8 @@ pub(crate) struct Traits {
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) backoff: Option<Backoff>,
     pub(crate) budget: Option<Budget>,
+    /// Past its own budget its supervisor gives up.
+    pub(crate) escalates: bool,
     /// It runs on a thread that cannot be taken from it.
     pub(crate) blocks: bool,
     pub(crate) meta: Vec<(&'static str, Arc<str>)>,
@@ -140,6 +142,7 @@ impl ChildSpec {
                 heartbeat: None,
                 backoff: None,
                 budget: None,
+                escalates: false,
                 blocks: false,
                 meta: Vec::new(),
                 board: None,
@@ -194,6 +197,7 @@ impl ChildSpec {
                 heartbeat: Some(SUPERVISOR_HEARTBEAT),
                 backoff: None,
                 budget: None,
+                escalates: false,
                 blocks: false,
                 meta: Vec::new(),
                 board: Some(board),
@@ -236,6 +240,13 @@ impl ChildSpec {
     #[must_use]
     pub fn budget(mut self, budget: Budget) -> ChildSpec {
         self.traits.budget = Some(budget);
+        self
+    }
+
+    /// Past its own budget it is not parked: its supervisor gives up, as it does past its own.
+    #[must_use]
+    pub fn escalates(mut self) -> ChildSpec {
+        self.traits.escalates = true;
         self
     }
 
@@ -286,11 +297,11 @@ impl ChildSpec {
         if let Some(why) = traits.backoff.as_ref().and_then(Backoff::fault) {
             return Some(SpecError::BadBackoff { id: id(), why });
         }
-        if traits.budget.is_some() && strategy != Strategy::OneForOne {
+        if traits.budget.is_some() && !traits.escalates && strategy != Strategy::OneForOne {
             return Some(SpecError::ParkingInGroup { id: id() });
         }
         let backoff = self.effective_backoff(budget);
-        let may_restart = traits.restart != Restart::Temporary && traits.role == Role::Worker;
+        let may_restart = traits.restart != Restart::Temporary;
         if budget.0 == Limit::Unlimited && may_restart && backoff.is_none() {
             return Some(SpecError::UnlimitedWithoutBackoff { id: id() });
         }

@@ -90,11 +90,15 @@ impl Crew {
     pub(crate) fn open(ctx: &Context, board: Arc<Board>, fill: impl FnOnce(&mut Book)) -> Crew {
         let life = ctx.life().clone();
         let (sender, inbox) = unbounded_channel();
-        {
+        let former = {
             let mut book = board.book();
+            let former = std::mem::take(&mut book.entries);
             fill(&mut book);
             book.inbox = Some(sender.clone());
-        }
+            former
+        };
+        // What they were started with is foreign, so it is dropped without the lock.
+        drop(former);
         if life.is_stopping() {
             // Asked before the queue was there to be asked through.
             let _ = sender.send(Message::Stop);
@@ -248,8 +252,8 @@ impl Crew {
             life.beat();
             if deadline::minds_heartbeat(entry) {
                 self.expect_beat(slot, entry, &life);
-            } else if let Some(limit) = entry.traits.start_timeout {
-                self.set_deadline(slot, entry, now + limit);
+            } else if let Some(due) = deadline::start_due(entry) {
+                self.set_deadline(slot, entry, due);
             }
             let at = (entry.path.clone(), life.number(), entry.restarts());
             entry.abort = Some(start.launch(&life));
@@ -374,11 +378,14 @@ impl Crew {
         let inner = {
             let mut book = board.book();
             let Some(entry) = book.get(slot) else { return false };
+            // Whoever asks last decides what comes then.
+            entry.then = Then::Nothing;
             match entry.state {
                 State::Starting | State::Running => {}
                 State::Stopping => return true,
                 State::Stuck => {
                     self.clear_deadline(slot, entry);
+                    entry.park = None;
                     return false;
                 }
                 State::Backoff | State::Parked | State::NotStarted => {

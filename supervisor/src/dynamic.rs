@@ -18,6 +18,7 @@ use crate::life::Message;
 use crate::orders::{ChildError, ChildRef, Order, Started, Whom};
 use crate::pool::{Pool, Source};
 use crate::reason::{Crash, Reason, caught};
+use crate::roster::described;
 use crate::strategy::Strategy;
 use crate::{ChildInfo, Counts};
 
@@ -100,7 +101,8 @@ where
             };
             for (key, args) in found {
                 // Nobody waits for these: one that fails is started again like any other, or parked.
-                let spec = Box::new(named(&self.template, &key, args));
+                let spec = described(&key, || named(&self.template, &key, args));
+                let spec = Box::new(spec);
                 let _ = to.send(Message::Order(Order::Revive { spec }));
             }
         })

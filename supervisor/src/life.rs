@@ -171,6 +171,8 @@ pub(crate) struct Life {
     suspended: AtomicU64,
     /// When the watchdog looks next, same unit; 0 for never. Changed under its lock only.
     watched_until: AtomicU64,
+    /// The span in which it runs; 0 for none.
+    span: AtomicU64,
     holders: AtomicUsize,
     end: Mutex<End>,
 }
@@ -217,6 +219,7 @@ impl Life {
             beat: AtomicU64::new(0),
             suspended: AtomicU64::new(0),
             watched_until: AtomicU64::new(0),
+            span: AtomicU64::new(0),
             holders: AtomicUsize::new(0),
             end: Mutex::new(End {
                 outcome: None,
@@ -229,6 +232,12 @@ impl Life {
 
     pub(crate) fn number(&self) -> u64 {
         self.incarnation.number()
+    }
+
+    /// The span in which it runs, if somebody collects them.
+    pub(crate) fn span(&self) -> Option<tracing::Id> {
+        let id = std::num::NonZeroU64::new(self.span.load(Ordering::Relaxed))?;
+        Some(tracing::Id::from_non_zero_u64(id))
     }
 
     fn raise(&self, flag: u8) -> bool {
@@ -538,7 +547,11 @@ where
         };
         // What it had captured goes before the end is told.
         drop((work, ctx));
-        part.end().outcome = Some(outcome);
+        let mut end = part.end();
+        // Perhaps it has said what for.
+        let said = end.outcome.take().filter(|_| matches!(outcome, Outcome::Done));
+        end.outcome = Some(said.unwrap_or(outcome));
+        drop(end);
         drop(hold);
     });
     match thread.await {
@@ -562,8 +575,15 @@ where
         "child",
         kind = life.kind,
         path = &*life.path,
-        incarnation = life.number()
+        incarnation = life.number(),
+        restart_count = life.restarts
     );
+    if let Some(former) = life.last_exit.as_ref().and_then(|exit| exit.span.as_ref()) {
+        span.follows_from(former);
+    }
+    if let Some(id) = span.id() {
+        life.span.store(id.into_u64(), Ordering::Relaxed);
+    }
     let body = async {
         let mut body = pin!(async { make(Context::new(life.clone())).await });
         poll_fn(|task| match life.gate(task) {

@@ -242,6 +242,24 @@ pub(crate) enum Awaited {
     Discarded,
 }
 
+/// What whoever waited is told.
+pub(crate) enum Answer {
+    Nobody,
+    Ended(Reply<()>),
+    Started(Reply<Started>, Result<Started, ChildError>),
+}
+
+impl Answer {
+    /// One who has gone away needs no answer.
+    pub(crate) fn send(self) {
+        match self {
+            Answer::Nobody => {}
+            Answer::Ended(reply) => drop(reply.send(Ok(()))),
+            Answer::Started(reply, answer) => drop(reply.send(answer)),
+        }
+    }
+}
+
 impl Desk {
     pub(crate) fn put(&mut self, order: Order) {
         self.queue.push_back(order);
@@ -297,14 +315,12 @@ impl Desk {
         }
     }
 
-    /// The child in `slot` is over; `failed` is why, if it did not come up for another reason than having nothing to do.
-    pub(crate) fn over(&mut self, slot: u32, id: &str, failed: Option<Reason>) -> Awaited {
+    /// The child in `slot` is over; `failed` is why, if it did not come up for another reason than having nothing to do. The
+    /// answer is for whoever waits, to be sent when the board shows what it says.
+    pub(crate) fn over(&mut self, slot: u32, id: &str, failed: Option<Reason>) -> (Awaited, Answer) {
         match self.take(slot) {
-            None => Awaited::No,
-            Some(Waiting::End { reply }) => {
-                let _ = reply.send(Ok(()));
-                Awaited::Kept
-            }
+            None => (Awaited::No, Answer::Nobody),
+            Some(Waiting::End { reply }) => (Awaited::Kept, Answer::Ended(reply)),
             Some(Waiting::Start { reply, added }) => {
                 let answer = match failed {
                     None => Ok(Started {
@@ -316,13 +332,12 @@ impl Desk {
                         reason,
                     }),
                 };
-                let failed = answer.is_err();
-                let _ = reply.send(answer);
-                if added && failed {
+                let awaited = if added && answer.is_err() {
                     Awaited::Discarded
                 } else {
                     Awaited::Kept
-                }
+                };
+                (awaited, Answer::Started(reply, answer))
             }
         }
     }

@@ -164,10 +164,12 @@ impl Keep {
             Happening::Fallen(fallen) => self.fallen(&fallen),
             Happening::Stuck { slot, reason } => {
                 let id = self.crew.id(slot);
-                if self.desk.stuck(slot, &id, reason.clone()) == Awaited::No
-                    && !self.is_doomed(slot)
-                    && self.crew.comes_back(slot)
-                {
+                if self.desk.stuck(slot, &id, reason.clone()) != Awaited::No || self.is_doomed(slot) {
+                    return;
+                }
+                if self.crew.is_to_be_parked(slot) {
+                    self.crew.park_by_hand(slot);
+                } else if self.crew.comes_back(slot) {
                     self.restart(slot, &reason, Duration::ZERO, ABORT_GRACE);
                 }
             }
@@ -183,26 +185,25 @@ impl Keep {
 
     fn fallen(&mut self, fallen: &Fallen) {
         let slot = fallen.slot;
-        if fallen.then != Then::Nothing && fallen.how == How::Stopped && !self.is_doomed(slot) {
-            match fallen.then {
-                Then::Park => self.crew.park_by_hand(slot),
-                _ => self.relaunch(slot),
-            }
-            return;
-        }
         let failed = (fallen.how != How::Ignored).then(|| fallen.reason.clone());
-        if self.desk.over(slot, &fallen.id, failed) != Awaited::No {
+        let (awaited, answer) = self.desk.over(slot, &fallen.id, failed);
+        if awaited != Awaited::No {
             // Nothing is kept of one that did not come up, nor of one that was taken away.
             self.crew.forget(slot);
+            answer.send();
         } else if self.is_doomed(slot) {
             self.crew.forget(slot);
             if self.wanted.contains(&*fallen.id) {
                 self.add(&fallen.id);
             }
+        } else if fallen.is_to_be_parked() {
+            self.crew.park_by_hand(slot);
+        } else if fallen.is_to_start_again() {
+            self.relaunch(slot);
         } else if fallen.wanted {
             self.restart(slot, &fallen.reason, fallen.uptime, Duration::ZERO);
-        } else if fallen.how == How::Late && self.crew.waits(slot) {
-            // It goes on by itself.
+        } else if fallen.how == How::Late && (self.crew.waits(slot) || self.crew.is_parked(slot)) {
+            // It goes on by itself, or when a person says so.
         } else if self.keeps_the_dead() {
             if let Some(entry) = self.crew.board().book().get(slot) {
                 entry.ended_at_wake = self.wakes.load(Ordering::Acquire);
@@ -305,11 +306,11 @@ impl Keep {
                 _ => refuse(reply, ChildError::NotFound { id: id.to_string() }),
             };
         };
-        if state == State::Stuck {
-            return refuse(reply, ChildError::Stuck { id: id.to_string() });
-        }
         if self.crew.stop(slot) {
             return self.desk.awaits_end(slot, reply);
+        }
+        if state == State::Stuck {
+            return refuse(reply, ChildError::Stuck { id: id.to_string() });
         }
         if !self.keeps_the_dead() {
             self.crew.forget(slot);

@@ -181,6 +181,8 @@ pub struct Exit {
     pub at: Duration,
     /// How long it had been ready; zero if it never was.
     pub uptime: Duration,
+    /// The span in which it ran, if somebody collected them.
+    pub span: Option<tracing::Id>,
 }
 
 /// What a task reports when it is gone.

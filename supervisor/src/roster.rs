@@ -160,19 +160,11 @@ pub(crate) struct Reads {
 impl Roster {
     /// The child of a key, whatever `make` says or does.
     pub(crate) fn spec(&self, key: &str) -> ChildSpec {
-        let made = catch_unwind(AssertUnwindSafe(|| (self.make)(key.to_owned())));
-        match made {
-            Ok(mut spec) => {
-                spec.traits.id = key.into();
-                match spec.fault_under(Strategy::OneForOne, Budget::parking()) {
-                    None => spec,
-                    Some(fault) => cannot(key, move || Crash::from(fault.clone())),
-                }
-            }
-            Err(payload) => {
-                let reason = Reason::Panic(Arc::new(caught(&*payload)));
-                cannot(key, move || Crash::from(reason.clone()))
-            }
+        let mut spec = described(key, || (self.make)(key.to_owned()));
+        spec.traits.id = key.into();
+        match spec.fault_under(Strategy::OneForOne, Budget::parking()) {
+            None => spec,
+            Some(fault) => cannot(key, move || Crash::from(fault.clone())),
         }
     }
 
@@ -226,6 +218,14 @@ pub(crate) async fn cannot_read(ctx: &Context, reason: &Reason, failures: &mut u
         "the set cannot be read, its children are left alone"
     );
     tokio::time::sleep(pause).await;
+}
+
+/// What `make` says about a child; one that cannot start where it panics.
+pub(crate) fn described(key: &str, make: impl FnOnce() -> ChildSpec) -> ChildSpec {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|payload| {
+        let reason = Reason::Panic(Arc::new(caught(&*payload)));
+        cannot(key, move || Crash::from(reason.clone()))
+    })
 }
 
 /// Stands in for a child that cannot even be described: fails to start, so that it is seen, and parked, like any other.

@@ -127,6 +127,8 @@ pub struct Node {
     pub retry_in_ms: Option<u64>,
     /// Why it is parked, while it is.
     pub parked: Option<Parked>,
+    /// For supervisors: the number of the last event before their children were looked at, which was all in one moment.
+    pub seq: Option<u64>,
     /// For supervisors: who goes down with whom.
     pub strategy: Option<Strategy>,
     /// For supervisors that count: the restarts of their children against their limit.
@@ -246,6 +248,7 @@ impl Snapshot {
 
 /// What a node says about a board it owns: copied under the board's lock.
 struct Face {
+    seq: u64,
     strategy: Strategy,
     budget: Option<Restarts>,
 }
@@ -280,6 +283,7 @@ fn nodes(board: &Board, shared: &Shared, now: Instant) -> (Face, Vec<Node>) {
         let book = board.book();
         let total = book.entries.iter().flatten().map(Entry::restarts).sum();
         let face = Face {
+            seq: shared.seq(),
             strategy: book.strategy,
             budget: book
                 .window
@@ -305,6 +309,7 @@ fn nodes(board: &Board, shared: &Shared, now: Instant) -> (Face, Vec<Node>) {
     for (mut node, inner) in copied {
         if let Some(inner) = inner {
             let (face, children) = self::nodes(&inner, shared, now);
+            node.seq = Some(face.seq);
             node.strategy = Some(face.strategy);
             node.budget = face.budget;
             node.children = children;
@@ -366,6 +371,7 @@ fn node(entry: &Entry, counted: Option<&Restarts>, shared: &Shared, now: Instant
                 times: park.times,
                 retry_in_ms,
             }),
+        seq: None,
         strategy: None,
         budget: None,
         attempts: None,

@@ -146,10 +146,16 @@ async fn make(making: &Arc<Making>, ctx: &Context) -> Result<Plan, Outcome> {
     let making = making.clone();
     let made = async move { AssertUnwindSafe((making)()).catch_unwind().await };
     let made = ctx.life().spawn(ctx.life().tree.children(), made);
-    let made = tokio::select! {
-        biased;
-        made = made => made,
-        () = ctx.stopping() => return Err(Outcome::Done),
+    // It may take its time: this loop, which is what is watched, is not held up by it.
+    let made = ctx.beating(async {
+        tokio::select! {
+            biased;
+            made = made => Some(made),
+            () = ctx.stopping() => None,
+        }
+    });
+    let Some(made) = made.await else {
+        return Err(Outcome::Done);
     };
     match made {
         Ok(Ok(Ok(Setup::Run(supervisor)))) => supervisor
@@ -342,29 +348,25 @@ impl Supervise {
             self.vacate(fallen.place);
         }
         let failed = (fallen.how != How::Ignored).then(|| fallen.reason.clone());
-        match self.desk.over(slot, &fallen.id, failed) {
-            Awaited::No => {}
-            // Who asked was told; that a start failed counts for nobody.
-            answered => {
-                if !fallen.forgotten {
-                    self.crew.rest(slot);
-                    if answered == Awaited::Discarded {
-                        self.crew.forget(slot);
-                        self.vacate(fallen.place);
-                    }
+        let (awaited, answer) = self.desk.over(slot, &fallen.id, failed);
+        if awaited != Awaited::No {
+            // Who asked is told; that a start failed counts for nobody.
+            if !fallen.forgotten {
+                self.crew.rest(slot);
+                if awaited == Awaited::Discarded {
+                    self.crew.forget(slot);
+                    self.vacate(fallen.place);
                 }
-                return;
             }
+            answer.send();
+            return;
         }
         if self.is_felled(fallen.place, fallen.how == How::Stopped) {
             self.crew.rest(slot);
             return;
         }
-        if fallen.how == How::Stopped && fallen.then != Then::Nothing {
-            match fallen.then {
-                Then::Park => self.crew.park_by_hand(slot),
-                _ => self.relaunch(slot),
-            }
+        if fallen.is_to_start_again() {
+            self.relaunch(slot);
             return;
         }
         let awaited = self.awaits(fallen.place);
@@ -383,7 +385,9 @@ impl Supervise {
         if !fallen.wanted || !self.is_group() {
             self.launched(fallen.place);
         }
-        if fallen.wanted {
+        if fallen.is_to_be_parked() {
+            self.crew.park_by_hand(slot);
+        } else if fallen.wanted {
             self.restart(slot, &fallen.reason, fallen.uptime, Duration::ZERO);
         }
     }
@@ -402,7 +406,9 @@ impl Supervise {
         if !self.is_group() {
             self.launched(place);
         }
-        if self.crew.comes_back(slot) {
+        if self.crew.is_to_be_parked(slot) {
+            self.crew.park_by_hand(slot);
+        } else if self.crew.comes_back(slot) {
             self.restart(slot, reason, Duration::ZERO, ABORT_GRACE);
         }
     }
@@ -516,9 +522,6 @@ impl Supervise {
         let Some((slot, state)) = self.crew.find(id) else {
             return refuse(reply, ChildError::NotFound { id: id.to_string() });
         };
-        if state == State::Stuck {
-            return refuse(reply, ChildError::Stuck { id: id.to_string() });
-        }
         let place = self.crew.place(slot);
         if self.crew.stop(slot) {
             return self.desk.awaits_end(slot, reply);
@@ -526,6 +529,9 @@ impl Supervise {
         // It was waiting to be started again, and its group with it: nobody will be.
         if matches!(self.course, Course::Pausing { culprit } if culprit == place) {
             self.course = Course::Steady;
+        }
+        if state == State::Stuck {
+            return refuse(reply, ChildError::Stuck { id: id.to_string() });
         }
         let _ = reply.send(Ok(()));
     }
@@ -537,11 +543,8 @@ impl Supervise {
         };
         let place = self.crew.place(slot);
         if self.is_group() {
-            if then == Then::StartAgain && !matches!(self.course, Course::Pausing { .. }) {
-                self.course = Course::Felling {
-                    culprit: place,
-                    next: self.len(),
-                };
+            if then == Then::StartAgain {
+                self.restart_group(place);
             }
             return;
         }
@@ -558,14 +561,30 @@ impl Supervise {
         }
     }
 
+    /// A person's restart of a group, from this place on. A group that is down and waits to be started again is part of it, and
+    /// waits no longer.
+    fn restart_group(&mut self, place: u32) {
+        let mut from = place;
+        if let Course::Pausing { culprit } = self.course {
+            from = from.min(culprit);
+            if self.at(culprit) != HOLE {
+                self.crew.rest(self.at(culprit));
+            }
+        }
+        self.course = Course::Felling {
+            culprit: from,
+            next: self.len(),
+        };
+    }
+
     fn vacate(&mut self, place: u32) {
         self.line[place as usize] = HOLE;
         self.holes += 1;
     }
 
-    /// Moves the children together where many have gone. Only while nothing is counted in places.
+    /// Moves the children together where many have gone. Only while nothing is counted in places; an end that was put off is.
     fn close_up(&mut self) {
-        if self.holes < MANY_HOLES || self.holes * 2 < self.line.len() {
+        if self.holes < MANY_HOLES || self.holes * 2 < self.line.len() || !self.put_off.is_empty() {
             return;
         }
         self.line.retain(|slot| *slot != HOLE);

@@ -209,12 +209,8 @@ async fn play(ctx: Context, script: Arc<Script>) -> Result<Done, Crash> {
     let init = lock(&script.inits).pop_front();
     let init = init.unwrap_or(*lock(&script.then));
     match init {
-        Init::Ready => ctx.ready(),
-        Init::Extra(value) => ctx.ready_with(value),
-        Init::Slow(time) => {
-            tokio::time::sleep(time).await;
-            ctx.ready();
-        }
+        Init::Ready | Init::Extra(_) => {}
+        Init::Slow(time) => tokio::time::sleep(time).await,
         Init::Ignore => {
             ctx.ignore();
             return Ok(Done);
@@ -228,6 +224,10 @@ async fn play(ctx: Context, script: Arc<Script>) -> Result<Done, Crash> {
     }
     script.log.say(format!("{} up", script.id));
     let _leaving = Leaving(script.log.clone(), script.id.clone());
+    match init {
+        Init::Extra(value) => ctx.ready_with(value),
+        _ => ctx.ready(),
+    }
     loop {
         let news = async {
             tokio::select! {

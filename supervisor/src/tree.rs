@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::board::{Board, Role, Then};
+use crate::child::Restart;
 use crate::event::{Bus, Events, What};
 use crate::handle::{Post, SupervisorRef};
 use crate::life::{Chaos, Message};
@@ -208,6 +209,24 @@ pub enum TreeError {
         /// What was asked for.
         path: String,
     },
+    /// It has no restart budget of its own: its supervisor counts on it, so it may be started again and not stay down.
+    #[error("`{path}` cannot be parked: its supervisor counts on it")]
+    Relied {
+        /// What was asked for.
+        path: String,
+    },
+    /// A temporary child is never started again.
+    #[error("`{path}` is temporary: once it is stopped nothing starts it again")]
+    Temporary {
+        /// What was asked for.
+        path: String,
+    },
+    /// Its supervisor does not run: it is being started again itself, or the tree has ended.
+    #[error("the supervisor of `{path}` does not run at this moment")]
+    Unsupervised {
+        /// What was asked for.
+        path: String,
+    },
     /// The root is nobody's child: nobody would start it again.
     #[error("`{path}` is the root, which nothing would start again")]
     Root {
@@ -251,7 +270,7 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// [`TreeError::NotFound`], or [`TreeError::NotParked`] when it is anything else.
+    /// [`TreeError::NotFound`], [`TreeError::NotParked`] when it is anything else, or [`TreeError::Unsupervised`].
     pub fn resume(&self, path: &str) -> Result<(), TreeError> {
         let Place::Child { board, slot } = self.find(path) else {
             return Err(TreeError::NotFound {
@@ -262,10 +281,17 @@ impl Tree {
         let state = book.get(slot).map(|entry| (entry.state, entry.window.is_some()));
         match state {
             Some((State::Parked, _) | (State::Backoff, true)) => {
-                if let Some(inbox) = &book.inbox {
-                    let _ = inbox.send(Message::Resume { slot });
+                let sent = book
+                    .inbox
+                    .as_ref()
+                    .is_some_and(|inbox| inbox.send(Message::Resume { slot }).is_ok());
+                if sent {
+                    Ok(())
+                } else {
+                    Err(TreeError::Unsupervised {
+                        path: path.to_owned(),
+                    })
                 }
-                Ok(())
             }
             Some((state, _)) => Err(TreeError::NotParked {
                 path: path.to_owned(),
@@ -324,23 +350,24 @@ impl Tree {
     }
 
     /// Stops a child in good order and starts it again, whatever it was up to; under a group strategy with all that go down
-    /// with it. A person's deed: no crash, it counts nowhere. A parked child gets a fresh budget. Answers when the order stands
-    /// in its supervisor's queue.
+    /// with it. A person's deed: no crash, it counts nowhere. A parked child gets a fresh budget. One that is ending already, by
+    /// itself or because it hung, is started again, or not, for that. Answers when the order stands in its supervisor's queue.
     ///
     /// # Errors
     ///
-    /// [`TreeError::NotFound`], [`TreeError::Root`], [`TreeError::Stuck`].
+    /// [`TreeError::NotFound`], [`TreeError::Root`], [`TreeError::Stuck`], [`TreeError::Temporary`], [`TreeError::Unsupervised`].
     pub fn restart(&self, path: &str) -> Result<(), TreeError> {
         self.stop_and(path, Then::StartAgain)
     }
 
-    /// Stops a child in good order and keeps it down, parked, until it is resumed. Answers when the order stands in its
-    /// supervisor's queue.
+    /// Stops a child in good order and keeps it down, parked, until it is resumed, however it ends; one that is stuck is parked
+    /// when it does. Answers when the order stands in its supervisor's queue.
     ///
     /// # Errors
     ///
-    /// [`TreeError::NotFound`], [`TreeError::Root`], [`TreeError::Stuck`], [`TreeError::Parked`] when it is already, and
-    /// [`TreeError::CarriesOthers`] where its siblings rest on it.
+    /// [`TreeError::NotFound`], [`TreeError::Root`], [`TreeError::Parked`] when it is already, [`TreeError::CarriesOthers`] where
+    /// its siblings rest on it, [`TreeError::Relied`] where it has no budget of its own, [`TreeError::Temporary`],
+    /// [`TreeError::Unsupervised`].
     pub fn park(&self, path: &str) -> Result<(), TreeError> {
         self.stop_and(path, Then::Park)
     }
@@ -359,20 +386,24 @@ impl Tree {
             return Err(TreeError::NotFound { path: path_() });
         };
         match (entry.state, then) {
-            (State::Stuck, _) => return Err(TreeError::Stuck { path: path_() }),
+            _ if entry.traits.restart == Restart::Temporary => {
+                return Err(TreeError::Temporary { path: path_() });
+            }
+            (State::Stuck, Then::StartAgain) => return Err(TreeError::Stuck { path: path_() }),
             (State::Parked, Then::Park) => return Err(TreeError::Parked { path: path_() }),
             (_, Then::Park) if strategy != Strategy::OneForOne => {
                 return Err(TreeError::CarriesOthers { path: path_() });
             }
+            (_, Then::Park) if entry.window.is_none() || entry.traits.escalates => {
+                return Err(TreeError::Relied { path: path_() });
+            }
             _ => {}
         }
         let id = entry.traits.id.clone();
+        let order = Message::Order(Order::Stop { id, then });
         match &book.inbox {
-            Some(inbox) => {
-                let _ = inbox.send(Message::Order(Order::Stop { id, then }));
-                Ok(())
-            }
-            None => Err(TreeError::NotFound { path: path_() }),
+            Some(inbox) if inbox.send(order).is_ok() => Ok(()),
+            _ => Err(TreeError::Unsupervised { path: path_() }),
         }
     }
 

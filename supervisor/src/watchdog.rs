@@ -146,9 +146,10 @@ impl Watchdog {
     fn look(&self, life: &Life, reported: bool, due: u64, now: u64) -> Option<(u64, bool)> {
         let heartbeat = millis(life.heartbeat?);
         let late = now - due > millis(LATE).max(heartbeat / 4);
-        let heard = life.heard();
+        // A silence may be allowed for ever.
+        let until = life.heard().saturating_add(heartbeat);
         if reported {
-            if life.is_unwatched() || life.incarnation.is_revoked() || heard + heartbeat > now {
+            if life.is_unwatched() || life.incarnation.is_revoked() || until > now {
                 return None; // its supervisor has acted, or sees to it when it looks
             }
             if !late {
@@ -159,8 +160,8 @@ impl Watchdog {
         if late {
             return Some((now + heartbeat + 1, false));
         }
-        if heard + heartbeat >= now {
-            return Some((heard + heartbeat + 1, false));
+        if until >= now {
+            return Some((until.saturating_add(1), false));
         }
         life.report_silence();
         Some((now + millis(ACT), true))

@@ -50,6 +50,12 @@ fn what_cannot_be_done_to_a_child_is_refused_with_the_reason() {
     for (arguments, said) in [
         (["tree", "park", "ao/store"], "the children beside it rest on it"),
         (["tree", "park", "ao"], "is the root"),
+        // Whoever parked the last of those could not ask for anything any more.
+        (
+            ["tree", "park", "ao/serving/api 1"],
+            "its supervisor counts on it",
+        ),
+        (["tree", "park", "ao/serving/feed"], "its supervisor counts on it"),
         (["tree", "restart", "ao"], "is the root"),
         (
             ["tree", "restart", "ao/serving/fed"],

@@ -19,14 +19,15 @@ pub(super) async fn show(State(api): State<Api>) -> Result<Response, ApiError> {
     json(StatusCode::OK, &Tree::from(&api.tree.snapshot()))
 }
 
-/// Tries a parked child again now, with a fresh budget.
+/// Orders that a parked child be tried again now, with a fresh budget.
 #[utoipa::path(
     post, path = "/api/v1/tree/resume", operation_id = "resumeChild", tag = "tree", request_body = TreePath,
     responses(
-        (status = 200, description = "It is being tried", body = TreeDone),
+        (status = 202, description = "The order stands in its supervisor's queue", body = TreeDone),
         (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
         (status = 404, description = "`CHILD_NOT_FOUND`", body = ErrorBody),
         (status = 409, description = "`CHILD_NOT_PARKED` with `state`", body = ErrorBody),
+        (status = 503, description = "`CHILD_UNSUPERVISED`", body = ErrorBody),
     )
 )]
 pub(super) async fn resume(
@@ -34,17 +35,18 @@ pub(super) async fn resume(
     JsonBody(asked): JsonBody<TreePath>,
 ) -> Result<Response, ApiError> {
     let done = api.tree.resume(&asked.path);
-    answer(done, asked.path)
+    answer(StatusCode::ACCEPTED, done, asked.path)
 }
 
-/// Stops a child in good order and starts it again, whatever it was up to. Counts as nobody's crash.
+/// Orders that a child be stopped in good order and started again, whatever it is up to. Counts as nobody's crash.
 #[utoipa::path(
     post, path = "/api/v1/tree/restart", operation_id = "restartChild", tag = "tree", request_body = TreePath,
     responses(
-        (status = 200, description = "It is stopped and started again", body = TreeDone),
+        (status = 202, description = "The order stands in its supervisor's queue", body = TreeDone),
         (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
         (status = 404, description = "`CHILD_NOT_FOUND`", body = ErrorBody),
-        (status = 409, description = "`CHILD_IS_ROOT`, `CHILD_IS_STUCK`", body = ErrorBody),
+        (status = 409, description = "`CHILD_IS_ROOT`, `CHILD_IS_STUCK`, `CHILD_IS_TEMPORARY`", body = ErrorBody),
+        (status = 503, description = "`CHILD_UNSUPERVISED`", body = ErrorBody),
     )
 )]
 pub(super) async fn restart(
@@ -52,17 +54,18 @@ pub(super) async fn restart(
     JsonBody(asked): JsonBody<TreePath>,
 ) -> Result<Response, ApiError> {
     let done = api.tree.restart(&asked.path);
-    answer(done, asked.path)
+    answer(StatusCode::ACCEPTED, done, asked.path)
 }
 
-/// Stops a child in good order and keeps it down until it is resumed.
+/// Orders that a child be stopped in good order and kept down until it is resumed. One that is stuck is parked when it ends.
 #[utoipa::path(
     post, path = "/api/v1/tree/park", operation_id = "parkChild", tag = "tree", request_body = TreePath,
     responses(
-        (status = 200, description = "It is stopped and parked", body = TreeDone),
+        (status = 202, description = "The order stands in its supervisor's queue", body = TreeDone),
         (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
         (status = 404, description = "`CHILD_NOT_FOUND`", body = ErrorBody),
-        (status = 409, description = "`CHILD_IS_ROOT`, `CHILD_IS_STUCK`, `CHILD_IS_PARKED`, `CHILD_CARRIES_OTHERS`", body = ErrorBody),
+        (status = 409, description = "`CHILD_IS_ROOT`, `CHILD_IS_PARKED`, `CHILD_CARRIES_OTHERS`, `CHILD_IS_RELIED_ON`, `CHILD_IS_TEMPORARY`", body = ErrorBody),
+        (status = 503, description = "`CHILD_UNSUPERVISED`", body = ErrorBody),
     )
 )]
 pub(super) async fn park(
@@ -70,7 +73,7 @@ pub(super) async fn park(
     JsonBody(asked): JsonBody<TreePath>,
 ) -> Result<Response, ApiError> {
     let done = api.tree.park(&asked.path);
-    answer(done, asked.path)
+    answer(StatusCode::ACCEPTED, done, asked.path)
 }
 
 /// Makes a child panic. Only with `AO_CHAOS=1`, else 404 `ROUTE_NOT_FOUND`.
@@ -88,7 +91,7 @@ pub(super) async fn crash(
     JsonBody(asked): JsonBody<TreePath>,
 ) -> Result<Response, ApiError> {
     let done = api.tree.crash(&asked.path);
-    answer(done, asked.path)
+    answer(StatusCode::OK, done, asked.path)
 }
 
 /// Makes a child hang. Only with `AO_CHAOS=1`, else 404 `ROUTE_NOT_FOUND`.
@@ -106,7 +109,7 @@ pub(super) async fn hang(
     JsonBody(asked): JsonBody<TreePath>,
 ) -> Result<Response, ApiError> {
     let done = api.tree.hang(&asked.path);
-    answer(done, asked.path)
+    answer(StatusCode::OK, done, asked.path)
 }
 
 /// Makes a child keep its thread until three seconds after it was given up. Only with `AO_CHAOS=1`, else 404 `ROUTE_NOT_FOUND`.
@@ -124,12 +127,12 @@ pub(super) async fn spin(
     JsonBody(asked): JsonBody<TreePath>,
 ) -> Result<Response, ApiError> {
     let done = api.tree.spin(&asked.path);
-    answer(done, asked.path)
+    answer(StatusCode::OK, done, asked.path)
 }
 
-fn answer(done: Result<(), TreeError>, path: String) -> Result<Response, ApiError> {
+fn answer(status: StatusCode, done: Result<(), TreeError>, path: String) -> Result<Response, ApiError> {
     let Err(error) = done else {
-        return json(StatusCode::OK, &TreeDone { ok: true, path });
+        return json(status, &TreeDone { ok: true, path });
     };
     let message = format!("{error}: see `ao tree`");
     Err(match error {
@@ -141,5 +144,10 @@ fn answer(done: Result<(), TreeError>, path: String) -> Result<Response, ApiErro
         TreeError::Stuck { .. } => ApiError::conflict("CHILD_IS_STUCK", message),
         TreeError::Parked { .. } => ApiError::conflict("CHILD_IS_PARKED", message),
         TreeError::CarriesOthers { .. } => ApiError::conflict("CHILD_CARRIES_OTHERS", message),
+        TreeError::Relied { .. } => ApiError::conflict("CHILD_IS_RELIED_ON", message),
+        TreeError::Temporary { .. } => ApiError::conflict("CHILD_IS_TEMPORARY", message),
+        TreeError::Unsupervised { .. } => {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "CHILD_UNSUPERVISED", message)
+        }
     })
 }

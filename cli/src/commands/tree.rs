@@ -5,7 +5,7 @@ use std::time::Duration;
 use ao_api::wire::{Node, NodeType, Tree, TreeDone, TreePath};
 use clap::Subcommand;
 
-use crate::client::{Ask, Daemon};
+use crate::client::{Ask, Daemon, Events};
 use crate::duration;
 use crate::env::Env;
 use crate::error::CliError;
@@ -134,7 +134,7 @@ const CALM: Duration = Duration::from_millis(100);
 /// Draws the tree until the daemon is gone or the reader is. Ctrl-C ends the process as usual.
 async fn watch(daemon: &Daemon, out: &mut Out) -> Result<(), CliError> {
     const STOPPED: &str = "the daemon has stopped";
-    let mut events = daemon.events(daemon.head().await?).await?;
+    let mut events = listen(daemon).await?;
     let mut tree = fetch(daemon).await?;
     loop {
         if out.is_json() {
@@ -145,16 +145,25 @@ async fn watch(daemon: &Daemon, out: &mut Out) -> Result<(), CliError> {
         }
         let next = tokio::time::Instant::now() + CALM;
         let said = tokio::time::timeout(REDRAW, events.anything()).await;
-        if let Ok(None) = said {
-            // The daemon says so when it stops; what is there now, if anything, is another.
-            return out.note(STOPPED);
-        }
         tokio::time::sleep_until(next).await;
-        tree = match fetch(daemon).await {
+        // What was said meanwhile is in the next drawing.
+        events.forget();
+        let looked = async {
+            if let Ok(None) = said {
+                // It ended for whatever reason; a daemon that has stopped takes no new one.
+                events = listen(daemon).await?;
+            }
+            fetch(daemon).await
+        };
+        tree = match looked.await {
             Err(CliError::Unreachable { .. } | CliError::Broken { .. }) => return out.note(STOPPED),
             other => other?,
         };
     }
+}
+
+async fn listen(daemon: &Daemon) -> Result<Events, CliError> {
+    daemon.events(daemon.head().await?).await
 }
 
 /// The tree as it stands.

@@ -41,7 +41,9 @@ impl Crew {
         let mut book = board.book();
         let entry = book.get(slot)?;
         match entry.state {
-            State::Starting | State::Running if minds_heartbeat(entry) => {
+            State::Starting | State::Running
+                if minds_heartbeat(entry) && start_due(entry).is_none_or(|due| due > at) =>
+            {
                 drop(book);
                 self.check_heartbeat(at, slot);
                 None
@@ -130,14 +132,18 @@ impl Crew {
         }
     }
 
-    /// By the watchdog, where there is one; by this loop's own timer else.
+    /// By the watchdog, where there is one; by this loop's own timer else. That by when it must have started is this loop's.
     fn expect_by(&mut self, slot: u32, entry: &mut Entry, life: &Arc<Life>, due: Instant) {
-        match self.life.tree.watchdog().cloned() {
+        let own = match self.life.tree.watchdog().cloned() {
             Some(watchdog) => {
-                self.clear_deadline(slot, entry);
                 watchdog.expect(life, millis(self.life.tree.age_at(due)));
+                None
             }
-            None => self.set_deadline(slot, entry, due),
+            None => Some(due),
+        };
+        match own.into_iter().chain(start_due(entry)).min() {
+            Some(due) => self.set_deadline(slot, entry, due),
+            None => self.clear_deadline(slot, entry),
         }
     }
 
@@ -182,6 +188,14 @@ impl Crew {
             .is_some_and(|entry| entry.deadline.is_some())
     }
 
+    /// Whether a child stays down until it is tried again.
+    pub(crate) fn is_parked(&self, slot: u32) -> bool {
+        self.board
+            .book()
+            .get(slot)
+            .is_some_and(|entry| entry.state == State::Parked)
+    }
+
     /// Takes back a child's pause: it is down together with its group. Returns when it would have been over.
     pub(crate) fn rest(&mut self, slot: u32) -> Option<Instant> {
         let board = self.board.clone();
@@ -216,6 +230,14 @@ impl Crew {
             self.deadlines.remove(&(at, slot));
         }
     }
+}
+
+/// By when a child that starts must be ready.
+pub(super) fn start_due(entry: &Entry) -> Option<Instant> {
+    let limit = entry.traits.start_timeout?;
+    let started = entry.started.filter(|_| entry.state == State::Starting)?;
+    // What does not fit is no limit.
+    started.checked_add(limit)
 }
 
 /// A supervisor's loop beats from its first moment on; a worker's heartbeat counts from ready, before that it has

@@ -29,6 +29,18 @@ pub(crate) struct Fallen {
     pub(crate) uptime: Duration,
 }
 
+impl Fallen {
+    /// A person wants it down, however it ended.
+    pub(crate) fn is_to_be_parked(&self) -> bool {
+        self.then == Then::Park
+    }
+
+    /// A person had it stopped, to be started again. One that ended in another way is started again, or not, for that.
+    pub(crate) fn is_to_start_again(&self) -> bool {
+        self.then == Then::StartAgain && self.how == How::Stopped
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum How {
     /// It had been asked to.
@@ -96,6 +108,7 @@ impl Crew {
                 incarnation: number,
                 at: self.life.tree.age_at(now),
                 uptime,
+                span: entry.life.as_ref().and_then(|life| life.span()),
             }));
             let wanted = match (how, entry.traits.restart) {
                 _ if late => false,
@@ -173,6 +186,10 @@ impl Crew {
         if let Some(life) = &life {
             self.unwatch(life);
         }
+        if fallen.how == How::Late {
+            // Its last hold may have gone before it was listed.
+            self.tree().unstick(number);
+        }
         // Foreign values (an error, what the start had captured) are dropped here, without the lock.
         drop(life);
         if forgotten.is_some() {
@@ -194,6 +211,14 @@ impl Crew {
         if let Some(entry) = entry {
             self.tree().emit(&entry.path, None, || What::ChildRemoved);
         }
+    }
+
+    /// Whether a person wants it parked as soon as it ends.
+    pub(crate) fn is_to_be_parked(&self, slot: u32) -> bool {
+        self.board
+            .book()
+            .get(slot)
+            .is_some_and(|entry| entry.then == Then::Park)
     }
 
     /// Whether a child that has failed is one to be started again.

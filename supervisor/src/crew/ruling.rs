@@ -36,7 +36,8 @@ impl Crew {
                 return Ruling::Parked;
             };
             let path = entry.path.clone();
-            if spent_own(entry, now, uptime) {
+            let spent = spent_own(entry, now, uptime);
+            if spent && !entry.traits.escalates {
                 let times = entry.park.as_ref().map_or(0, |park| park.times) + 1;
                 let backoff = entry.traits.backoff;
                 let jitter = backoff.map_or(0.0, |backoff| backoff.jitter) * chance;
@@ -59,7 +60,7 @@ impl Crew {
                     }),
                     Ruling::Parked,
                 )
-            } else if counted.is_some_and(|window| !window.allows(now)) {
+            } else if spent || counted.is_some_and(|window| !window.allows(now)) {
                 if entry.life.is_none() {
                     entry.state = State::Terminated;
                 }
@@ -102,7 +103,7 @@ impl Crew {
         ruling
     }
 
-    /// Parks a child that does not run, until a person wants it back.
+    /// Parks a child until a person wants it back. One that is stuck is parked when it ends.
     pub(crate) fn park_by_hand(&mut self, slot: u32) {
         let board = self.board.clone();
         let path = {
@@ -114,6 +115,9 @@ impl Crew {
                 times: 1,
                 on_trial: false,
             }));
+            if entry.life.is_some() {
+                return;
+            }
             entry.state = State::Parked;
             entry.path.clone()
         };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use ao_supervisor::{Backoff, ChildSpec, Done, Reason, Restart, State, Strategy, Supervisor};
+use ao_supervisor::{
+    Backoff, Budget, ChildSpec, Done, Reason, Restart, StartError, State, Strategy, Supervisor,
+};
 
 use crate::kit::{Actor, Init, Log, MS, SECOND, Say, World, budget, settle};
 use crate::run;
@@ -42,7 +44,7 @@ pub(crate) fn the_window_slides() {
     run(async {
         let log = Log::new();
         let c1 = Actor::new("c1", &log);
-        let limit = ao_supervisor::Budget::restarts(3).per(300 * MS);
+        let limit = Budget::restarts(3).per(300 * MS);
         let world = World::start(Strategy::OneForOne, limit, vec![c1.spec()]).await;
         for _ in 0..8 {
             c1.say(Say::Crash);
@@ -51,6 +53,56 @@ pub(crate) fn the_window_slides() {
         }
         assert_eq!(world.counts(), [1, 1, 0, 1]);
         world.root.stop().await;
+    });
+}
+
+/// X7: a child that can never start, with pauses so long that no limit is ever passed, would be tried for ever in silence.
+pub(crate) fn a_limit_that_cannot_be_passed_is_refused() {
+    run(async {
+        let pause = Backoff {
+            immediate: 0,
+            jitter: 0.0,
+            ..Backoff::between(60 * MS, 60 * MS)
+        };
+        let log = Log::new();
+        let start = |restarts| {
+            let limit = Budget::restarts(restarts).per(100 * MS);
+            let child = Actor::new("c1", &log).spec().backoff(pause);
+            Supervisor::root("top", Strategy::OneForOne, limit)
+                .child(child)
+                .start()
+        };
+        let Err(StartError::Spec(fault)) = start(2).await else {
+            panic!("it started")
+        };
+        assert_eq!(
+            fault.to_string(),
+            "`c1` pauses too long to ever pass 2 restarts in 100ms"
+        );
+        let root = start(1).await.unwrap();
+        root.stop().await;
+    });
+}
+
+/// A6.1: a restart is counted when it is wanted. Counted after its pause of four seconds the second one would be let through at
+/// 4.5 s and end the supervisor at 8.5 s.
+pub(crate) fn a_restart_counts_before_its_pause() {
+    run(async {
+        let pause = Backoff {
+            immediate: 0,
+            jitter: 0.0,
+            ..Backoff::between(4 * SECOND, 4 * SECOND)
+        };
+        let log = Log::new();
+        let c1 = Actor::new("c1", &log);
+        let world = World::start(Strategy::OneForOne, budget(1, 5), vec![c1.spec().backoff(pause)]).await;
+        let began = tokio::time::Instant::now();
+        c1.say(Say::Crash);
+        world.settle().await;
+        tokio::time::sleep(4_500 * MS).await;
+        c1.say(Say::Crash);
+        world.ended().await;
+        assert_eq!(began.elapsed(), 4_500 * MS);
     });
 }
 
@@ -206,7 +258,8 @@ pub(crate) fn by_hand() {
     run(async {
         let log = Log::new();
         let (c1, c2) = (Actor::new("c1", &log), Actor::new("c2", &log));
-        let world = World::start(Strategy::OneForOne, budget(0, 5), vec![c1.spec(), c2.spec()]).await;
+        let specs = vec![c1.spec().budget(budget(0, 5)), c2.spec()];
+        let world = World::start(Strategy::OneForOne, budget(0, 5), specs).await;
         log.take();
         let before = world.child("c1").unwrap();
         world.tree.restart("top/c1").unwrap();

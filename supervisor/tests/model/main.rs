@@ -4,6 +4,8 @@
 //! paused clock with one thread, and in real time with several. `AO_TEST_SEED` repeats a run; a sequence that ever failed is
 //! kept in `KEPT`.
 
+mod pool;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -114,6 +116,8 @@ struct Model {
     now: Duration,
     restarts: Vec<Duration>,
     alive: bool,
+    /// Who came up and went down, in order.
+    log: Vec<String>,
 }
 
 impl Model {
@@ -130,6 +134,11 @@ impl Model {
             now: Duration::ZERO,
             restarts: Vec::new(),
             alive: true,
+            log: sequence
+                .initial
+                .iter()
+                .map(|(id, _)| format!("{id} up"))
+                .collect(),
         }
     }
 
@@ -139,7 +148,10 @@ impl Model {
 
     fn begin(&mut self, id: &'static str) -> Begun {
         match self.inits.entry(id).or_default().pop_front() {
-            None => Begun::Up,
+            None => {
+                self.log.push(format!("{id} up"));
+                Begun::Up
+            }
             Some(Init::Ignore) => Begun::Ignored,
             Some(_) => Begun::Failed,
         }
@@ -207,6 +219,9 @@ impl Model {
     }
 
     fn down(&mut self, at: usize) {
+        if self.children[at].2 {
+            self.log.push(format!("{} down", self.children[at].0));
+        }
         if self.children[at].1 == Restart::Temporary && self.children[at].2 {
             self.children.remove(at);
         } else {
@@ -215,6 +230,7 @@ impl Model {
     }
 
     fn exit(&mut self, at: usize, crashed: bool) {
+        self.log.push(format!("{} down", self.children[at].0));
         self.children[at].2 = false;
         match self.children[at].1 {
             Restart::Temporary => drop(self.children.remove(at)),
@@ -231,6 +247,8 @@ impl Model {
             self.restarts.push(now);
             if self.restarts.len() > self.intensity as usize {
                 self.alive = false;
+                let running = self.children.iter().rev().filter(|(.., runs)| *runs);
+                self.log.extend(running.map(|(id, ..)| format!("{id} down")));
                 return;
             }
             let first = match self.strategy {
@@ -262,7 +280,9 @@ impl Model {
             }
         }
     }
+}
 
+impl Seen for Model {
     /// `id` or `id!` for one that does not run.
     fn shown(&self) -> Vec<String> {
         if !self.alive {
@@ -280,6 +300,7 @@ struct Real {
     root: Root,
     tree: Tree,
     sup: SupervisorRef,
+    log: Log,
     actors: BTreeMap<&'static str, Actor>,
 }
 
@@ -301,6 +322,7 @@ impl Real {
             sup: tree.supervisor("top").unwrap(),
             tree,
             root,
+            log,
             actors,
         }
     }
@@ -334,7 +356,9 @@ impl Real {
             }
         }
     }
+}
 
+impl Seen for Real {
     fn shown(&self) -> Vec<String> {
         let Ok(children) = self.sup.which_children() else {
             return vec!["over".to_owned()];
@@ -362,6 +386,7 @@ fn word<T>(result: &Result<T, ChildError>) -> &'static str {
         Err(ChildError::Restarting { .. }) => "Restarting",
         Err(ChildError::NotFound { .. }) => "NotFound",
         Err(ChildError::NotStarted { .. }) => "NotStarted",
+        Err(ChildError::MaxChildren { .. }) => "MaxChildren",
         Err(ChildError::NoSupervisor { .. }) => "NoSupervisor",
         Err(_) => "another",
     }
@@ -384,8 +409,16 @@ async fn compare(seed: u64, apart: Option<tokio::runtime::Handle>) {
             _ => None,
         };
         let (wanted, told) = (model.step(command), real.step(command).await);
-        if in_real_time {
-            wait(&real, &model, ends).await;
+        if in_real_time && !model.alive {
+            real.root.wait().await;
+        } else if in_real_time {
+            // The one that was told to end is not there any more.
+            let is_there = || {
+                let ends = ends.as_ref();
+                ends.is_some_and(|child| real.child(child.id()).as_ref() == Some(child))
+            };
+            let turn = async || drop(real.sup.delete_child("nobody").await);
+            agreed(&real.tree, turn, || !is_there() && real.shown() == model.shown()).await;
         } else {
             settle().await;
         }
@@ -402,6 +435,7 @@ async fn compare(seed: u64, apart: Option<tokio::runtime::Handle>) {
         };
         assert_eq!(real.shown(), model.shown(), "{}", story());
         assert_eq!(told, wanted, "{}", story());
+        assert_eq!(real.log.take(), std::mem::take(&mut model.log), "{}", story());
     }
     if model.alive {
         assert!(real.root.stop().await.stuck.is_empty(), "sequence {seed}");
@@ -410,26 +444,22 @@ async fn compare(seed: u64, apart: Option<tokio::runtime::Handle>) {
     }
 }
 
-/// In real time things take time: waits until the real one shows what the model does, and the one that was told to end is not
-/// there any more. What is seen counts only if nothing happens between two turns of the supervisor's: an order about nobody is
-/// answered in its turn.
-async fn wait(real: &Real, model: &Model, ends: Option<ChildRef>) {
-    if !model.alive {
-        real.root.wait().await;
-        return;
-    }
-    let mut events = real.tree.events();
-    let is_there = || {
-        ends.as_ref()
-            .is_some_and(|child| real.child(child.id()).as_ref() == Some(child))
-    };
-    let agreed = tokio::time::timeout(Duration::from_secs(10), async {
+/// What a test sees of the children: who there is, and whether it runs.
+trait Seen {
+    fn shown(&self) -> Vec<String>;
+}
+
+/// In real time things take time: waits until it `agrees`, or nothing more happens. What is seen counts only if nothing happens
+/// between two turns of the supervisor's: an order about nobody (`turn`) is answered in its turn.
+async fn agreed(tree: &Tree, turn: impl AsyncFn(), agrees: impl Fn() -> bool) {
+    let mut events = tree.events();
+    let seen = tokio::time::timeout(Duration::from_secs(10), async {
         loop {
-            let _ = real.sup.delete_child("nobody").await;
-            let seq = real.tree.snapshot().seq;
-            let agrees = !is_there() && real.shown() == model.shown();
-            let _ = real.sup.delete_child("nobody").await;
-            let is_quiet = real.tree.snapshot().seq == seq;
+            turn().await;
+            let seq = tree.snapshot().seq;
+            let agrees = agrees();
+            turn().await;
+            let is_quiet = tree.snapshot().seq == seq;
             if agrees && is_quiet {
                 return;
             }
@@ -438,7 +468,7 @@ async fn wait(real: &Real, model: &Model, ends: Option<ChildRef>) {
             }
         }
     });
-    let _ = agreed.await; // the comparison says what is wrong
+    let _ = seen.await; // the comparison says what is wrong
 }
 
 /// The first of so many seeds: told, or by chance.

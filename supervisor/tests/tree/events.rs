@@ -1,5 +1,12 @@
 //! The events: in order, numbered without a gap, and never a burden.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing_subscriber::layer::{Context as LayerContext, SubscriberExt};
+
 use ao_supervisor::{Heard, Roster, State, Strategy, Supervisor, What};
 
 use crate::kit::{
@@ -126,5 +133,63 @@ async fn a_slow_reader_is_told_what_it_missed_and_goes_on_from_a_snapshot() {
     assert_eq!(event.seq, snapshot.seq + 1);
     assert!(matches!(event.what, What::Exited { .. }));
     assert_eq!(snapshot.find("top/a").unwrap().state, State::Running);
+    root.stop().await;
+}
+
+/// What a collector of spans is told: `path restart_count`, and after whose span.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<BTreeMap<u64, (String, Option<u64>)>>>);
+
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "path" {
+            self.0 = value.to_owned();
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "restart_count" {
+            self.0.push_str(&format!(" {value}"));
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+}
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Spans {
+    fn on_new_span(&self, span: &Attributes<'_>, id: &Id, _: LayerContext<'_, S>) {
+        let mut fields = Fields(String::new());
+        span.record(&mut fields);
+        self.0.lock().unwrap().insert(id.into_u64(), (fields.0, None));
+    }
+
+    fn on_follows_from(&self, span: &Id, follows: &Id, _: LayerContext<'_, S>) {
+        let mut spans = self.0.lock().unwrap();
+        spans.get_mut(&span.into_u64()).unwrap().1 = Some(follows.into_u64());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_incarnation_has_a_span_that_follows_from_the_one_before() {
+    let spans = Spans::default();
+    let _collected = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
+    let log = Log::new();
+    let root = Supervisor::root("top", Strategy::OneForOne, plenty())
+        .child(scripted("a", &log, &[&[Step::Ready, Step::Fail], SERVES]))
+        .start()
+        .await
+        .unwrap();
+    log.until("a up", 2).await;
+    let seen = spans.0.lock().unwrap().clone();
+    let named = |name: &str| {
+        seen.iter()
+            .find(|(_, (shown, _))| shown == name)
+            .map(|(id, (_, after))| (*id, *after))
+    };
+    let (first, none) = named("top/a 0").unwrap();
+    assert_eq!(none, None);
+    assert_eq!(named("top/a 1").unwrap().1, Some(first));
     root.stop().await;
 }

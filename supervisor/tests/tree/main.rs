@@ -2,6 +2,7 @@
 //! thread for real say so.
 
 mod events;
+mod hands;
 mod hang;
 mod kit;
 mod restart;

@@ -346,14 +346,14 @@ async fn a_supervisor_that_panics_is_restarted_after_all_its_children_are_gone()
 }
 
 /// A child that blocks its thread until the test lets it go, when told to.
-struct Blocker {
-    starts: Arc<AtomicUsize>,
-    release: mpsc::Sender<()>,
-    spec: ChildSpec,
+pub(crate) struct Blocker {
+    pub(crate) starts: Arc<AtomicUsize>,
+    pub(crate) release: mpsc::Sender<()>,
+    pub(crate) spec: ChildSpec,
 }
 
 /// `when`: blocks at once after ready, or only once it is asked to stop.
-fn blocker(id: &str, at_once: bool) -> Blocker {
+pub(crate) fn blocker(id: &str, at_once: bool) -> Blocker {
     let (release, released) = mpsc::channel();
     let released = Arc::new(std::sync::Mutex::new(released));
     let starts = Arc::new(AtomicUsize::new(0));

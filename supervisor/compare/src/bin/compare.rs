@@ -268,6 +268,13 @@ fn print(figures: &Figures, quick: bool, rounds: usize) {
         );
     }
     row(
+        &format!("start of {many}, against {n}, us a child"),
+        start(us, "static", many),
+        Some(("10000", start(us, "static", n))),
+        Some(1.5),
+        None,
+    );
+    row(
         &format!("start of {n}, supervisors apart, us a child"),
         start(us, "static-apart", n),
         None,

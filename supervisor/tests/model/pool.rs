@@ -1,0 +1,426 @@
+//! A supervisor whose children come and go, with pauses between restarts: keys instead of places, nothing kept of a child that is
+//! over, a limit of how many there may be.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use ao_supervisor::testing::{Actor, Init, Log, Say, settle};
+use ao_supervisor::{Backoff, Budget, ChildRef, Dynamic, DynamicRef, Restart, Root, Strategy, Supervisor};
+
+use crate::{COMMANDS, Dice, IDS, Seen, agreed, seeds, word};
+
+/// What all times are multiples of. In real time no pause is over, and no restart leaves the window, before the sequence is.
+fn unit(in_real_time: bool) -> Duration {
+    Duration::from_secs(if in_real_time { 1_000 } else { 1 })
+}
+
+/// The window, in units.
+const PERIOD: u32 = 10;
+
+fn pauses(unit: Duration) -> Backoff {
+    Backoff {
+        immediate: 1,
+        min: unit,
+        max: 3 * unit,
+        factor: 2.0,
+        jitter: 0.0,
+        reset_after: 5 * unit,
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Command {
+    Start(&'static str, Restart),
+    Terminate(&'static str),
+    Crash(&'static str),
+    Done(&'static str),
+    Inits(&'static str, Vec<Init>),
+    Pass(Duration),
+}
+
+struct Sequence {
+    intensity: u32,
+    most: usize,
+    commands: Vec<Command>,
+}
+
+impl Sequence {
+    fn of(seed: u64) -> Sequence {
+        let mut dice = Dice(seed);
+        let kinds = [Restart::Permanent, Restart::Transient, Restart::Temporary];
+        let intensity = u32::try_from(dice.below(6)).unwrap();
+        let most = 2 + usize::try_from(dice.below(4)).unwrap();
+        let commands = (0..COMMANDS)
+            .map(|_| {
+                let id = dice.one_of(&IDS);
+                match dice.below(12) {
+                    0..=3 => Command::Start(id, dice.one_of(&kinds)),
+                    4 => Command::Terminate(id),
+                    5..=7 => Command::Crash(id),
+                    8 => Command::Done(id),
+                    9 => Command::Inits(
+                        id,
+                        (0..1 + dice.below(3))
+                            .map(|_| dice.one_of(&[Init::Fail, Init::Fail, Init::Ignore]))
+                            .collect(),
+                    ),
+                    _ => Command::Pass(Duration::from_millis(dice.below(6_000))),
+                }
+            })
+            .collect();
+        Sequence {
+            intensity,
+            most,
+            commands,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Up { since: Duration },
+    Waits { until: Duration },
+}
+
+struct Kept {
+    restart: Restart,
+    state: State,
+    /// Restarts in a row.
+    tries: u32,
+}
+
+impl Kept {
+    fn gone(&self, id: &str) -> Option<String> {
+        matches!(self.state, State::Up { .. }).then(|| format!("{id} down"))
+    }
+}
+
+struct Model {
+    unit: Duration,
+    intensity: u32,
+    most: usize,
+    children: BTreeMap<&'static str, Kept>,
+    inits: BTreeMap<&'static str, VecDeque<Init>>,
+    now: Duration,
+    restarts: Vec<Duration>,
+    alive: bool,
+    /// Who came up and went down.
+    log: Vec<String>,
+}
+
+impl Model {
+    fn next_init(&mut self, id: &'static str) -> Option<Init> {
+        self.inits.entry(id).or_default().pop_front()
+    }
+
+    fn step(&mut self, command: &Command) -> &'static str {
+        match command {
+            Command::Inits(id, inits) => {
+                self.inits.entry(*id).or_default().extend(inits);
+                "-"
+            }
+            Command::Pass(time) => {
+                self.pass(self.now + *time);
+                "-"
+            }
+            Command::Crash(_) | Command::Done(_) if !self.alive => "-",
+            _ if !self.alive => "NoSupervisor",
+            Command::Start(id, restart) => match self.children.get(id).map(|kept| kept.state) {
+                Some(State::Up { .. }) => "AlreadyStarted",
+                Some(State::Waits { .. }) => "AlreadyPresent",
+                None if self.children.len() >= self.most => "MaxChildren",
+                None => match self.next_init(id) {
+                    Some(Init::Ignore) => "ok",
+                    Some(_) => "NotStarted",
+                    None => {
+                        self.log.push(format!("{id} up"));
+                        let state = State::Up { since: self.now };
+                        let (restart, tries) = (*restart, 0);
+                        self.children.insert(
+                            *id,
+                            Kept {
+                                restart,
+                                state,
+                                tries,
+                            },
+                        );
+                        "ok"
+                    }
+                },
+            },
+            Command::Terminate(id) => match self.children.remove(id) {
+                Some(kept) => {
+                    self.log.extend(kept.gone(id));
+                    "ok"
+                }
+                None => "NotFound",
+            },
+            Command::Crash(id) | Command::Done(id) => {
+                let crashed = matches!(command, Command::Crash(_));
+                if let Some(Kept {
+                    restart,
+                    state: State::Up { since },
+                    ..
+                }) = self.children.get(id)
+                {
+                    let (restart, uptime) = (*restart, self.now - *since);
+                    self.log.push(format!("{id} down"));
+                    match restart {
+                        Restart::Permanent => self.restart(id, uptime),
+                        Restart::Transient if crashed => self.restart(id, uptime),
+                        _ => drop(self.children.remove(id)),
+                    }
+                }
+                "-"
+            }
+        }
+    }
+
+    fn pass(&mut self, end: Duration) {
+        loop {
+            let due = |kept: &Kept| match kept.state {
+                State::Waits { until } => Some(until),
+                State::Up { .. } => None,
+            };
+            let next = self
+                .children
+                .iter()
+                .filter_map(|(id, kept)| Some((due(kept)?, *id)))
+                .min();
+            match next {
+                Some((until, id)) if until <= end && self.alive => {
+                    self.now = until;
+                    self.attempt(id);
+                }
+                _ => break,
+            }
+        }
+        self.now = end;
+    }
+
+    fn attempt(&mut self, id: &'static str) {
+        match self.next_init(id) {
+            None => {
+                self.log.push(format!("{id} up"));
+                self.children.get_mut(id).unwrap().state = State::Up { since: self.now };
+            }
+            Some(Init::Ignore) => drop(self.children.remove(id)),
+            Some(_) => self.restart(id, Duration::ZERO),
+        }
+    }
+
+    fn restart(&mut self, id: &'static str, uptime: Duration) {
+        let now = self.now;
+        self.restarts.retain(|then| now - *then <= PERIOD * self.unit);
+        self.restarts.push(now);
+        if self.restarts.len() > self.intensity as usize {
+            self.alive = false;
+            let others = self.children.iter().filter(|(other, _)| **other != id);
+            self.log.extend(others.filter_map(|(id, kept)| kept.gone(id)));
+            return;
+        }
+        let kept = self.children.get_mut(id).unwrap();
+        if uptime >= 5 * self.unit {
+            kept.tries = 0;
+        }
+        // One at once, then 1, 2, 3, 3, 3 ... units.
+        let pause = kept.tries.min(3) * self.unit;
+        kept.tries += 1;
+        kept.state = State::Waits { until: now + pause };
+        if pause.is_zero() {
+            self.attempt(id);
+        }
+    }
+}
+
+impl Seen for Model {
+    /// `id`, or `id?` for one that waits to be started again.
+    fn shown(&self) -> Vec<String> {
+        if !self.alive {
+            return vec!["over".to_owned()];
+        }
+        let mark = |kept: &Kept| {
+            if matches!(kept.state, State::Up { .. }) {
+                ""
+            } else {
+                "?"
+            }
+        };
+        self.children
+            .iter()
+            .map(|(id, kept)| format!("{id}{}", mark(kept)))
+            .collect()
+    }
+}
+
+type Args = (Actor, Restart);
+
+struct Real {
+    root: Root,
+    orders: DynamicRef<Args>,
+    log: Log,
+    actors: BTreeMap<&'static str, Actor>,
+}
+
+impl Real {
+    async fn of(sequence: &Sequence, apart: Option<tokio::runtime::Handle>) -> Real {
+        let log = Log::new();
+        let actors = IDS.iter().map(|id| (*id, Actor::new(id, &log))).collect();
+        let unit = unit(apart.is_some());
+        let budget = Budget::restarts(sequence.intensity).per(PERIOD * unit);
+        let pool = Dynamic::new("pool", budget, move |_: &str, (actor, restart): Args| {
+            actor.spec().restart(restart).backoff(pauses(unit))
+        })
+        .max_children(sequence.most)
+        .restart(Restart::Temporary);
+        let orders = pool.handle();
+        let none = Budget::restarts(0).per(unit);
+        let top = Supervisor::root("top", Strategy::OneForOne, none).child(pool);
+        let root = match apart {
+            None => top.start().await.unwrap(),
+            Some(children) => top.start_apart(children).await.unwrap(),
+        };
+        Real {
+            root,
+            orders,
+            log,
+            actors,
+        }
+    }
+
+    fn child(&self, id: &str) -> Option<ChildRef> {
+        let all = self.orders.which_children().ok()?;
+        all.into_iter().find(|info| info.id == id)?.child
+    }
+
+    async fn step(&self, command: &Command) -> &'static str {
+        match command {
+            Command::Start(id, restart) => {
+                let args = (self.actors[id].clone(), *restart);
+                word(&self.orders.start_child(id, args).await)
+            }
+            Command::Terminate(id) => word(&self.orders.terminate_child(id).await),
+            Command::Crash(id) | Command::Done(id) => {
+                let crashed = matches!(command, Command::Crash(_));
+                self.actors[id].say(if crashed { Say::Crash } else { Say::Normal });
+                "-"
+            }
+            Command::Inits(id, inits) => {
+                self.actors[id].inits(inits);
+                "-"
+            }
+            Command::Pass(time) => {
+                tokio::time::sleep(*time).await;
+                "-"
+            }
+        }
+    }
+}
+
+impl Seen for Real {
+    fn shown(&self) -> Vec<String> {
+        let Ok(children) = self.orders.which_children() else {
+            return vec!["over".to_owned()];
+        };
+        let mut shown: Vec<String> = children
+            .into_iter()
+            .map(|info| {
+                let mark = match (info.child.is_some(), info.restarting) {
+                    (true, _) => "",
+                    (false, true) => "?",
+                    (false, false) => "!",
+                };
+                format!("{}{mark}", info.id)
+            })
+            .collect();
+        shown.sort_unstable();
+        shown
+    }
+}
+
+async fn compare(seed: u64, apart: Option<tokio::runtime::Handle>) {
+    let sequence = Sequence::of(seed);
+    let in_real_time = apart.is_some();
+    let real = Real::of(&sequence, apart).await;
+    let tree = real.root.tree();
+    let mut model = Model {
+        unit: unit(in_real_time),
+        intensity: sequence.intensity,
+        most: sequence.most,
+        children: BTreeMap::new(),
+        inits: BTreeMap::new(),
+        now: Duration::ZERO,
+        restarts: Vec::new(),
+        alive: true,
+        log: Vec::new(),
+    };
+    let mut done: Vec<&Command> = Vec::new();
+    for command in &sequence.commands {
+        if in_real_time && matches!(command, Command::Pass(_)) {
+            continue;
+        }
+        done.push(command);
+        let ends = match command {
+            Command::Crash(id) | Command::Done(id) => real.child(id),
+            _ => None,
+        };
+        let (wanted, told) = (model.step(command), real.step(command).await);
+        if in_real_time {
+            let is_there = || {
+                let ends = ends.as_ref();
+                ends.is_some_and(|child| real.child(child.id()).as_ref() == Some(child))
+            };
+            let turn = async || drop(real.orders.terminate_child("nobody").await);
+            agreed(&tree, turn, || !is_there() && real.shown() == model.shown()).await;
+        } else {
+            settle().await;
+        }
+        let story = || {
+            let (most, intensity) = (sequence.most, sequence.intensity);
+            let snapshot = tree.snapshot();
+            let states: Vec<String> = snapshot
+                .nodes()
+                .map(|node| format!("{} {} {:?}", node.path, node.state, node.last_exit))
+                .collect();
+            format!(
+                "pool sequence {seed}: at most {most}, {intensity} in {PERIOD} units\n{done:?}\n{states:#?}"
+            )
+        };
+        assert_eq!(real.shown(), model.shown(), "{}", story());
+        assert_eq!(told, wanted, "{}", story());
+        // They have no order among them.
+        let (mut did, mut should) = (real.log.take(), std::mem::take(&mut model.log));
+        did.sort_unstable();
+        should.sort_unstable();
+        assert_eq!(did, should, "{}", story());
+    }
+    assert!(real.root.stop().await.stuck.is_empty(), "pool sequence {seed}");
+}
+
+#[test]
+fn children_that_come_and_go_agree_with_the_model() {
+    for seed in seeds("pool, paused clock") {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+            .block_on(compare(seed, None));
+    }
+}
+
+#[test]
+fn they_come_and_go_in_real_time_with_several_threads() {
+    let children = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .unwrap();
+    let here = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for seed in seeds("pool, real time") {
+        here.block_on(compare(seed, Some(children.handle().clone())));
+    }
+}
