@@ -138,7 +138,9 @@ async fn a_slow_reader_is_told_what_it_missed_and_goes_on_from_a_snapshot() {
 
 /// What a collector of spans is told: `path restart_count`, and after whose span.
 #[derive(Clone, Default)]
-struct Spans(Arc<Mutex<BTreeMap<u64, (String, Option<u64>)>>>);
+struct Spans(Arc<Mutex<BTreeMap<u64, Collected>>>);
+
+type Collected = (String, Option<u64>);
 
 struct Fields(String);
 
