@@ -88,6 +88,10 @@ pub struct Config {
     pub patience: Duration,
     /// Whether children may be crashed and hung by hand (`AO_CHAOS`).
     pub chaos: bool,
+    /// The stable path of `ao`, as agents call it.
+    pub ao: Utf8PathBuf,
+    /// The daemon's own environment, which agents inherit.
+    pub env: Vec<(String, String)>,
     /// The agent where a spawn names none (`AO_AGENT`).
     pub default_agent: String,
     /// The runtime where a spawn names none (`AO_RUNTIME`).
@@ -110,7 +114,7 @@ pub struct Config {
     pub version: String,
 }
 
-/// Without the token, which must not reach a log.
+/// Without the token and the environment, which must not reach a log.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")

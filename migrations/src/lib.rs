@@ -49,9 +49,10 @@ mod m0004_session_process;
 mod m0005_signals;
 mod m0006_intents;
 mod m0007_sweeps;
+mod m0008_agents;
 
 /// The version this program writes: the number of its newest migration.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// The version a migration's recorded name stands for, such as 3 for `m0003_sessions`; `None` for a name that is not
 /// of that form.
@@ -75,6 +76,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_signals::Migration),
             Box::new(m0006_intents::Migration),
             Box::new(m0007_sweeps::Migration),
+            Box::new(m0008_agents::Migration),
         ]
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use ao_tests::{Census, Seed, World, settle, within};
@@ -54,10 +55,37 @@ fn starts(world: &World) -> usize {
         .count()
 }
 
+/// A world whose agent is one that something has to be made ready for: a script in the place of Claude Code's program.
+fn with_a_made_agent() -> World {
+    let mut world = World::new(AO);
+    let bin = world.dir.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\nao hooks claude-code UserPromptSubmit </dev/null\n{}\n",
+        counted(&world)
+    );
+    fs::write(bin.join("claude"), script).unwrap();
+    fs::set_permissions(bin.join("claude"), fs::Permissions::from_mode(0o755)).unwrap();
+    world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
+    world.start();
+    world
+        .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+        .ok();
+    world
+}
+
+/// What a session is asked for with.
+fn wanted(world: &World, script: &str) -> Value {
+    if world.dir.join("bin/claude").exists() {
+        json!({"projectId": "web", "harness": "claude-code"})
+    } else {
+        json!({"projectId": "web", "harness": "shell", "command": ["/bin/sh", "-c", script]})
+    }
+}
+
 /// Asks for a session under an idempotency key; the connection may break, because the daemon dies under it.
 fn ask_for_session(world: &World, script: &str, key: &str) -> Option<Value> {
-    let body =
-        json!({"projectId": "web", "harness": "shell", "command": ["/bin/sh", "-c", script]}).to_string();
+    let body = wanted(world, script).to_string();
     let host = format!("127.0.0.1:{}", world.port());
     let headers = [
         ("Host", host.as_str()),
@@ -113,7 +141,11 @@ fn get_over(world: &mut World, point: &str, deed: &str) {
 
 fn cut_a_spawn(deed: &str) {
     at_each(points(&["intent.spawn", "spawn."]), |point| {
-        let mut world = World::started(AO);
+        let mut world = if point.starts_with("spawn.ready") {
+            with_a_made_agent()
+        } else {
+            World::started(AO)
+        };
         let script = counted(&world);
         world.arm(point, deed);
         let _ = ask_quietly(&world, &script, "the-key");
@@ -504,8 +536,7 @@ fn fifty_kills_at_random_instants_lose_and_double_nothing() {
 }
 
 fn ask_quietly(world: &World, script: &str, key: &str) -> Option<Value> {
-    let body =
-        json!({"projectId": "web", "harness": "shell", "command": ["/bin/sh", "-c", script]}).to_string();
+    let body = wanted(world, script).to_string();
     let host = format!("127.0.0.1:{}", world.port());
     let headers = [
         ("Host", host.as_str()),

@@ -7,6 +7,7 @@ mod support;
 
 pub use support::census::Census;
 pub use support::http::{Answer, Http};
+pub use support::model::{Asked, Model};
 pub use support::seed::Seed;
 pub use support::skip::not_tested;
 pub use support::tree::TreeView;

@@ -174,6 +174,16 @@ impl Wiring {
         })
     }
 
+    /// The stable path of `ao`, as agents call it.
+    pub fn ao(&self) -> Utf8PathBuf {
+        self.setup.bin.join("ao")
+    }
+
+    /// The daemon's own environment, which agents inherit.
+    pub fn env(&self) -> &[(String, String)] {
+        &self.setup.env
+    }
+
     /// What each session's child works with.
     pub(crate) fn session_parts(&self) -> Parts {
         Parts {

@@ -2,13 +2,12 @@
 
 use ao_domain::port::agent::{AgentError, LaunchRequest};
 use ao_domain::port::worktrees::WorktreeError;
-use ao_domain::{EndReason, ProjectId, SessionId, SessionKind, chain};
+use ao_domain::{EndReason, PermissionMode, ProjectId, SessionId, SessionKind, chain};
 use ao_facts::{NewSession, Spawn};
 use ao_supervisor::step;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use camino::Utf8Path;
 
 use super::projects::{active, repository, trimmed, unusable};
 use super::sessions::{answer, wait};
@@ -42,7 +41,7 @@ const KEY_MAX: usize = 200;
         (status = 400, description = "`INVALID_JSON`, `INVALID_IDEMPOTENCY_KEY`, `PROJECT_ID_REQUIRED`, `INVALID_PROJECT_ID`, \
             `PROJECT_NOT_RESOLVABLE`, `BARE_REPOSITORY`, `NO_COMMITS`, `INVALID_KIND`, `UNKNOWN_HARNESS` with `known`, \
             `UNKNOWN_RUNTIME` with `known`, `AGENT_BINARY_NOT_FOUND`, `COMMAND_REQUIRED`, `COMMAND_NOT_TAKEN`, \
-            `INVALID_COMMAND`, `INVALID_BRANCH`, `INVALID_BASE`, `PROMPT_TOO_LONG`, `TEXT_TOO_LONG`", body = ErrorBody),
+            `INVALID_COMMAND`, `INVALID_MODEL`, `INVALID_PERMISSIONS`, `SETTING_NOT_OFFERED`, `INVALID_BRANCH`, `INVALID_BASE`, `PROMPT_TOO_LONG`, `TEXT_TOO_LONG`", body = ErrorBody),
         (status = 404, description = "`PROJECT_NOT_FOUND`", body = ErrorBody),
         (status = 409, description = "`SPAWN_FAILED` or `SESSION_TERMINATED` with `sessionId`, `ORCHESTRATOR_EXISTS` with \
             `sessionId`", body = ErrorBody),
@@ -66,6 +65,8 @@ pub(super) async fn spawn(
         display_name: order.display_name,
         prompt: order.prompt,
         command: order.command,
+        model: order.model,
+        permissions: order.permissions,
         branch: order.branch,
         base: order.base,
         repo: order.project.path,
@@ -127,6 +128,8 @@ struct Order {
     display_name: Option<String>,
     prompt: Option<String>,
     command: Vec<String>,
+    model: Option<String>,
+    permissions: PermissionMode,
     branch: Option<String>,
     base: String,
 }
@@ -160,10 +163,38 @@ impl Order {
         let harness = trimmed(asked.harness.as_deref())
             .unwrap_or(&api.config.default_agent)
             .to_owned();
+        let model = line("model", asked.model.as_deref())?;
+        if model.as_deref().is_some_and(|model| model.starts_with('-')) {
+            return Err(ApiError::bad(
+                "INVALID_MODEL",
+                "a model's name does not begin with `-`",
+            ));
+        }
+        let permissions = match trimmed(asked.permissions.as_deref()) {
+            None => PermissionMode::Default,
+            Some(mode) => mode.parse().map_err(|error: ao_domain::UnknownWord| {
+                ApiError::bad("INVALID_PERMISSIONS", error.to_string())
+            })?,
+        };
         let runtime = runtime(api, asked.runtime.as_deref())?;
         let branch = trimmed(asked.branch.as_deref()).map(branch).transpose()?;
         let base = trimmed(asked.base.as_deref()).map(base).transpose()?;
-        launchable(api, &harness, &id, prompt.as_deref(), &command, &project.path)?;
+        launchable(
+            api,
+            &harness,
+            &LaunchRequest {
+                session: &SessionId::new(&id, 1),
+                prompt: prompt.as_deref(),
+                command: &command,
+                worktree: &project.path,
+                secret: &random_hex(),
+                native_id: None,
+                model: model.as_deref(),
+                permissions,
+                ao: &api.config.ao,
+                env: &api.config.env,
+            },
+        )?;
         let repository = repository(api, &project.path)
             .await
             .map_err(|error| match error {
@@ -189,6 +220,8 @@ impl Order {
             display_name,
             prompt,
             command,
+            model,
+            permissions,
             branch,
             base,
         })
@@ -197,20 +230,14 @@ impl Order {
 
 /// Works the launch out as the session's child will, and throws it away: what fails now would fail then,
 /// after a worktree was made.
-fn launchable(
-    api: &Api,
-    harness: &str,
-    project: &ProjectId,
-    prompt: Option<&str>,
-    command: &[String],
-    worktree: &Utf8Path,
-) -> Result<(), ApiError> {
+fn launchable(api: &Api, harness: &str, request: &LaunchRequest<'_>) -> Result<(), ApiError> {
     let refused = |error: AgentError| {
         let code = match error {
             AgentError::Unknown { .. } => "UNKNOWN_HARNESS",
             AgentError::BinaryNotFound { .. } => "AGENT_BINARY_NOT_FOUND",
             AgentError::CommandRequired { .. } => "COMMAND_REQUIRED",
             AgentError::CommandNotTaken { .. } => "COMMAND_NOT_TAKEN",
+            AgentError::NotOffered { .. } => "SETTING_NOT_OFFERED",
         };
         let refusal = ApiError::bad(code, error.to_string());
         if code == "UNKNOWN_HARNESS" {
@@ -220,14 +247,7 @@ fn launchable(
         }
     };
     let agent = api.agents.get(harness).map_err(refused)?;
-    let session = SessionId::new(project, 1);
-    let request = LaunchRequest {
-        session: &session,
-        prompt,
-        command,
-        worktree,
-    };
-    agent.plan(&request).map(drop).map_err(refused)
+    agent.plan(request).map(drop).map_err(refused)
 }
 
 fn runtime(api: &Api, asked: Option<&str>) -> Result<String, ApiError> {

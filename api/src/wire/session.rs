@@ -2,8 +2,8 @@
 
 use ao_derive::Shown;
 use ao_domain::{
-    ActivityState, Desired, EndReason, Looked, Phase, ProjectId, SessionId, SessionKind, Timestamp,
-    WorktreeState,
+    ActivityState, Desired, EndReason, Looked, PermissionMode, Phase, ProjectId, SessionId, SessionKind,
+    Timestamp, WorktreeState,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -154,9 +154,21 @@ pub struct Session {
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
-    /// The agent's own title.
+    /// What it works on, in the agent's words: its newest prompt, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What the agent said at the end of its last turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_message: Option<String>,
+    /// The agent's own id of the conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native_id: Option<String>,
+    /// The model it was asked for; absent where the agent chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What it may do without asking.
+    #[schema(value_type = words::PermissionMode)]
+    pub permissions: PermissionMode,
     /// The command line of a `shell` agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
@@ -246,6 +258,10 @@ impl Session {
             runtime: session.runtime.clone(),
             display_name: session.display_name.clone(),
             title: session.title.clone(),
+            last_message: session.last_message.clone(),
+            native_id: session.native_id.clone(),
+            model: session.model.clone(),
+            permissions: session.permissions,
             command: session.command.clone(),
             status: shown.status.into(),
             reason: shown.reason,
@@ -309,6 +325,13 @@ pub struct SpawnSession {
     /// The agent; the daemon's `AO_AGENT` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub harness: Option<String>,
+    /// The model; the agent's own choice when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What the agent may do without asking; `default` when absent: it asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::PermissionMode>)]
+    pub permissions: Option<String>,
     /// The branch; `ao/<session id>` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,

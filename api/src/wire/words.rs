@@ -38,6 +38,7 @@ word_schema! {
     EndReason = ao_domain::EndReason, "Why the session ended.";
     ActivityState = ao_domain::ActivityState, "What the agent last said about itself.";
     WorktreeState = ao_domain::WorktreeState, "What became of the session's worktree.";
+    PermissionMode = ao_domain::PermissionMode, "What the agent may do without asking.";
 }
 
 /// The badge of a session, worked out when it was asked for.

@@ -229,6 +229,8 @@ fn deps(
             port,
             patience: config.request_timeout,
             chaos: config.chaos,
+            ao: wiring.ao(),
+            env: wiring.env().to_vec(),
             default_agent: config.agent.clone(),
             default_runtime: config.runtime.clone(),
             runtimes: wiring.runtimes.names().iter().map(ToString::to_string).collect(),

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use ao_api::wire::{ProjectList, Session, SessionAnswer, SpawnSession, Status};
-use ao_domain::{EndReason, ProjectId};
+use ao_domain::{EndReason, PermissionMode, ProjectId};
 use camino::Utf8Path;
 use tokio::time::Instant;
 
@@ -28,6 +28,8 @@ const LOOK_WITHOUT_NEWS: Duration = Duration::from_millis(50);
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
+  ao spawn --prompt \"fix the login test\"
+  ao spawn --agent claude-code --permissions accept-edits --name login --prompt \"fix the login test\"
   ao spawn -- make test
   ao spawn --agent shell --name \"nightly tests\" -- sh -c \"make test; exec sh\"
   ao spawn --project web --branch fix-login --issue 42 -- make test
@@ -40,6 +42,14 @@ pub(crate) struct SpawnArgs {
     /// The agent; the daemon's AO_AGENT when not given, `shell` for a command
     #[arg(long, visible_alias = "harness", value_name = "AGENT")]
     agent: Option<String>,
+
+    /// The model; the agent's own choice when not given
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+
+    /// What the agent may do without asking: default (it asks), accept-edits, auto, bypass-permissions
+    #[arg(long, value_name = "MODE")]
+    permissions: Option<PermissionMode>,
 
     /// The branch to work on; a new `ao/<session>` when not given
     #[arg(long)]
@@ -94,6 +104,8 @@ pub(crate) async fn run(args: SpawnArgs, env: &Env, out: &mut Out) -> Result<(),
         issue_id: args.issue,
         kind: None,
         harness: args.agent.or_else(|| has_command.then(|| "shell".to_owned())),
+        model: args.model,
+        permissions: args.permissions.map(|mode| mode.to_string()),
         branch: args.branch,
         base: args.base,
         prompt: args.prompt,

@@ -262,6 +262,7 @@ fn the_examples_of_spawn_work_as_printed() {
         std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     };
     script(&bin.join("make"));
+    script(&bin.join("claude"));
     script(&web.join("long-job.sh"));
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ao"), bin.join("ao")).unwrap();
     let _stopped = Stopped(&world);

@@ -2,6 +2,7 @@
 
 pub(crate) mod census;
 pub(crate) mod http;
+pub(crate) mod model;
 pub(crate) mod seed;
 pub(crate) mod skip;
 pub(crate) mod tree;

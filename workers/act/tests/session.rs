@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ao_act::session::{Parts, SessionChild, Setup};
 use ao_domain::port::PortFuture;
-use ao_domain::port::agent::{Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Style};
+use ao_domain::port::agent::{
+    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Preparation, PrepareError, Style,
+};
 use ao_domain::port::clock::Clock;
 use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{
@@ -66,6 +68,7 @@ impl Agent for Reporter {
         Ok(LaunchPlan {
             argv: vec!["/bin/true".to_owned()],
             env: Vec::new(),
+            before: Vec::new(),
         })
     }
 
@@ -81,6 +84,10 @@ impl Agents for Reporter {
 
     fn ids(&self) -> Vec<&'static str> {
         vec![self.0.id]
+    }
+
+    fn prepare<'a>(&'a self, _: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -263,6 +270,8 @@ impl Stage {
             display_name: None,
             prompt: None,
             command: Vec::new(),
+            model: None,
+            permissions: ao_domain::PermissionMode::Default,
             branch: None,
             base: "main".to_owned(),
             repo: "/repo".into(),

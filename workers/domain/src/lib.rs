@@ -26,8 +26,8 @@ pub use process::{Exit, ProcessId};
 pub use project::Project;
 pub use seen::{SESSION_SWEEP, Seen};
 pub use session::{
-    Activity, ActivityState, Desired, EndReason, Liveness, Looked, Phase, ProcessFacts, Session, SessionKind,
-    UnknownWord, WorktreeState,
+    Activity, ActivityState, Desired, EndReason, Liveness, Looked, PermissionMode, Phase, ProcessFacts,
+    Session, SessionKind, UnknownWord, WorktreeState,
 };
 pub use signal::{HookRecord, Signal};
 pub use time::{InvalidTime, Timestamp};

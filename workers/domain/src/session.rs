@@ -124,6 +124,20 @@ words! {
 }
 
 words! {
+    /// What an agent may do without asking; each agent has its own words for these.
+    PermissionMode, "permission mode" {
+        /// It asks before it changes something.
+        Default = "default",
+        /// It edits files without asking.
+        AcceptEdits = "accept-edits",
+        /// It decides by itself when to ask.
+        Auto = "auto",
+        /// It never asks.
+        BypassPermissions = "bypass-permissions",
+    }
+}
+
+words! {
     /// What the agent says it is doing. The words are those of the wire, as the original has them; ours are
     /// working, waiting for work, needs a decision and none.
     ActivityState, "activity state" {
@@ -269,8 +283,14 @@ pub struct Session {
     pub process: Option<ProcessFacts>,
     /// The agent's own session id.
     pub native_id: Option<String>,
-    /// The agent's own title or last words.
+    /// What it works on, in the agent's words: its newest prompt, in one line.
     pub title: Option<String>,
+    /// What the agent said last, at the end of a turn.
+    pub last_message: Option<String>,
+    /// The model it was asked for; `None` is the agent's own choice.
+    pub model: Option<String>,
+    /// What it may do without asking.
+    pub permissions: PermissionMode,
     /// Why it ended.
     pub end_reason: Option<EndReason>,
     /// When the agent ended, or the session failed.

@@ -46,6 +46,8 @@ pub struct Signal {
     pub state: Option<ActivityState>,
     /// The agent's own session id, where the payload names it.
     pub native_id: Option<String>,
-    /// A title or the last message, where the payload has one.
+    /// What it works on, in one line, where the payload has it.
     pub title: Option<String>,
+    /// What it said at the end of a turn, where the payload has it.
+    pub last_message: Option<String>,
 }

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use ao_domain::port::PortFuture;
-use ao_domain::port::agent::{Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Style};
+use ao_domain::port::agent::{
+    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Preparation, PrepareError, Style,
+};
 use ao_domain::port::clock::Clock;
 use ao_domain::port::spool::{HookSpool, SpoolError, Spooled};
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
@@ -153,6 +155,10 @@ impl Agents for FakeAgents {
     fn ids(&self) -> Vec<&'static str> {
         self.0.iter().map(|agent| agent.0.id).collect()
     }
+
+    fn prepare<'a>(&'a self, _: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 impl Agent for FakeAgent {
@@ -169,6 +175,7 @@ impl Agent for FakeAgent {
             _ => Ok(LaunchPlan {
                 argv: vec!["/bin/true".to_owned()],
                 env: Vec::new(),
+                before: Vec::new(),
             }),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ao_domain::port::agent::{AgentError, LaunchPlan, LaunchRequest};
+use ao_domain::port::agent::{AgentError, LaunchPlan, LaunchRequest, Preparation};
 use ao_domain::port::runtime::{Launch, Look, RuntimeError};
 use ao_domain::port::worktrees::WorktreePlan;
 use ao_domain::{EndReason, Phase, Seen, Session, WorktreeState, chain};
@@ -13,6 +13,9 @@ use super::{SessionChild, SessionError, at};
 
 /// A checkout of a very large repository on a slow disk; the adapter's own deadline per git call is shorter.
 const CHECKOUT: Duration = Duration::from_secs(10 * 60);
+
+/// A small file of the agent's own, which it may be writing itself.
+const READY: Duration = Duration::from_secs(10);
 
 /// Fork, exec and the holder's first word; seconds on a machine that swaps.
 const START: Duration = Duration::from_secs(30);
@@ -41,9 +44,29 @@ impl SessionChild {
     }
 
     pub(super) async fn prepare(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
-        match self.plan(session) {
-            Ok(_) => self.enter(ctx, session, Phase::Launch, Changes::default()).await,
-            Err(error) => self.fail_spawn(ctx, session, text(&error)).await,
+        let plan = match self.plan(session) {
+            Ok(plan) => plan,
+            Err(error) => return self.fail_spawn(ctx, session, text(&error)).await,
+        };
+        for what in &plan.before {
+            self.make_ready(ctx, session, what).await;
+        }
+        self.enter(ctx, session, Phase::Launch, Changes::default()).await
+    }
+
+    /// What an agent would otherwise stop and ask about. Where that cannot be answered for it, it asks: that is seen, and no
+    /// reason not to start it.
+    async fn make_ready(&self, ctx: &Context, session: &Session, what: &Preparation) {
+        let done = step!("spawn.ready", ctx.within(READY, self.parts.agents.prepare(what)));
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, session = %session.id, "the agent may ask something at its start");
+            }
+            Err(_) => {
+                tracing::warn!(session = %session.id, ?what, "not done in time: the agent may ask something at its start");
+            }
         }
     }
 
@@ -86,6 +109,12 @@ impl SessionChild {
             prompt: session.prompt.as_deref(),
             command: &session.command,
             worktree: &session.worktree,
+            secret: &session.secret,
+            native_id: session.native_id.as_deref(),
+            model: session.model.as_deref(),
+            permissions: session.permissions,
+            ao: &self.parts.setup.bin.join("ao"),
+            env: &self.parts.setup.env,
         })
     }
 

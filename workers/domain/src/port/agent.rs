@@ -1,8 +1,9 @@
 //! What ao has to know about a kind of agent: one small description, and nothing else, per agent.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::{SessionId, Signal};
+use super::PortFuture;
+use crate::{PermissionMode, SessionId, Signal};
 
 /// What a launch of an agent is asked for.
 #[derive(Clone, Debug)]
@@ -13,8 +14,46 @@ pub struct LaunchRequest<'a> {
     pub prompt: Option<&'a str>,
     /// A whole command line, for agents that are one.
     pub command: &'a [String],
-    /// Where it is going to work.
-    pub worktree: &'a camino::Utf8Path,
+    /// Where it is going to work: a worktree of a repository that a person registered.
+    pub worktree: &'a Utf8Path,
+    /// The launch's secret number: what must be unique to this run is made from it by a function that cannot be turned round.
+    pub secret: &'a str,
+    /// The agent's own session id, where an earlier run told it: that conversation goes on.
+    pub native_id: Option<&'a str>,
+    /// The model; `None` is the agent's own choice.
+    pub model: Option<&'a str>,
+    /// What it may do without asking.
+    pub permissions: PermissionMode,
+    /// The stable path of `ao`, for hooks.
+    pub ao: &'a Utf8Path,
+    /// The environment it will inherit, before ours and the plan's are added.
+    pub env: &'a [(String, String)],
+}
+
+/// Something to be done outside the worktree before the agent starts, so that it does not stop at a question nobody reads.
+/// Named in the plan, done by [`Agents::prepare`]; safe to repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Preparation {
+    /// Claude Code's own record that `folder` is trusted, in its file `config`.
+    ClaudeTrust {
+        /// Its file, as a rule `~/.claude.json`.
+        config: Utf8PathBuf,
+        /// The folder.
+        folder: Utf8PathBuf,
+    },
+}
+
+/// A preparation failed. The agent can be started all the same; it may ask what the preparation would have answered.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} failed at `{path}`")]
+pub struct PrepareError {
+    /// What was attempted.
+    pub doing: &'static str,
+    /// Where.
+    pub path: Utf8PathBuf,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
 }
 
 /// How to start an agent; a value, so that it can be shown and compared before anything happens.
@@ -24,6 +63,8 @@ pub struct LaunchPlan {
     pub argv: Vec<String>,
     /// Variables on top of the environment every session gets.
     pub env: Vec<(String, String)>,
+    /// What is to be done before it starts, in this order.
+    pub before: Vec<Preparation>,
 }
 
 /// An agent cannot be started as asked. Nothing was done.
@@ -48,6 +89,14 @@ pub enum AgentError {
     CommandRequired {
         /// Which agent.
         agent: String,
+    },
+    /// It has no such setting.
+    #[error("agent `{agent}` has no {setting} to choose")]
+    NotOffered {
+        /// Which agent.
+        agent: String,
+        /// What was asked for.
+        setting: &'static str,
     },
     /// It takes no command line of its own.
     #[error("agent `{agent}` takes a prompt, not a command")]
@@ -98,6 +147,9 @@ pub trait Agents: Send + Sync + 'static {
 
     /// Every id, in the order to show them.
     fn ids(&self) -> Vec<&'static str>;
+
+    /// Does what a plan says is to be done before its agent starts. Safe to repeat; within a few seconds.
+    fn prepare<'a>(&'a self, what: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>>;
 }
 
 /// Where an agent's program was found; kept apart so that `doctor` can show it.

@@ -45,6 +45,9 @@ pub struct Model {
     pub revision: i64,
     pub created_at: String,
     pub updated_at: String,
+    pub model: Option<String>,
+    pub permissions: String,
+    pub last_message: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -90,6 +93,9 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
         revision: number(TABLE, key, "revision", row.revision)?,
         created_at: parse(TABLE, key, "created_at", &row.created_at)?,
         updated_at: parse(TABLE, key, "updated_at", &row.updated_at)?,
+        permissions: parse(TABLE, key, "permissions", &row.permissions)?,
+        model: row.model,
+        last_message: row.last_message,
         issue: row.issue,
         harness: row.harness,
         runtime: row.runtime,

@@ -1,8 +1,8 @@
 //! What somebody wants: projects registered and removed, sessions spawned and stopped, sweeps asked for.
 
 use ao_domain::{
-    ActivityState, Desired, EndReason, Phase, Project, ProjectId, SessionId, SessionKind, Timestamp,
-    WorktreeState,
+    ActivityState, Desired, EndReason, PermissionMode, Phase, Project, ProjectId, SessionId, SessionKind,
+    Timestamp, WorktreeState,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use sea_orm::ActiveValue::Set;
@@ -87,6 +87,10 @@ pub struct NewSession<'a> {
     pub prompt: Option<String>,
     /// The command line of an agent that is one.
     pub command: Vec<String>,
+    /// The model; `None` is the agent's own choice.
+    pub model: Option<String>,
+    /// What the agent may do without asking.
+    pub permissions: PermissionMode,
     /// A branch that may be there already; `None` makes `ao/<session id>`.
     pub branch: Option<String>,
     /// What the branch starts from.
@@ -394,6 +398,9 @@ fn row_of(new: &NewSession<'_>, id: &SessionId, num: u32, now: &str) -> sessions
         first_signal_at: Set(None),
         native_id: Set(None),
         title: Set(None),
+        last_message: Set(None),
+        model: Set(new.model.clone()),
+        permissions: Set(new.permissions.to_string()),
         end_reason: Set(None),
         ended_at: Set(None),
         failure: Set(None),

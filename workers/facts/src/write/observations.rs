@@ -337,6 +337,7 @@ struct Heard {
     first_signal_at: Option<String>,
     native_id: Option<String>,
     title: Option<String>,
+    last_message: Option<String>,
     /// The newest time of a state, by boot.
     newest: HashMap<String, u64>,
 }
@@ -368,6 +369,7 @@ impl Heard {
             first_signal_at: row.first_signal_at.clone(),
             native_id: row.native_id.clone(),
             title: row.title.clone(),
+            last_message: row.last_message.clone(),
             newest,
         })
     }
@@ -380,6 +382,9 @@ impl Heard {
         }
         if let Some(title) = &signal.title {
             self.title = Some(title.clone());
+        }
+        if let Some(message) = &signal.last_message {
+            self.last_message = Some(message.clone());
         }
         let Some(state) = signal.state else { return };
         let newest = self.newest.entry(record.boot.clone()).or_insert(record.boot_ms);
@@ -401,6 +406,7 @@ impl Heard {
             .col_expr(Column::FirstSignalAt, Expr::value(self.first_signal_at))
             .col_expr(Column::NativeId, Expr::value(self.native_id))
             .col_expr(Column::Title, Expr::value(self.title))
+            .col_expr(Column::LastMessage, Expr::value(self.last_message))
             .col_expr(Column::UpdatedAt, Expr::value(now.to_string()))
             .filter(Column::Id.eq(session.as_str()))
             .exec(tx.connection())

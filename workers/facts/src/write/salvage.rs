@@ -1,7 +1,8 @@
 //! Rows made anew from what the disk and the processes still say, after a database was lost.
 
 use ao_domain::{
-    ActivityState, Desired, EndReason, Phase, SessionId, SessionKind, Timestamp, WorktreeOwner, WorktreeState,
+    ActivityState, Desired, EndReason, PermissionMode, Phase, SessionId, SessionKind, Timestamp,
+    WorktreeOwner, WorktreeState,
 };
 use sea_orm::ActiveModelTrait as _;
 use sea_orm::ActiveValue::Set;
@@ -124,6 +125,9 @@ fn row_of(found: &Found, now: &str) -> sessions::ActiveModel {
         first_signal_at: Set(None),
         native_id: Set(None),
         title: Set(None),
+        last_message: Set(None),
+        model: Set(None),
+        permissions: Set(PermissionMode::Default.to_string()),
         end_reason: Set(over.then(|| EndReason::RuntimeDead.to_string())),
         ended_at: Set(over.then(|| now.to_owned())),
         failure: Set(None),

@@ -151,6 +151,7 @@ async fn signals_move_the_activity_and_the_offset_together() {
         state: None,
         native_id: Some("n-1".to_owned()),
         title: Some("Fixing".to_owned()),
+        last_message: Some("all done".to_owned()),
     };
     let records = [
         AppliedSignal {
@@ -172,6 +173,7 @@ async fn signals_move_the_activity_and_the_offset_together() {
         (now.native_id.as_deref(), now.title.as_deref()),
         (Some("n-1"), Some("Fixing"))
     );
+    assert_eq!(now.last_message.as_deref(), Some("all done"));
     assert_eq!(store.reader().spool_offset(&id).await.unwrap(), 100);
     let kept = store.reader().signals(&id, 2).await.unwrap();
     assert_eq!(

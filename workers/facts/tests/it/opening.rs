@@ -115,16 +115,14 @@ async fn a_newer_database_that_was_killed_is_refused_to_the_byte() {
     let place = Place::new();
     let store = place.store().await;
     let db = raw(&place.database()).await;
-    run(
-        &db,
-        "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m0008_next', 0)",
-    )
-    .await;
+    let next = VERSION + 1;
+    let newer = format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m{next:04}_next', 0)");
+    run(&db, &newer).await;
     let killed = Place::new();
     as_after_a_kill(&place.database(), &killed.database());
     let before = killed.files();
     match open(&killed).await {
-        Err(OpenError::Newer { found: 8, .. }) => {}
+        Err(OpenError::Newer { found, .. }) => assert_eq!(found, next),
         other => panic!("{other:?}"),
     }
     assert_eq!(

@@ -124,6 +124,8 @@ pub(crate) fn new_session(of: &str) -> NewSession<'static> {
         display_name: None,
         prompt: None,
         command: vec!["make".to_owned(), "test".to_owned()],
+        model: None,
+        permissions: ao_domain::PermissionMode::Default,
         branch: None,
         base: "main".to_owned(),
         repo: format!("/repos/{of}").into(),

@@ -3,14 +3,20 @@
 //! Adding an agent is adding a file with a [`Sheet`] and a line in `SHEETS`; the conformance tests below run over
 //! the registry, so a new agent adds its cases by being in it.
 
+mod claude_code;
+mod claude_trust;
 mod shell;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use ao_domain::port::agent::{Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest};
-use ao_domain::{ActivityState, Signal};
+use ao_domain::port::PortFuture;
+use ao_domain::port::agent::{
+    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Preparation, PrepareError,
+};
+use ao_domain::{ActivityState, PermissionMode, Signal};
+use serde_json::Value;
 
 /// Everything that differs between agents.
 #[derive(Clone, Debug)]
@@ -19,10 +25,10 @@ pub struct Sheet {
     pub description: Description,
     /// How its command line comes about.
     pub argv: Argv,
-    /// Its own names for events, and the state each moves the session to (`None`: a mere sign of life).
-    pub events: &'static [(&'static str, Option<ActivityState>)],
-    /// Keys of the payload's JSON object that hold a title or a last message, best first.
-    pub title_keys: &'static [&'static str],
+    /// Its own names for events, and what each says; of those with one name the first that fits counts.
+    pub events: &'static [Event],
+    /// Where a payload has what.
+    pub keys: Keys,
 }
 
 /// How a command line comes about.
@@ -30,10 +36,56 @@ pub struct Sheet {
 pub enum Argv {
     /// The person gives the whole of it.
     Given,
+    /// A program of its own with a prompt.
+    Made {
+        /// Its name on PATH.
+        program: &'static str,
+        /// Where its installers put it besides, below the home directory.
+        places: &'static [&'static str],
+        /// Its arguments, and what is to be done before it starts.
+        make: fn(&LaunchRequest<'_>) -> (Vec<String>, Vec<Preparation>),
+    },
+}
+
+/// What one of an agent's events says.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    /// The agent's own name for it.
+    pub name: &'static str,
+    /// Only where the payload has one of these words under this key; anything else fits too where there is no condition.
+    pub when: Option<(&'static str, &'static [&'static str])>,
+    /// The state it moves the session to; `None` for a mere sign of life.
+    pub state: Option<ActivityState>,
+}
+
+/// An event that always says the same.
+const fn event(name: &'static str, state: Option<ActivityState>) -> Event {
+    Event {
+        name,
+        when: None,
+        state,
+    }
+}
+
+/// Keys of the payload's JSON object.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keys {
+    /// The agent's own session id.
+    pub native_id: Option<&'static str>,
+    /// What it works on.
+    pub title: Option<&'static str>,
+    /// What it said at the end of a turn.
+    pub last_message: Option<&'static str>,
 }
 
 /// Every agent there is, in the order to show them.
-const SHEETS: &[&Sheet] = &[&shell::SHEET];
+const SHEETS: &[&Sheet] = &[&claude_code::SHEET, &shell::SHEET];
+
+/// Longest title kept, in characters: it stands in one line of a table.
+const TITLE_MAX: usize = 120;
+
+/// Longest last message kept, in bytes: enough to see what it was about.
+const MESSAGE_MAX: usize = 4 * 1024;
 
 /// Makes a sheet an [`Agent`].
 struct Described {
@@ -78,6 +130,12 @@ impl Agents for Registry {
             .map(|agent| agent.sheet.description.id)
             .collect()
     }
+
+    fn prepare<'a>(&'a self, what: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {
+        match what {
+            Preparation::ClaudeTrust { config, folder } => Box::pin(claude_trust::seed(config, folder)),
+        }
+    }
 }
 
 impl Agent for Described {
@@ -87,51 +145,107 @@ impl Agent for Described {
 
     fn plan(&self, request: &LaunchRequest<'_>) -> Result<LaunchPlan, AgentError> {
         let agent = || self.sheet.description.id.to_owned();
-        match self.sheet.argv {
+        let refuse = |setting| AgentError::NotOffered {
+            agent: agent(),
+            setting,
+        };
+        let find = |program: &str, places: &[&str]| {
+            let home = value_of(request.env, "HOME");
+            find_program(program, request.worktree.as_std_path(), self.path.as_os_str())
+                .or_else(|| in_places(home?, places))
+                .ok_or_else(|| AgentError::BinaryNotFound {
+                    program: program.to_owned(),
+                })
+        };
+        let (program, arguments, before) = match &self.sheet.argv {
             Argv::Given => {
+                if request.model.is_some() {
+                    return Err(refuse("model"));
+                }
+                if request.permissions != PermissionMode::Default {
+                    return Err(refuse("permission mode"));
+                }
                 let (program, arguments) = request
                     .command
                     .split_first()
                     .ok_or_else(|| AgentError::CommandRequired { agent: agent() })?;
-                let program = find_program(program, request.worktree.as_std_path(), self.path.as_os_str())
-                    .ok_or_else(|| AgentError::BinaryNotFound {
-                        program: program.clone(),
-                    })?;
-                let argv = std::iter::once(program)
-                    .chain(arguments.iter().cloned())
-                    .collect();
-                Ok(LaunchPlan {
-                    argv,
-                    env: Vec::new(),
-                })
+                (find(program, &[])?, arguments.to_vec(), Vec::new())
             }
-        }
+            Argv::Made {
+                program,
+                places,
+                make,
+            } => {
+                if !request.command.is_empty() {
+                    return Err(AgentError::CommandNotTaken { agent: agent() });
+                }
+                let program = find(program, places)?;
+                let (arguments, before) = make(request);
+                (program, arguments, before)
+            }
+        };
+        Ok(LaunchPlan {
+            argv: std::iter::once(program).chain(arguments).collect(),
+            env: Vec::new(),
+            before,
+        })
     }
 
     fn signal(&self, event: &str, payload: &str) -> Option<Signal> {
-        let (_, state) = self.sheet.events.iter().find(|(native, _)| *native == event)?;
-        let payload: Option<serde_json::Value> = serde_json::from_str(payload).ok();
-        let title = payload.as_ref().and_then(|payload| {
-            self.sheet
-                .title_keys
-                .iter()
-                .find_map(|key| payload.get(key)?.as_str())
-                .map(str::to_owned)
-        });
+        let mut named = self
+            .sheet
+            .events
+            .iter()
+            .filter(|known| known.name == event)
+            .peekable();
+        named.peek()?;
+        let payload: Value = serde_json::from_str(payload).unwrap_or_default();
+        let text = |key: Option<&str>| payload.get(key?)?.as_str().filter(|text| !text.trim().is_empty());
+        let fits = |known: &&Event| {
+            known
+                .when
+                .is_none_or(|(key, words)| text(Some(key)).is_some_and(|word| words.contains(&word)))
+        };
+        let keys = &self.sheet.keys;
         Some(Signal {
-            state: *state,
-            native_id: None,
-            title,
+            state: named.find(fits).and_then(|known| known.state),
+            native_id: text(keys.native_id).map(str::to_owned),
+            title: text(keys.title).and_then(in_one_line),
+            last_message: text(keys.last_message).map(|message| cut(message, MESSAGE_MAX).to_owned()),
         })
     }
+}
+
+/// A prompt as a title: one line without what a terminal would act on, and without the marks that Claude Code puts around what
+/// was pasted.
+fn in_one_line(prompt: &str) -> Option<String> {
+    let words = prompt
+        .split_whitespace()
+        .filter(|word| !word.starts_with("<pasted_content") && !word.starts_with("</pasted_content"))
+        .filter(|word| !(word.starts_with("id=\"") && word.ends_with("\">")));
+    let line = words.collect::<Vec<_>>().join(" ");
+    let line: String = line.chars().filter(|c| !c.is_control()).take(TITLE_MAX).collect();
+    (!line.is_empty()).then_some(line)
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// The value a variable has in `env`; an empty one counts as none.
+fn value_of<'a>(env: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    env.iter()
+        .find(|(known, value)| known == name && !value.is_empty())
+        .map(|(_, value)| value.as_str())
+}
+
+fn runs(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 /// The program to execute: as it stands when it names a file (seen from `worktree`), else the first executable of
 /// that name on `path`.
 fn find_program(program: &str, worktree: &Path, path: &OsStr) -> Option<String> {
-    let runs = |file: &Path| {
-        std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
     if program.contains('/') {
         return runs(&worktree.join(program)).then(|| program.to_owned());
     }
@@ -141,91 +255,13 @@ fn find_program(program: &str, worktree: &Path, path: &OsStr) -> Option<String> 
     found.to_str().map(str::to_owned)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn registry() -> Registry {
-        Registry::new(OsStr::new("/usr/bin:/bin"))
-    }
-
-    fn request(command: &[String]) -> LaunchRequest<'_> {
-        // The id lives for the whole test run: a request borrows what its caller keeps.
-        static SESSION: std::sync::LazyLock<ao_domain::SessionId> =
-            std::sync::LazyLock::new(|| "web-1".parse().unwrap());
-        LaunchRequest {
-            session: &SESSION,
-            prompt: None,
-            command,
-            worktree: "/".into(),
-        }
-    }
-
-    fn words(words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| (*word).to_owned()).collect()
-    }
-
-    /// What every agent owes, asked of every agent in the registry.
-    #[test]
-    fn conformance() {
-        let registry = registry();
-        for id in registry.ids() {
-            let agent = registry.get(id).unwrap();
-            assert_eq!(agent.description().id, id);
-            assert!(!agent.description().name.is_empty());
-            assert_eq!(agent.signal("no such event", "{}"), None, "{id}");
-            for (event, state) in SHEETS
-                .iter()
-                .find(|sheet| sheet.description.id == id)
-                .unwrap()
-                .events
-            {
-                for payload in ["", "{}", "not json", "[1]", "{\"title\":7}"] {
-                    assert_eq!(
-                        agent.signal(event, payload).unwrap().state,
-                        *state,
-                        "{id} {event} {payload}"
-                    );
-                }
-            }
-        }
-        let unknown = registry.get("cluade").err().unwrap().to_string();
-        assert!(
-            unknown.contains("cluade") && unknown.contains("shell"),
-            "{unknown}"
-        );
-    }
-
-    #[test]
-    fn a_command_line_is_passed_on_as_it_is() {
-        let command = words(&["sh", "-c", "echo \"a b\"; $X", "-", "\u{a0}"]);
-        let plan = registry().get("shell").unwrap().plan(&request(&command)).unwrap();
-        assert!(plan.argv[0].ends_with("/sh") && plan.argv[0].starts_with('/'));
-        assert_eq!(plan.argv[1..], command[1..]);
-    }
-
-    #[test]
-    fn what_cannot_start_is_refused_before_anything_happens() {
-        let registry = registry();
-        let plan = |command: &[&str]| registry.get("shell").unwrap().plan(&request(&words(command)));
-        assert!(matches!(plan(&[]), Err(AgentError::CommandRequired { .. })));
-        assert!(matches!(
-            plan(&["no-such-program-here"]),
-            Err(AgentError::BinaryNotFound { .. })
-        ));
-        assert!(
-            matches!(plan(&["./etc/passwd"]), Err(AgentError::BinaryNotFound { .. })),
-            "not executable"
-        );
-        assert_eq!(plan(&["./bin/sh"]).unwrap().argv, words(&["./bin/sh"]));
-    }
-
-    #[test]
-    fn a_script_may_say_what_it_does() {
-        let registry = registry();
-        let shell = registry.get("shell").unwrap();
-        let said = shell.signal("needs-decision", "{\"title\":\"deploy?\"}").unwrap();
-        assert_eq!(said.state, Some(ActivityState::WaitingInput));
-        assert_eq!(said.title.as_deref(), Some("deploy?"));
-    }
+fn in_places(home: &str, places: &[&str]) -> Option<String> {
+    let found = places
+        .iter()
+        .map(|place| Path::new(home).join(place))
+        .find(|file| runs(file))?;
+    found.to_str().map(str::to_owned)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 use ao_domain::ActivityState;
 use ao_domain::port::agent::{Description, Style};
 
-use super::{Argv, Sheet};
+use super::{Argv, Keys, Sheet, event};
 
 /// A script may tell what it does by `ao hooks shell EVENT`; one that never does is working for as long as it runs.
 pub(super) const SHEET: Sheet = Sheet {
@@ -15,11 +15,15 @@ pub(super) const SHEET: Sheet = Sheet {
     },
     argv: Argv::Given,
     events: &[
-        ("started", None),
-        ("working", Some(ActivityState::Active)),
-        ("waiting-for-work", Some(ActivityState::Idle)),
-        ("needs-decision", Some(ActivityState::WaitingInput)),
-        ("ended", Some(ActivityState::Exited)),
+        event("started", None),
+        event("working", Some(ActivityState::Active)),
+        event("waiting-for-work", Some(ActivityState::Idle)),
+        event("needs-decision", Some(ActivityState::WaitingInput)),
+        event("ended", Some(ActivityState::Exited)),
     ],
-    title_keys: &["title"],
+    keys: Keys {
+        native_id: None,
+        title: Some("title"),
+        last_message: Some("message"),
+    },
 };

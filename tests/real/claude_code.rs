@@ -1,0 +1,164 @@
+//! Claude Code, as it is installed from its package.
+
+use std::fs;
+
+use ao_tests::{Model, World, not_tested, settle};
+use camino::Utf8PathBuf;
+use serde_json::{Value, json};
+
+use crate::AO;
+
+/// A world with the real program on the daemon's PATH, a home in which a person has run it once, and the model server.
+struct Claude {
+    world: World,
+    model: Model,
+}
+
+impl Claude {
+    /// `None` where the program is not installed: the test is named as not run.
+    fn started(test: &str) -> Option<Claude> {
+        let Some(bin) = installed("claude") else {
+            not_tested(test, "Claude Code is not installed: tests/run installs it");
+            return None;
+        };
+        let model = Model::start();
+        let mut world = World::new(AO);
+        world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
+        world.set("AO_AGENT", "claude-code");
+        world.set("ANTHROPIC_BASE_URL", &model.url());
+        world.set("ANTHROPIC_AUTH_TOKEN", "stub");
+        world.set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+        world.set("DISABLE_AUTOUPDATER", "1");
+        fs::write(
+            world.dir.join("home/.claude.json"),
+            json!({"hasCompletedOnboarding": true}).to_string(),
+        )
+        .unwrap();
+        world.start();
+        world
+            .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+            .ok();
+        Some(Claude { world, model })
+    }
+
+    fn spawn(&self, more: &[&str], prompt: &str) -> String {
+        let prompt = format!("--prompt={prompt}");
+        let mut words = vec!["--json", "spawn", "--project", "web", prompt.as_str()];
+        words.extend(more);
+        let answer = self.world.ao(&words).ok().json();
+        answer["session"]["id"].as_str().unwrap().to_owned()
+    }
+
+    fn until(&self, id: &str, status: &str) -> Value {
+        self.world.until(id, "status", status)
+    }
+
+    /// What its own transcript of the conversation says, line by line.
+    fn transcript(&self, native_id: &str) -> Vec<Value> {
+        let projects = self.world.dir.join("home/.claude/projects");
+        let folders = fs::read_dir(projects)
+            .unwrap()
+            .map(|folder| folder.unwrap().path());
+        let file = folders
+            .map(|folder| folder.join(format!("{native_id}.jsonl")))
+            .find(|file| file.is_file())
+            .expect("the conversation has its transcript");
+        let text = fs::read_to_string(file).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    fn status_of_git(&self, session: &Value) -> [String; 2] {
+        let worktree = Utf8PathBuf::from(session["worktree"]["path"].as_str().unwrap());
+        [
+            self.world.git_in(&worktree, &["status", "--porcelain"]),
+            self.world.git(&["status", "--porcelain"]),
+        ]
+    }
+}
+
+/// What a line of a transcript has the agent say.
+fn said_by_it(line: &Value) -> Option<String> {
+    let text = line["message"]["content"][0]["text"].as_str()?;
+    (line["type"] == "assistant").then(|| text.to_owned())
+}
+
+/// The folder of a real agent's program.
+fn installed(program: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever runs the tests says where the agents are"
+    )]
+    let root = std::env::var("AO_REAL_AGENTS").ok()?;
+    let bin = format!("{root}/{program}/node_modules/.bin");
+    fs::metadata(format!("{bin}/{program}")).is_ok().then_some(bin)
+}
+
+#[test]
+fn it_writes_the_file_that_its_prompt_asks_for_and_its_status_follows() {
+    let Some(claude) = Claude::started("claude_code::it_writes_the_file") else {
+        return;
+    };
+    let id = claude.spawn(
+        &["--permissions", "accept-edits"],
+        "please\nSTUB: write hello.txt hi there\nSTUB: say all is written",
+    );
+    let done = claude.world.until(&id, "lastMessage", "all is written");
+    assert_eq!(
+        (&done["harness"], &done["generation"]),
+        (&json!("claude-code"), &json!(1))
+    );
+    claude.until(&id, "idle");
+    let worktree = Utf8PathBuf::from(done["worktree"]["path"].as_str().unwrap());
+    assert_eq!(
+        fs::read_to_string(worktree.join("hello.txt")).unwrap(),
+        "hi there"
+    );
+    // What is shown is what its own transcript says, which it writes a moment later.
+    let native = done["nativeId"].as_str().unwrap();
+    settle("its transcript has the end of the turn", || {
+        let lines = claude.transcript(native);
+        let said = lines.iter().rev().find_map(said_by_it);
+        said.as_deref() == done["lastMessage"].as_str()
+    });
+    let lines = claude.transcript(native);
+    let prompt = lines.iter().find_map(|line| line["lastPrompt"].as_str());
+    assert_eq!(done["title"].as_str(), prompt);
+    // Nothing of ours lies in the worktree.
+    let [worktree, repository] = claude.status_of_git(&done);
+    assert_eq!((worktree.trim(), repository.trim()), ("?? hello.txt", ""));
+    assert_eq!(claude.model.turns_with("STUB: write hello.txt"), 1);
+    claude.world.ao(&["kill", &id, "--discard"]).ok();
+}
+
+#[test]
+fn a_dialog_is_a_decision_to_take_and_no_dialog_comes_at_the_start() {
+    let Some(claude) = Claude::started("claude_code::a_dialog_is_a_decision") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: slow 2\nSTUB: write hello.txt hi");
+    claude.until(&id, "working");
+    let open = claude.until(&id, "needs_input");
+    assert_eq!(open["activity"]["doing"], "needs_decision");
+    let worktree = Utf8PathBuf::from(open["worktree"]["path"].as_str().unwrap());
+    assert!(!worktree.join("hello.txt").exists());
+    assert_eq!(claude.status_of_git(&open), ["", ""].map(str::to_owned));
+    claude.world.ao(&["kill", &id]).ok();
+    let ended = claude.world.session(&id);
+    assert_eq!(
+        (&ended["status"], &ended["worktree"]["state"]),
+        (&json!("terminated"), &json!("removed"))
+    );
+}
+
+#[test]
+fn a_prompt_that_begins_with_a_dash_is_a_prompt() {
+    let Some(claude) = Claude::started("claude_code::a_prompt_that_begins_with_a_dash") else {
+        return;
+    };
+    let id = claude.spawn(&[], "-rf --help\nSTUB: say minus");
+    let done = claude.world.until(&id, "lastMessage", "minus");
+    assert_eq!(done["title"], "-rf --help STUB: say minus");
+    claude.world.ao(&["kill", &id]).ok();
+}

@@ -1,0 +1,9 @@
+//! Real agents, pinned and offline: the programs people have, against a model server of ours on loopback.
+//!
+//! `tests/run` installs them and says where by `AO_REAL_AGENTS`. Where one is not there its tests are named as not run, and in
+//! CI that fails the run.
+
+mod claude_code;
+
+/// The shipped program with crash points in it.
+const AO: &str = env!("CARGO_BIN_EXE_ao-with-faults");

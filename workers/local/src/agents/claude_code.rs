@@ -1,0 +1,166 @@
+//! Claude Code. What it does was seen of version 2.1.330.
+
+use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style};
+use ao_domain::{ActivityState, PermissionMode};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Argv, Event, Keys, Sheet, event, value_of};
+
+const ID: &str = "claude-code";
+
+/// Ours, so that no other program makes the same ids.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7d21_c4e0_5b3f_4c8e_9a67_1f0e_83c2_d5ab);
+
+/// How long one of our hooks may take, in seconds. It takes milliseconds; a machine that stands still must not stop an agent for
+/// long.
+const HOOK_TIMEOUT: u32 = 10;
+
+pub(super) const SHEET: Sheet = Sheet {
+    description: Description {
+        id: ID,
+        name: "Claude Code",
+        style: Style::Interactive,
+        reports: true,
+    },
+    argv: Argv::Made {
+        program: "claude",
+        places: &[".local/bin/claude", ".npm/bin/claude", ".claude/local/claude"],
+        make,
+    },
+    events: EVENTS,
+    keys: Keys {
+        native_id: Some("session_id"),
+        title: Some("prompt"),
+        last_message: Some("last_assistant_message"),
+    },
+};
+
+/// An interrupt, and Esc on a dialog, are told by none of these: the transcript has them.
+const EVENTS: &[Event] = &[
+    event("SessionStart", None),
+    event("UserPromptSubmit", Some(ActivityState::Active)),
+    event("PreToolUse", Some(ActivityState::Active)),
+    // As the dialog opens. The notification about it comes six seconds later, if it is still open.
+    event("PermissionRequest", Some(ActivityState::WaitingInput)),
+    event("Elicitation", Some(ActivityState::WaitingInput)),
+    event("ElicitationResult", Some(ActivityState::Active)),
+    event("PostToolUse", Some(ActivityState::Active)),
+    event("PostToolUseFailure", Some(ActivityState::Active)),
+    Event {
+        name: "Notification",
+        when: Some(("notification_type", &["permission_prompt"])),
+        state: Some(ActivityState::WaitingInput),
+    },
+    // A minute after a turn nobody has answered: it waits for work.
+    Event {
+        name: "Notification",
+        when: Some(("notification_type", &["idle_prompt"])),
+        state: Some(ActivityState::Idle),
+    },
+    event("Notification", None),
+    event("Stop", Some(ActivityState::Idle)),
+    // A turn that an error of the API has ended; no Stop follows.
+    event("StopFailure", Some(ActivityState::Idle)),
+    // The process goes on with another conversation.
+    Event {
+        name: "SessionEnd",
+        when: Some(("reason", &["clear", "resume"])),
+        state: None,
+    },
+    event("SessionEnd", Some(ActivityState::Exited)),
+];
+
+fn make(request: &LaunchRequest<'_>) -> (Vec<String>, Vec<Preparation>) {
+    let mut argv: Vec<String> = Vec::new();
+    let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
+    let folder = config_folder(request.env);
+    let known = request.native_id;
+    match known.filter(|id| folder.as_deref().is_some_and(|folder| has_transcript(folder, id))) {
+        Some(id) => option("--resume", id.to_owned()),
+        // It refuses an id that it has a conversation of, and only then.
+        None => option(
+            "--session-id",
+            known.map_or_else(|| fresh_id(request.secret), str::to_owned),
+        ),
+    }
+    option("--settings", settings(request).to_string());
+    // With none it starts in a mode of its own choice, not in the one that asks.
+    let mode = match request.permissions {
+        PermissionMode::Default => "default",
+        PermissionMode::AcceptEdits => "acceptEdits",
+        PermissionMode::Auto => "auto",
+        PermissionMode::BypassPermissions => "bypassPermissions",
+    };
+    option("--permission-mode", mode.to_owned());
+    if let Some(model) = request.model {
+        option("--model", model.to_owned());
+    }
+    if let Some(prompt) = request.prompt {
+        option("--", prompt.to_owned());
+    }
+    let config = match value_of(request.env, "CLAUDE_CONFIG_DIR") {
+        Some(dir) => Some(Utf8Path::new(dir).join(".claude.json")),
+        None => value_of(request.env, "HOME").map(|home| Utf8Path::new(home).join(".claude.json")),
+    };
+    let trust = config.map(|config| Preparation::ClaudeTrust {
+        config,
+        folder: request.worktree.to_owned(),
+    });
+    (argv, trust.into_iter().collect())
+}
+
+/// An id that no conversation has yet: of this launch and no other, and it does not give the secret away.
+fn fresh_id(secret: &str) -> String {
+    Uuid::new_v5(&NAMESPACE, secret.as_bytes()).to_string()
+}
+
+/// Our hooks, on the command line: nothing is written into the worktree or beside the user's own settings, which stay in force.
+fn settings(request: &LaunchRequest<'_>) -> Value {
+    let mut hooks = serde_json::Map::new();
+    for Event { name, .. } in EVENTS {
+        let command = format!("{} hooks {ID} {name}", shell_word(request.ao.as_str()));
+        let hook = json!([{"hooks": [{"type": "command", "command": command, "timeout": HOOK_TIMEOUT}]}]);
+        hooks.insert((*name).to_owned(), hook);
+    }
+    let mut settings = json!({"hooks": hooks});
+    if request.permissions == PermissionMode::BypassPermissions {
+        // A person asked for it by name; the dialog would ask once more, where nobody sits.
+        settings["skipDangerousModePermissionPrompt"] = json!(true);
+    }
+    settings
+}
+
+fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// Where its conversations lie.
+fn config_folder(env: &[(String, String)]) -> Option<Utf8PathBuf> {
+    match value_of(env, "CLAUDE_CONFIG_DIR") {
+        Some(dir) => Some(dir.into()),
+        None => Some(Utf8Path::new(value_of(env, "HOME")?).join(".claude")),
+    }
+}
+
+/// The file of a conversation, below whatever folder it was begun in.
+fn has_transcript(folder: &Utf8Path, id: &str) -> bool {
+    let Ok(projects) = std::fs::read_dir(folder.join("projects")) else {
+        return false;
+    };
+    let file = format!("{id}.jsonl");
+    // An id of theirs is a file name; what is none names no conversation.
+    !id.contains('/')
+        && projects
+            .filter_map(Result::ok)
+            .any(|project| project.path().join(&file).is_file())
+}
+
+#[cfg(test)]
+mod tests;

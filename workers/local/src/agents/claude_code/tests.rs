@@ -1,0 +1,171 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use ao_domain::port::agent::{Agents as _, LaunchPlan};
+
+use super::super::Registry;
+use super::super::tests::request;
+use super::*;
+
+/// A home with a program `claude` on the PATH.
+struct Home {
+    dir: tempfile::TempDir,
+    env: Vec<(String, String)>,
+}
+
+impl Home {
+    fn new() -> Home {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join(".local/bin/claude");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let home = dir.path().to_str().unwrap().to_owned();
+        Home {
+            env: vec![("HOME".to_owned(), home)],
+            dir,
+        }
+    }
+
+    fn plan<'a>(&'a self, change: impl FnOnce(&mut LaunchRequest<'a>)) -> LaunchPlan {
+        let mut asked = request(&[]);
+        asked.env = &self.env;
+        change(&mut asked);
+        // Found where its own installer puts it, although no PATH has it.
+        Registry::new("".as_ref()).get(ID).unwrap().plan(&asked).unwrap()
+    }
+}
+
+/// What follows `option` on the command line.
+fn after<'a>(plan: &'a LaunchPlan, option: &str) -> Option<&'a str> {
+    let at = plan.argv.iter().position(|word| word == option)?;
+    Some(plan.argv[at + 1].as_str())
+}
+
+#[test]
+fn a_prompt_is_the_last_word_whatever_it_begins_with() {
+    let home = Home::new();
+    for prompt in ["fix it", "-rf", "--help", "a\nb\nc", "--"] {
+        let plan = home.plan(|asked| asked.prompt = Some(prompt));
+        let [.., dashes, last] = plan.argv.as_slice() else {
+            panic!("{plan:?}")
+        };
+        assert_eq!((dashes.as_str(), last.as_str()), ("--", prompt));
+    }
+    let plan = home.plan(|_| {});
+    assert!(!plan.argv.contains(&"--".to_owned()));
+    assert!(plan.argv[0].ends_with("/.local/bin/claude"), "{plan:?}");
+}
+
+#[test]
+fn each_mode_is_named_for_none_is_one_of_its_own_choice() {
+    let home = Home::new();
+    for (mode, word) in [
+        (PermissionMode::Default, "default"),
+        (PermissionMode::AcceptEdits, "acceptEdits"),
+        (PermissionMode::Auto, "auto"),
+        (PermissionMode::BypassPermissions, "bypassPermissions"),
+    ] {
+        let plan = home.plan(|asked| asked.permissions = mode);
+        assert_eq!(after(&plan, "--permission-mode"), Some(word));
+        let settings: Value = serde_json::from_str(after(&plan, "--settings").unwrap()).unwrap();
+        let skips = settings["skipDangerousModePermissionPrompt"] == true;
+        assert_eq!(skips, mode == PermissionMode::BypassPermissions);
+    }
+    assert_eq!(
+        after(&home.plan(|asked| asked.model = Some("opus")), "--model"),
+        Some("opus")
+    );
+    assert_eq!(after(&home.plan(|_| {}), "--model"), None);
+}
+
+#[test]
+fn every_event_calls_ao_by_its_stable_path() {
+    let home = Home::new();
+    let plan = home.plan(|asked| asked.ao = "/data/it's here/bin/ao".into());
+    let settings: Value = serde_json::from_str(after(&plan, "--settings").unwrap()).unwrap();
+    let hooks = settings["hooks"].as_object().unwrap();
+    for Event { name, .. } in EVENTS {
+        let hook = &hooks[*name][0]["hooks"][0];
+        let command = format!("'/data/it'\\''s here/bin/ao' hooks claude-code {name}");
+        assert_eq!(
+            (hook["type"].as_str(), hook["command"].as_str()),
+            (Some("command"), Some(&*command))
+        );
+    }
+}
+
+#[test]
+fn a_conversation_goes_on_where_there_is_one() {
+    let fresh = Home::new().plan(|_| {});
+    let id = after(&fresh, "--session-id").unwrap().to_owned();
+    let home = Home::new(); // borrows the id, so it comes after it
+    assert_eq!(id.len(), 36);
+    assert!(!id.replace('-', "").contains("00112233"), "the secret stays one");
+    // Known, but nothing was ever said in it: it is begun, under the same name.
+    let known = home.plan(|asked| asked.native_id = Some(&id));
+    assert_eq!(after(&known, "--session-id"), Some(&*id));
+    let folder = home.dir.path().join(".claude/projects/-w");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(format!("{id}.jsonl")), "{}\n").unwrap();
+    let on = home.plan(|asked| asked.native_id = Some(&id));
+    assert_eq!(
+        (after(&on, "--resume"), after(&on, "--session-id")),
+        (Some(&*id), None)
+    );
+    let another = home.plan(|asked| asked.secret = "ffffffffffffffffffffffffffffffff");
+    assert_ne!(after(&another, "--session-id"), Some(&*id));
+    let odd = home.plan(|asked| asked.native_id = Some("../x"));
+    assert_eq!(after(&odd, "--resume"), None);
+}
+
+#[test]
+fn the_worktree_is_trusted_where_its_settings_lie() {
+    let mut home = Home::new();
+    let folder = home.dir.path().join("cfg");
+    let config = |home: &Home| match home.plan(|_| {}).before.as_slice() {
+        [Preparation::ClaudeTrust { config, folder }] => {
+            assert_eq!(folder, "/");
+            config.clone()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        config(&home),
+        home.dir.path().join(".claude.json").to_str().unwrap()
+    );
+    let folder = folder.to_str().unwrap().to_owned();
+    home.env.push(("CLAUDE_CONFIG_DIR".to_owned(), folder.clone()));
+    assert_eq!(config(&home), format!("{folder}/.claude.json"));
+}
+
+#[test]
+fn what_it_says_becomes_facts() {
+    let registry = Registry::new("".as_ref());
+    let claude = registry.get(ID).unwrap();
+    let said = claude
+        .signal("UserPromptSubmit", r#"{"session_id":"n-1","prompt":"fix\nit"}"#)
+        .unwrap();
+    assert_eq!(said.state, Some(ActivityState::Active));
+    assert_eq!(
+        (said.native_id.as_deref(), said.title.as_deref()),
+        (Some("n-1"), Some("fix it"))
+    );
+    let said = claude
+        .signal(
+            "Stop",
+            r#"{"session_id":"n-1","last_assistant_message":"done\nall"}"#,
+        )
+        .unwrap();
+    assert_eq!((said.state, said.title), (Some(ActivityState::Idle), None));
+    assert_eq!(said.last_message.as_deref(), Some("done\nall"));
+    let state = |event: &str, payload: &str| claude.signal(event, payload).unwrap().state;
+    assert_eq!(state("SessionEnd", r#"{"reason":"clear"}"#), None);
+    assert_eq!(
+        state("SessionEnd", r#"{"reason":"other"}"#),
+        Some(ActivityState::Exited)
+    );
+    assert_eq!(
+        state("Notification", r#"{"notification_type":"auth_success"}"#),
+        None
+    );
+}

@@ -1,0 +1,140 @@
+use super::*;
+
+pub(crate) fn registry() -> Registry {
+    Registry::new(OsStr::new("/usr/bin:/bin"))
+}
+
+pub(crate) fn request(command: &[String]) -> LaunchRequest<'_> {
+    // The id lives for the whole test run: a request borrows what its caller keeps.
+    static SESSION: std::sync::LazyLock<ao_domain::SessionId> =
+        std::sync::LazyLock::new(|| "web-1".parse().unwrap());
+    LaunchRequest {
+        session: &SESSION,
+        prompt: None,
+        command,
+        worktree: "/".into(),
+        secret: "00112233445566778899aabbccddeeff",
+        native_id: None,
+        model: None,
+        permissions: PermissionMode::Default,
+        ao: "/data/bin/ao".into(),
+        env: &[],
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// What every agent owes, asked of every agent in the registry.
+#[test]
+fn conformance() {
+    let registry = registry();
+    for id in registry.ids() {
+        let agent = registry.get(id).unwrap();
+        assert_eq!(agent.description().id, id);
+        assert!(!agent.description().name.is_empty());
+        assert_eq!(agent.signal("no such event", "{}"), None, "{id}");
+        let sheet = SHEETS.iter().find(|sheet| sheet.description.id == id).unwrap();
+        for event in sheet.events {
+            let always = sheet
+                .events
+                .iter()
+                .find(|known| known.name == event.name && known.when.is_none());
+            for payload in ["", "{}", "not json", "[1]", "{\"title\":7}"] {
+                let signal = agent.signal(event.name, payload).unwrap();
+                assert_eq!(
+                    signal.state,
+                    always.and_then(|known| known.state),
+                    "{id} {} {payload}",
+                    event.name
+                );
+            }
+            if let Some((key, words)) = event.when {
+                for word in words {
+                    let payload = serde_json::json!({ key: word }).to_string();
+                    assert_eq!(agent.signal(event.name, &payload).unwrap().state, event.state);
+                }
+            }
+        }
+    }
+    let unknown = registry.get("cluade").err().unwrap().to_string();
+    assert!(
+        unknown.contains("cluade") && unknown.contains("claude-code, shell"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn a_command_line_is_passed_on_as_it_is() {
+    let command = words(&["sh", "-c", "echo \"a b\"; $X", "-", "\u{a0}"]);
+    let plan = registry().get("shell").unwrap().plan(&request(&command)).unwrap();
+    assert!(plan.argv[0].ends_with("/sh") && plan.argv[0].starts_with('/'));
+    assert_eq!(plan.argv[1..], command[1..]);
+}
+
+#[test]
+fn what_cannot_start_is_refused_before_anything_happens() {
+    let registry = registry();
+    let plan = |command: &[&str]| registry.get("shell").unwrap().plan(&request(&words(command)));
+    assert!(matches!(plan(&[]), Err(AgentError::CommandRequired { .. })));
+    assert!(matches!(
+        plan(&["no-such-program-here"]),
+        Err(AgentError::BinaryNotFound { .. })
+    ));
+    assert!(
+        matches!(plan(&["./etc/passwd"]), Err(AgentError::BinaryNotFound { .. })),
+        "not executable"
+    );
+    assert_eq!(plan(&["./bin/sh"]).unwrap().argv, words(&["./bin/sh"]));
+    let command = words(&["true"]);
+    let with = |model, permissions| {
+        let request = LaunchRequest {
+            model,
+            permissions,
+            ..request(&command)
+        };
+        registry
+            .get("shell")
+            .unwrap()
+            .plan(&request)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        with(Some("m"), PermissionMode::Default),
+        "agent `shell` has no model to choose"
+    );
+    assert_eq!(
+        with(None, PermissionMode::Auto),
+        "agent `shell` has no permission mode to choose"
+    );
+    let claude = registry.get("claude-code").unwrap().plan(&request(&command));
+    assert!(matches!(claude, Err(AgentError::CommandNotTaken { .. })));
+}
+
+#[test]
+fn a_script_may_say_what_it_does() {
+    let registry = registry();
+    let shell = registry.get("shell").unwrap();
+    let said = shell
+        .signal("needs-decision", "{\"title\":\"deploy?\",\"message\":\" \"}")
+        .unwrap();
+    assert_eq!(said.state, Some(ActivityState::WaitingInput));
+    assert_eq!(said.title.as_deref(), Some("deploy?"));
+    assert_eq!(said.last_message, None);
+}
+
+#[test]
+fn a_prompt_becomes_one_line() {
+    let title = |prompt: &str| in_one_line(prompt);
+    assert_eq!(
+        title("fix\n\n  the\ttests\u{1b}[31m").as_deref(),
+        Some("fix the tests[31m")
+    );
+    let pasted = "<pasted_content id=\"1\">\na\nb\n</pasted_content id=\"1\">";
+    assert_eq!(title(pasted).as_deref(), Some("a b"));
+    assert_eq!(title(" \n "), None);
+    assert_eq!(title(&"ä".repeat(500)).unwrap().chars().count(), TITLE_MAX);
+    assert_eq!(cut("aä", 2), "a");
+}
