@@ -178,6 +178,55 @@ fn cut_a_spawn(deed: &str) {
     });
 }
 
+/// What only the agent's own record of the conversation tells reaches the status, wherever it is cut.
+fn cut_a_transcript(deed: &str) {
+    at_each(points(&["transcript."]), |point| {
+        let mut world = World::new(AO);
+        let bin = world.dir.join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        // Its hook says that it works; that a person has interrupted it stands in its own file alone.
+        let script = r#"#!/bin/sh
+echo '{"session_id":"'"$2"'"}' | ao hooks claude-code UserPromptSubmit
+while [ ! -e "$HOME/now" ]; do sleep 0.05; done
+mkdir -p "$HOME/.claude/projects/web"
+printf '{"type":"user","uuid":"%s","timestamp":"%s","message":{"content":[{"text":"[Request interrupted by user]"}]}}\n' \
+    "$(cat /proc/sys/kernel/random/uuid)" "$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)" >"$HOME/.claude/projects/web/$2.jsonl"
+exec sleep 1000
+"#;
+        fs::write(bin.join("claude"), script).unwrap();
+        fs::set_permissions(bin.join("claude"), fs::Permissions::from_mode(0o755)).unwrap();
+        world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
+        world.start();
+        world
+            .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+            .ok();
+        let session = ask_for_session(&world, "", "the-key").expect("the daemon answers");
+        let id = session["id"].as_str().unwrap().to_owned();
+        let before = world.until(&id, "status", "working");
+        world.arm(point, deed);
+        fs::write(world.dir.join("home/now"), "").unwrap();
+        get_over(&mut world, point, deed);
+        let after = world.until(&id, "status", "idle");
+        assert_eq!(after["agentPid"], before["agentPid"], "{point}");
+        let counted =
+            world.query("SELECT CAST(count(*) AS TEXT) FROM signals WHERE event = 'transcript.interrupted'");
+        assert_eq!(counted.trim(), "1", "{point}");
+        world.ao(&["session", "kill", &id]).ok();
+        world.until(&id, "phase", "ended");
+        assert_census(&world, point, 0);
+    });
+}
+
+#[test]
+fn what_a_transcript_tells_survives_a_kill_at_every_step() {
+    cut_a_transcript("kill");
+}
+
+#[test]
+fn what_a_transcript_tells_survives_a_panic_at_every_step() {
+    cut_a_transcript("panic");
+}
+
 #[test]
 fn a_spawn_survives_a_kill_at_every_step() {
     cut_a_spawn("kill");

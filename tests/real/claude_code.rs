@@ -1,6 +1,7 @@
 //! Claude Code, as it is installed from its package.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 
 use ao_tests::{Model, World, not_tested, settle};
 use camino::Utf8PathBuf;
@@ -161,4 +162,174 @@ fn a_prompt_that_begins_with_a_dash_is_a_prompt() {
     let done = claude.world.until(&id, "lastMessage", "minus");
     assert_eq!(done["title"], "-rf --help STUB: say minus");
     claude.world.ao(&["kill", &id]).ok();
+}
+
+/// A person at the session's terminal.
+struct Person {
+    attached: std::process::Child,
+}
+
+impl Person {
+    fn at(claude: &Claude, id: &str) -> Person {
+        // `script` gives the command a terminal, whose keys are what is written to it.
+        let line = format!("{} attach {id}", claude.world.program);
+        let mut command = claude
+            .world
+            .command("script", &["-q", "-e", "-c", &line, "/dev/null"]);
+        command
+            .env("TERM", "xterm-256color")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped());
+        let mut attached = command.spawn().unwrap();
+        // Keys that come before the first line are not taken yet.
+        let mut shown = attached.stdout.take().unwrap();
+        let (mut seen, mut piece) = (String::new(), [0; 4096]);
+        while !seen.contains("leaves; the agent runs on") {
+            let count = shown.read(&mut piece).unwrap();
+            assert!(count > 0, "not attached: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+        std::thread::spawn(move || std::io::copy(&mut shown, &mut std::io::sink()));
+        Person { attached }
+    }
+
+    fn types(&mut self, keys: &str) {
+        let mut terminal = self.attached.stdin.as_ref().unwrap();
+        terminal.write_all(keys.as_bytes()).unwrap();
+        terminal.flush().unwrap();
+    }
+
+    fn leaves(mut self) {
+        self.types("\u{1c}");
+        assert!(self.attached.wait().unwrap().success());
+    }
+}
+
+const ESC: &str = "\u{1b}";
+
+#[test]
+fn an_interrupt_that_no_hook_tells_of_ends_the_turn() {
+    let Some(claude) = Claude::started("claude_code::an_interrupt") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: slow 60");
+    claude.until(&id, "working");
+    settle("the model streams", || {
+        claude.model.turns_with("STUB: slow 60") == 1
+    });
+    let mut person = Person::at(&claude, &id);
+    person.types(ESC);
+    claude.until(&id, "idle");
+    person.leaves();
+    claude.world.ao(&["kill", &id]).ok();
+}
+
+#[test]
+fn a_dialog_that_is_closed_with_escape_is_no_decision_any_more() {
+    let Some(claude) = Claude::started("claude_code::a_dialog_that_is_closed") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: write hello.txt hi");
+    claude.until(&id, "needs_input");
+    let mut person = Person::at(&claude, &id);
+    person.types(ESC);
+    let after = claude.until(&id, "idle");
+    person.leaves();
+    assert_eq!(claude.status_of_git(&after), ["", ""].map(str::to_owned));
+    claude.world.ao(&["kill", &id]).ok();
+}
+
+#[test]
+fn an_error_of_the_api_ends_the_turn() {
+    let Some(claude) = Claude::started("claude_code::an_error_of_the_api") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: error 400 9");
+    let done = claude
+        .world
+        .until(&id, "lastMessage", "API Error: 400 stub error 400");
+    assert_eq!(claude.until(&id, "idle")["nativeId"], done["nativeId"]);
+    claude.world.ao(&["kill", &id]).ok();
+}
+
+/// The hook of a message that is typed while it works comes when it is queued; Stop of the first turn comes after that.
+#[test]
+fn a_turn_that_was_queued_is_work() {
+    let Some(claude) = Claude::started("claude_code::a_turn_that_was_queued") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: slow 4");
+    claude.until(&id, "working");
+    settle("the model streams", || {
+        claude.model.turns_with("STUB: slow 4") == 1
+    });
+    let mut person = Person::at(&claude, &id);
+    person.types("STUB: slow 60 second");
+    std::thread::park_timeout(std::time::Duration::from_millis(300)); // a person's pause: keys that come faster are a paste
+    person.types("\r");
+    settle("the second turn runs", || {
+        claude.model.turns_with("60 second") == 1
+    });
+    claude.until(&id, "working");
+    let said = claude.world.query(
+        "SELECT event FROM signals WHERE event IN ('Stop', 'transcript.turn') ORDER BY seq DESC LIMIT 1",
+    );
+    assert_eq!(said.trim(), "transcript.turn");
+    person.types(ESC);
+    claude.until(&id, "idle");
+    person.leaves();
+    claude.world.ao(&["kill", &id]).ok();
+}
+
+#[test]
+fn an_agent_that_was_killed_has_ended_with_its_signal() {
+    let Some(claude) = Claude::started("claude_code::an_agent_that_was_killed") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: slow 60");
+    let session = claude.until(&id, "working");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(session["agentPid"].as_u64().unwrap()).unwrap());
+    rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
+    let ended = claude.until(&id, "terminated");
+    assert_eq!(ended["exit"], json!({"signal": 9}));
+    claude.world.ao(&["kill", &id]).ok();
+}
+
+/// Killed in the middle of a slow turn: the same agent goes on, and what its hooks said meanwhile is applied in order.
+#[test]
+fn a_daemon_that_is_killed_in_a_slow_turn_finds_its_agent_at_work() {
+    let Some(mut claude) = Claude::started("claude_code::a_daemon_that_is_killed") else {
+        return;
+    };
+    let id = claude.spawn(
+        &["--permissions", "accept-edits"],
+        "STUB: slow 3\nSTUB: write hello.txt hi\nSTUB: say done at last",
+    );
+    let before = claude.until(&id, "working");
+    settle("the model streams", || {
+        claude.model.turns_with("STUB: slow 3") == 1
+    });
+    claude.world.kill_9();
+    settle("the turn has ended without us", || {
+        claude
+            .model
+            .asked()
+            .last()
+            .is_some_and(|asked| asked.results == 1)
+    });
+    claude.world.start();
+    let after = claude.world.until(&id, "lastMessage", "done at last");
+    claude.until(&id, "idle");
+    for same in ["agentPid", "generation", "nativeId"] {
+        assert_eq!(after[same], before[same], "{same}");
+    }
+    let told = claude.world.query(
+        "SELECT group_concat(event, ' ') FROM (SELECT * FROM signals WHERE state IS NOT NULL ORDER BY seq)",
+    );
+    let hooks: Vec<&str> = told
+        .split_whitespace()
+        .filter(|event| !event.contains('.'))
+        .collect();
+    assert_eq!(hooks, ["UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop"]);
+    claude.world.ao(&["kill", &id, "--discard"]).ok();
 }

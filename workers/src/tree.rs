@@ -1,12 +1,14 @@
 //! THE TREE: every child, its strategy and its budget, in start order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ao_act::session::{self, SessionChild};
-use ao_domain::SessionId;
+use ao_domain::{InvalidId, SessionId};
 use ao_facts::{Wakeups, keeper};
 use ao_observe::hook_spool::{self, SpoolReader};
 use ao_observe::reaper_sweep::{self, Sweep};
+use ao_observe::transcript::{self, Transcript};
 use ao_supervisor::{
     Budget, ChildSpec, Crash, Keys, Restart, Roster, Shutdown, Strategy, Supervisor, Tree, Unheard, child,
 };
@@ -46,7 +48,14 @@ pub fn tree(w: &Wiring, api: impl FnOnce(Tree) -> Vec<ChildSpec>) -> Supervisor 
         .child(
             Supervisor::new("observe", Strategy::OneForOne, Budget::parking())
                 .child(Roster::new("sweeps", "sweep", w.due_sweeps(), sweep(w))) // one short-lived child per due sweep
-                .child(hook_spool(w)),
+                .child(hook_spool(w))
+                // One per living session whose agent writes down what its hooks do not tell.
+                .child(Roster::new(
+                    "transcripts",
+                    "transcript",
+                    w.transcribed_sessions(),
+                    transcript(w),
+                )),
         )
         .child(
             Supervisor::new("act", Strategy::OneForOne, Budget::parking()).child(Roster::new(
@@ -104,6 +113,40 @@ fn sweep(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
     }
 }
 
+fn transcript(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
+    let w = w.clone();
+    let env: Arc<[(String, String)]> = w.env().into();
+    move |key| {
+        let (w, env) = (w.clone(), env.clone());
+        let id: Result<SessionId, _> = key.parse();
+        let spec = match id {
+            Ok(id) => child(key, move || {
+                Transcript::new(
+                    id.clone(),
+                    w.reader.clone(),
+                    w.agents.clone(),
+                    w.transcripts.clone(),
+                    w.spool.clone(),
+                    w.clock.clone(),
+                    env.clone(),
+                )
+            }),
+            Err(error) => not_an_id(key, error),
+        };
+        spec.kind("transcript")
+            .restart(Restart::Transient)
+            .heartbeat(transcript::HEARTBEAT)
+    }
+}
+
+/// Ids come from rows that were checked on their way in; one that is none is seen, not hidden.
+fn not_an_id(key: String, error: InvalidId) -> ChildSpec {
+    ChildSpec::new(key, move |_| {
+        let error = error.clone();
+        async move { Err(Crash::from(error)) }
+    })
+}
+
 fn session(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
     let w = w.clone();
     move |key| {
@@ -111,11 +154,7 @@ fn session(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
         let id: Result<SessionId, _> = key.parse();
         let spec = match id {
             Ok(id) => child(key, move || SessionChild::new(id.clone(), parts.clone())),
-            // Ids come from rows that were checked on their way in; one that is none is seen, not hidden.
-            Err(error) => ChildSpec::new(key, move |_| {
-                let error = error.clone();
-                async move { Err(Crash::from(error)) }
-            }),
+            Err(error) => not_an_id(key, error),
         };
         spec.start_timeout(Some(UP))
             .kind("session")
@@ -128,6 +167,20 @@ fn session(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
 impl Wiring {
     fn unfinished_sessions(&self) -> impl Keys {
         Unfinished {
+            w: self.clone(),
+            wakeups: Mutex::new(self.reader.wakeups()),
+        }
+    }
+
+    fn transcribed_sessions(&self) -> impl Keys {
+        let known = self.agents.ids().into_iter();
+        let transcribes = |id: &&str| {
+            self.agents
+                .get(id)
+                .is_ok_and(|agent| agent.description().transcribes)
+        };
+        Transcribed {
+            harnesses: known.filter(transcribes).collect(),
             w: self.clone(),
             wakeups: Mutex::new(self.reader.wakeups()),
         }
@@ -158,6 +211,24 @@ impl Keys for Unfinished {
             .iter()
             .map(ToString::to_string)
             .collect())
+    }
+
+    async fn changed(&self) {
+        self.wakeups.lock().await.changed().await;
+    }
+}
+
+/// The living sessions of agents that write their conversations down.
+struct Transcribed {
+    w: Wiring,
+    harnesses: Vec<&'static str>,
+    wakeups: Mutex<Wakeups>,
+}
+
+impl Keys for Transcribed {
+    async fn keys(&self) -> Result<Vec<String>, Crash> {
+        let living = self.w.reader.living_sessions_of(&self.harnesses).await?;
+        Ok(living.iter().map(ToString::to_string).collect())
     }
 
     async fn changed(&self) {

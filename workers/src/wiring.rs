@@ -11,6 +11,7 @@ use ao_domain::port::clock::Clock;
 use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{Runtime, Runtimes};
 use ao_domain::port::spool::HookSpool;
+use ao_domain::port::transcript::Transcripts;
 use ao_domain::port::worktrees::Worktrees;
 use ao_facts::{Feed, IntentWriter, ObservationWriter, OutcomeWriter, Reader, Store, StoreOptions};
 use ao_local::agents::Registry;
@@ -18,6 +19,7 @@ use ao_local::clock::SystemClock;
 use ao_local::process::SystemProcesses;
 use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
 use ao_local::spool::{self, FileSpool};
+use ao_local::transcripts::FileTranscripts;
 use ao_local::worktree::{GitConfig, GitWorktrees};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -87,6 +89,8 @@ pub struct Wiring {
     pub feed: Feed,
     /// What hooks leave.
     pub spool: Arc<dyn HookSpool>,
+    /// What agents write down themselves.
+    pub transcripts: Arc<dyn Transcripts>,
     /// The agents.
     pub agents: Arc<dyn Agents>,
     /// Git.
@@ -157,6 +161,7 @@ impl Wiring {
             outcomes: store.outcomes(),
             feed: Feed::new(store.reader()),
             spool: Arc::new(spool),
+            transcripts: Arc::new(FileTranscripts::default()),
             agents: Arc::new(Registry::new(&path)),
             worktrees: Arc::new(git),
             runtimes,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ao_act::session::{Parts, SessionChild, Setup};
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
-    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Preparation, PrepareError, Style,
+    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError, Style,
 };
 use ao_domain::port::clock::Clock;
 use ao_domain::port::processes::Processes;
@@ -73,6 +73,14 @@ impl Agent for Reporter {
     }
 
     fn signal(&self, _: &str, _: &str) -> Option<Signal> {
+        None
+    }
+
+    fn transcript(&self, _: &str, _: &[(String, String)]) -> Option<Utf8PathBuf> {
+        None
+    }
+
+    fn note(&self, _: &str) -> Option<Note> {
         None
     }
 }
@@ -218,6 +226,7 @@ impl Stage {
             name: "Reporter",
             style: Style::Interactive,
             reports: true,
+            transcribes: false,
         };
         let runtime = Arc::new(Undying::default());
         let parts = Parts {

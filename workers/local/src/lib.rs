@@ -9,4 +9,5 @@ pub mod link;
 pub mod process;
 pub mod runtimes;
 pub mod spool;
+pub mod transcripts;
 pub mod worktree;

@@ -172,6 +172,20 @@ impl HookSpool for FileSpool {
         ))
     }
 
+    fn append_seen<'a>(&'a self, record: &'a HookRecord) -> PortFuture<'a, Result<(), SpoolError>> {
+        let (root, mut record) = (self.root.clone(), record.clone());
+        Box::pin(Self::blocking(
+            record.session.to_string(),
+            "appending what was seen",
+            move || {
+                record.boot = process::boot_id()?;
+                let ago = u64::try_from(clock::now().since(record.at).as_millis()).unwrap_or(u64::MAX);
+                record.boot_ms = clock::boot_millis().saturating_sub(ago);
+                append_blocking(&root, &record)
+            },
+        ))
+    }
+
     fn read<'a>(
         &'a self,
         session: &'a SessionId,

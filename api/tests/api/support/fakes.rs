@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
-    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Preparation, PrepareError, Style,
+    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError, Style,
 };
 use ao_domain::port::clock::Clock;
 use ao_domain::port::spool::{HookSpool, SpoolError, Spooled};
@@ -57,6 +57,10 @@ impl HookSpool for FakeSpool {
             self.records.lock().unwrap().push(record.clone());
             Ok(())
         })
+    }
+
+    fn append_seen<'a>(&'a self, _: &'a HookRecord) -> PortFuture<'a, Result<(), SpoolError>> {
+        unreachable!("the API saw nothing itself")
     }
 
     fn read<'a>(&'a self, _: &'a SessionId, _: u64) -> PortFuture<'a, Result<Spooled, SpoolError>> {
@@ -131,6 +135,7 @@ impl Default for FakeAgents {
                 name: id,
                 style,
                 reports,
+                transcribes: false,
             })
         };
         Self(vec![
@@ -181,6 +186,14 @@ impl Agent for FakeAgent {
     }
 
     fn signal(&self, _: &str, _: &str) -> Option<Signal> {
+        None
+    }
+
+    fn transcript(&self, _: &str, _: &[(String, String)]) -> Option<camino::Utf8PathBuf> {
+        None
+    }
+
+    fn note(&self, _: &str) -> Option<Note> {
         None
     }
 }

@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::PortFuture;
-use crate::{PermissionMode, SessionId, Signal};
+use crate::{PermissionMode, SessionId, Signal, Timestamp};
 
 /// What a launch of an agent is asked for.
 #[derive(Clone, Debug)]
@@ -115,6 +115,17 @@ pub enum Style {
     OneShot,
 }
 
+/// What an agent's own transcript says and its hooks do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Unique per thing that happened: 32 hex digits.
+    pub id: String,
+    /// One of the agent's events, as [`Agent::signal`] knows them.
+    pub event: &'static str,
+    /// When it happened.
+    pub at: Timestamp,
+}
+
 /// What is the same for every run of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
@@ -126,6 +137,8 @@ pub struct Description {
     pub style: Style,
     /// Whether its hooks report what it does; if not, a running process is all that is known.
     pub reports: bool,
+    /// Whether it writes its conversations down, with what its hooks do not tell.
+    pub transcribes: bool,
 }
 
 /// One kind of agent.
@@ -138,6 +151,13 @@ pub trait Agent: Send + Sync + 'static {
 
     /// What one of its hook events means; `None` for an event it does not have.
     fn signal(&self, event: &str, payload: &str) -> Option<Signal>;
+
+    /// Where it writes the conversation `native_id` down, with the environment it runs in. `None` while it is not there, and for
+    /// an agent whose hooks tell everything. Looks at the file system.
+    fn transcript(&self, native_id: &str, env: &[(String, String)]) -> Option<Utf8PathBuf>;
+
+    /// What a line of that file says which no hook does.
+    fn note(&self, line: &str) -> Option<Note>;
 }
 
 /// All kinds of agents there are.

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod processes;
 pub mod runtime;
 pub mod spool;
+pub mod transcript;
 pub mod worktrees;
 
 use std::pin::Pin;

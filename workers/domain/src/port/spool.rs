@@ -30,6 +30,9 @@ pub trait HookSpool: Send + Sync + 'static {
     /// Appends one record by a single write. Returns once it is in the file.
     fn append<'a>(&'a self, record: &'a HookRecord) -> PortFuture<'a, Result<(), SpoolError>>;
 
+    /// The same for what somebody else saw happen at `record.at`: its time since boot is worked out from that.
+    fn append_seen<'a>(&'a self, record: &'a HookRecord) -> PortFuture<'a, Result<(), SpoolError>>;
+
     /// Reads whole lines from `offset` on, at most about 1 MiB a call. A spool that is not there is empty. A partial
     /// last line is left for the next read.
     fn read<'a>(&'a self, session: &'a SessionId, offset: u64)

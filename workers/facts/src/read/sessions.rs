@@ -71,6 +71,24 @@ impl Reader {
             .collect()
     }
 
+    /// The sessions of these agents that are not over, in the order they were made.
+    pub async fn living_sessions_of(&self, harnesses: &[&str]) -> Result<Vec<SessionId>, FactsError> {
+        let ids: Vec<String> = sessions::Entity::find()
+            .select_only()
+            .column(sessions::Column::Id)
+            .filter(sessions::Column::Harness.is_in(harnesses.iter().copied()))
+            .filter(sessions::Column::Phase.is_not_in(TERMINATED.map(Phase::as_str)))
+            .order_by_asc(sessions::Column::ProjectId)
+            .order_by_asc(sessions::Column::Num)
+            .into_tuple()
+            .all(self.store.readers())
+            .await
+            .map_err(read("living sessions"))?;
+        ids.iter()
+            .map(|id| entity::parse("sessions", id, "id", id))
+            .collect()
+    }
+
     /// How many of the machine's places are taken before `id` gets its own: by sessions that hold one now, and by
     /// those that were queued earlier and are still wanted.
     pub async fn places_before(&self, id: &SessionId) -> Result<u32, FactsError> {

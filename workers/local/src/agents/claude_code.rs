@@ -1,12 +1,12 @@
 //! Claude Code. What it does was seen of version 2.1.330.
 
-use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style};
-use ao_domain::{ActivityState, PermissionMode};
+use ao_domain::port::agent::{Description, LaunchRequest, Note, Preparation, Style};
+use ao_domain::{ActivityState, PermissionMode, Timestamp};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Argv, Event, Keys, Sheet, event, value_of};
+use super::{Argv, Event, Keys, Own, Sheet, event, value_of};
 
 const ID: &str = "claude-code";
 
@@ -23,6 +23,7 @@ pub(super) const SHEET: Sheet = Sheet {
         name: "Claude Code",
         style: Style::Interactive,
         reports: true,
+        transcribes: true,
     },
     argv: Argv::Made {
         program: "claude",
@@ -35,6 +36,10 @@ pub(super) const SHEET: Sheet = Sheet {
         title: Some("prompt"),
         last_message: Some("last_assistant_message"),
     },
+    own: Some(Own {
+        file: transcript,
+        note,
+    }),
 };
 
 /// An interrupt, and Esc on a dialog, are told by none of these: the transcript has them.
@@ -70,14 +75,22 @@ const EVENTS: &[Event] = &[
         state: None,
     },
     event("SessionEnd", Some(ActivityState::Exited)),
+    event(INTERRUPTED, Some(ActivityState::Idle)),
+    event(TURN_BEGAN, Some(ActivityState::Active)),
 ];
+
+/// Not its own words: what its transcript says. Esc ends a turn, or closes a dialog, and no hook tells.
+const INTERRUPTED: &str = "transcript.interrupted";
+
+/// A message that was typed while it worked is told of when it is queued. When its turn begins, after the Stop of the one before,
+/// only the transcript says so.
+const TURN_BEGAN: &str = "transcript.turn";
 
 fn make(request: &LaunchRequest<'_>) -> (Vec<String>, Vec<Preparation>) {
     let mut argv: Vec<String> = Vec::new();
     let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
-    let folder = config_folder(request.env);
     let known = request.native_id;
-    match known.filter(|id| folder.as_deref().is_some_and(|folder| has_transcript(folder, id))) {
+    match known.filter(|id| transcript(id, request.env).is_some()) {
         Some(id) => option("--resume", id.to_owned()),
         // It refuses an id that it has a conversation of, and only then.
         None => option(
@@ -120,6 +133,9 @@ fn fresh_id(secret: &str) -> String {
 fn settings(request: &LaunchRequest<'_>) -> Value {
     let mut hooks = serde_json::Map::new();
     for Event { name, .. } in EVENTS {
+        if name.contains('.') {
+            continue;
+        }
         let command = format!("{} hooks {ID} {name}", shell_word(request.ao.as_str()));
         let hook = json!([{"hooks": [{"type": "command", "command": command, "timeout": HOOK_TIMEOUT}]}]);
         hooks.insert((*name).to_owned(), hook);
@@ -150,16 +166,48 @@ fn config_folder(env: &[(String, String)]) -> Option<Utf8PathBuf> {
 }
 
 /// The file of a conversation, below whatever folder it was begun in.
-fn has_transcript(folder: &Utf8Path, id: &str) -> bool {
-    let Ok(projects) = std::fs::read_dir(folder.join("projects")) else {
-        return false;
-    };
-    let file = format!("{id}.jsonl");
+fn transcript(id: &str, env: &[(String, String)]) -> Option<Utf8PathBuf> {
     // An id of theirs is a file name; what is none names no conversation.
-    !id.contains('/')
-        && projects
-            .filter_map(Result::ok)
-            .any(|project| project.path().join(&file).is_file())
+    if id.contains('/') {
+        return None;
+    }
+    let projects = config_folder(env)?.join("projects").read_dir_utf8().ok()?;
+    let files = projects.filter_map(Result::ok);
+    files
+        .map(|project| project.path().join(format!("{id}.jsonl")))
+        .find(|file| file.is_file())
+}
+
+/// Interrupts, and the beginnings of turns.
+fn note(line: &str) -> Option<Note> {
+    // Most lines are long and none of these: they are not taken apart.
+    if !line.contains("\"type\":\"user\"") {
+        return None;
+    }
+    let line: Value = serde_json::from_str(line).ok()?;
+    if line["type"] != "user" || line["isSidechain"] == true {
+        return None;
+    }
+    let texts = line["message"]["content"].as_array();
+    let was_interrupted = texts.into_iter().flatten().any(|part| {
+        part["text"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("[Request interrupted by user"))
+    });
+    let event = if was_interrupted {
+        INTERRUPTED
+    } else if line["promptSource"].is_string() {
+        TURN_BEGAN
+    } else {
+        return None;
+    };
+    let id: String = line["uuid"]
+        .as_str()?
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .collect();
+    let at: Timestamp = line["timestamp"].as_str()?.parse().ok()?;
+    (id.len() == 32).then_some(Note { id, event, at })
 }
 
 #[cfg(test)]

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
-    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Preparation, PrepareError,
+    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError,
 };
 use ao_domain::{ActivityState, PermissionMode, Signal};
+use camino::Utf8PathBuf;
 use serde_json::Value;
 
 /// Everything that differs between agents.
@@ -29,6 +30,20 @@ pub struct Sheet {
     pub events: &'static [Event],
     /// Where a payload has what.
     pub keys: Keys,
+    /// What it writes down itself.
+    pub own: Option<Own>,
+}
+
+/// Variables with their values.
+pub type Environment<'a> = &'a [(String, String)];
+
+/// An agent's own record of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub struct Own {
+    /// Its file, once it is there.
+    pub file: fn(&str, Environment<'_>) -> Option<Utf8PathBuf>,
+    /// What a line says that no hook does.
+    pub note: fn(&str) -> Option<Note>,
 }
 
 /// How a command line comes about.
@@ -213,6 +228,14 @@ impl Agent for Described {
             title: text(keys.title).and_then(in_one_line),
             last_message: text(keys.last_message).map(|message| cut(message, MESSAGE_MAX).to_owned()),
         })
+    }
+
+    fn transcript(&self, native_id: &str, env: &[(String, String)]) -> Option<Utf8PathBuf> {
+        (self.sheet.own?.file)(native_id, env)
+    }
+
+    fn note(&self, line: &str) -> Option<Note> {
+        (self.sheet.own?.note)(line)
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) const SHEET: Sheet = Sheet {
         name: "Command line",
         style: Style::OneShot,
         reports: false,
+        transcribes: false,
     },
     argv: Argv::Given,
     events: &[
@@ -26,4 +27,5 @@ pub(super) const SHEET: Sheet = Sheet {
         title: Some("title"),
         last_message: Some("message"),
     },
+    own: None,
 };

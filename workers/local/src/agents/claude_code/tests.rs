@@ -84,7 +84,9 @@ fn every_event_calls_ao_by_its_stable_path() {
     let plan = home.plan(|asked| asked.ao = "/data/it's here/bin/ao".into());
     let settings: Value = serde_json::from_str(after(&plan, "--settings").unwrap()).unwrap();
     let hooks = settings["hooks"].as_object().unwrap();
-    for Event { name, .. } in EVENTS {
+    let told = EVENTS.iter().filter(|event| !event.name.contains('.'));
+    assert_eq!(hooks.len(), 12, "{hooks:?}");
+    for Event { name, .. } in told {
         let hook = &hooks[*name][0]["hooks"][0];
         let command = format!("'/data/it'\\''s here/bin/ao' hooks claude-code {name}");
         assert_eq!(
@@ -168,4 +170,39 @@ fn what_it_says_becomes_facts() {
         state("Notification", r#"{"notification_type":"auth_success"}"#),
         None
     );
+}
+
+#[test]
+fn its_transcript_tells_of_interrupts_and_of_turns() {
+    let user = |more: &str| {
+        format!(
+            r#"{{"type":"user","uuid":"21c68c1b-cb35-464e-8cec-ae2472522e62","timestamp":"2026-11-28T10:49:45.389Z",{more}}}"#
+        )
+    };
+    let event = |more: &str| note(&user(more)).map(|note| note.event);
+    for text in [
+        "[Request interrupted by user]",
+        "[Request interrupted by user for tool use]",
+    ] {
+        let line = format!(r#""message":{{"content":[{{"type":"text","text":"{text}"}}]}}"#);
+        assert_eq!(event(&line), Some(INTERRUPTED));
+    }
+    assert_eq!(
+        event(r#""promptSource":"queued","message":{"content":"go on"}"#),
+        Some(TURN_BEGAN)
+    );
+    let noted = note(&user(r#""promptSource":"typed","message":{"content":"x"}"#)).unwrap();
+    assert_eq!(noted.id, "21c68c1bcb35464e8cecae2472522e62");
+    assert_eq!(noted.at.to_string(), "2026-11-28T10:49:45.389Z");
+    // Results of tools, what a sub-agent is told, and everything else says nothing.
+    assert_eq!(
+        event(r#""message":{"content":[{"type":"tool_result","content":"[Request interrupted by user]"}]}"#),
+        None
+    );
+    assert_eq!(
+        event(r#""isSidechain":true,"promptSource":"typed","message":{"content":"x"}"#),
+        None
+    );
+    assert_eq!(note("{"), None);
+    assert_eq!(note(r#"{"type":"assistant"}"#), None);
 }
