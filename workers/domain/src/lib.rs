@@ -10,6 +10,7 @@
 //! live in `ao-derive`, deeds in `ao-act`.
 
 mod error;
+pub mod foreign_text;
 mod id;
 pub mod port;
 mod process;
