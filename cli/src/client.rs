@@ -62,6 +62,10 @@ impl Ask {
     }
 
     /// Asks for a removal.
+    pub(crate) fn patch(path: impl Into<String>) -> Self {
+        Self::new(Method::PATCH, path.into())
+    }
+
     pub(crate) fn delete(path: impl Into<String>) -> Self {
         Self::new(Method::DELETE, path.into())
     }

@@ -223,6 +223,25 @@ fn the_door_shows_what_changed_while_nobody_answered_it() {
     assert_replaced(&world, &path, silent);
 }
 
+/// Whose transcript is followed stands in the rows alone: changed while nobody looked, it is followed or is not.
+#[test]
+fn transcripts_are_followed_of_those_sessions_that_the_rows_name() {
+    let world = crate::steps::with_a_made_agent();
+    let session = crate::steps::ask_for_session(&world, "", "the-key").expect("the daemon answers");
+    let id = session["id"].as_str().unwrap();
+    let path = format!("ao/observe/transcripts/{id}");
+    let follows = || world.tree().node(&path).is_some();
+    settle("it is followed", follows);
+    world.sql("UPDATE sessions SET harness = 'shell'");
+    assert_eq!(world.break_child("crash", "ao/observe/transcripts").status, 200);
+    settle("a shell keeps no transcript", || !follows());
+    world.sql("UPDATE sessions SET harness = 'claude-code'");
+    assert_eq!(world.break_child("crash", "ao/observe/transcripts").status, 200);
+    settle("it is followed again", follows);
+    world.ao(&["session", "kill", id]).ok();
+    settle("it is over", || !follows());
+}
+
 /// A new kind of child needs a case above, or the reason why it has none.
 #[test]
 fn every_kind_of_child_has_its_rows_changed() {
@@ -240,6 +259,7 @@ fn every_kind_of_child_has_its_rows_changed() {
         "hooks",
         "roster sessions",
         "roster sweeps",
+        "roster transcripts",
         "session",
         "store",
         "supervisor act",

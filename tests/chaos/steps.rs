@@ -56,7 +56,7 @@ fn starts(world: &World) -> usize {
 }
 
 /// A world whose agent is one that something has to be made ready for: a script in the place of Claude Code's program.
-fn with_a_made_agent() -> World {
+pub(crate) fn with_a_made_agent() -> World {
     let mut world = World::new(AO);
     let bin = world.dir.join("bin");
     fs::create_dir_all(&bin).unwrap();
@@ -84,7 +84,7 @@ fn wanted(world: &World, script: &str) -> Value {
 }
 
 /// Asks for a session under an idempotency key; the connection may break, because the daemon dies under it.
-fn ask_for_session(world: &World, script: &str, key: &str) -> Option<Value> {
+pub(crate) fn ask_for_session(world: &World, script: &str, key: &str) -> Option<Value> {
     let body = wanted(world, script).to_string();
     let host = format!("127.0.0.1:{}", world.port());
     let headers = [
@@ -175,6 +175,85 @@ fn cut_a_spawn(deed: &str) {
         world.ao(&["session", "kill", &id]).ok();
         world.until(&id, "phase", "ended");
         assert_census(&world, point, 0);
+    });
+}
+
+/// Restored under a cut at each step: one agent, of the next run, in the same worktree.
+fn cut_a_restore(deed: &str) {
+    at_each(points(&["intent.restore", "restore."]), |point| {
+        let mut world = World::started(AO);
+        let ends = world.dir.join("ends");
+        fs::write(&ends, "").unwrap();
+        let script = format!(
+            "echo $$ $AO_SESSION_ID >> {}; [ -e {ends} ] || exec sleep 1000",
+            world.dir.join("starts")
+        );
+        let id = world.spawn(&script);
+        let before = world.until(&id, "phase", "finished");
+        fs::remove_file(&ends).unwrap();
+        world.arm(point, deed);
+        let restore = |world: &World| {
+            let path = format!("/api/v1/sessions/{id}/restore");
+            let body = json!({"startOver": true});
+            world
+                .try_http()
+                .and_then(|mut http| http.ask("POST", &path, Some(&body)).ok())
+        };
+        let _ = restore(&world);
+        get_over(&mut world, point, deed);
+        // Whoever lost the answer asks again; where it was written down already, that is refused.
+        let again = restore(&world).expect("the daemon answers");
+        assert!(
+            matches!(again.status, 200 | 202 | 409),
+            "{point}: {}",
+            again.status
+        );
+        let after = world.until(&id, "status", "working");
+        assert_eq!(after["generation"], 2, "{point}");
+        assert_eq!(after["worktree"]["path"], before["worktree"]["path"]);
+        settle("the agent has left its line", || starts(&world) > 1);
+        assert_eq!(starts(&world), 2, "{point}: an agent was started more than once");
+        assert_census(&world, point, 1);
+        world.ao(&["session", "kill", &id]).ok();
+        world.until(&id, "phase", "ended");
+        assert_census(&world, point, 0);
+    });
+}
+
+#[test]
+fn a_restore_survives_a_kill_at_every_step() {
+    cut_a_restore("kill");
+}
+
+#[test]
+fn a_restore_survives_a_panic_at_every_step() {
+    cut_a_restore("panic");
+}
+
+#[test]
+fn a_rename_is_there_or_is_not_after_a_kill() {
+    at_each(points(&["intent.rename"]), |point| {
+        let mut world = World::started(AO);
+        let id = world.spawn("exec sleep 1000");
+        world.arm(point, "kill");
+        let rename = |world: &World| {
+            let path = format!("/api/v1/sessions/{id}");
+            let body = json!({"displayName": "login"});
+            world
+                .try_http()
+                .and_then(|mut http| http.ask("PATCH", &path, Some(&body)).ok())
+        };
+        let _ = rename(&world);
+        restart_after_the_kill(&mut world, point);
+        let name = &world.session(&id)["displayName"];
+        let wanted = if point.ends_with("after") {
+            json!("login")
+        } else {
+            Value::Null
+        };
+        assert_eq!(*name, wanted, "{point}");
+        assert_eq!(rename(&world).expect("the daemon answers").status, 200, "{point}");
+        world.ao(&["session", "kill", &id]).ok();
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::sync::{Arc, Mutex};
 
 use ao_tests::{Model, World, not_tested, settle};
 use camino::Utf8PathBuf;
@@ -167,6 +168,7 @@ fn a_prompt_that_begins_with_a_dash_is_a_prompt() {
 /// A person at the session's terminal.
 struct Person {
     attached: std::process::Child,
+    shown: Arc<Mutex<String>>,
 }
 
 impl Person {
@@ -181,16 +183,51 @@ impl Person {
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped());
         let mut attached = command.spawn().unwrap();
+        let mut terminal = attached.stdout.take().unwrap();
+        let shown = Arc::new(Mutex::new(String::new()));
+        let seen = shown.clone();
+        std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(count @ 1..) = terminal.read(&mut piece) {
+                seen.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&piece[..count]));
+            }
+        });
+        let person = Person { attached, shown };
         // Keys that come before the first line are not taken yet.
-        let mut shown = attached.stdout.take().unwrap();
-        let (mut seen, mut piece) = (String::new(), [0; 4096]);
-        while !seen.contains("leaves; the agent runs on") {
-            let count = shown.read(&mut piece).unwrap();
-            assert!(count > 0, "not attached: {seen}");
-            seen.push_str(&String::from_utf8_lossy(&piece[..count]));
+        person.sees("leaves; the agent runs on");
+        person
+    }
+
+    /// Waits until the terminal shows `text`, whatever it moves and paints in between.
+    fn sees(&self, text: &str) {
+        let plain = || {
+            let shown = self.shown.lock().unwrap().clone();
+            let mut pieces = shown.split('\u{1b}');
+            let first = pieces.next().unwrap_or_default().to_owned();
+            // Of each sequence the letter that ends it and what is before it go.
+            pieces.fold(first, |text, piece| {
+                let end = piece
+                    .find(|c: char| c.is_ascii_alphabetic() || c == '~')
+                    .map_or(piece.len(), |at| at + 1);
+                let moved = if piece.starts_with('[') && piece[..end].ends_with(['C', 'G', 'H']) {
+                    " "
+                } else {
+                    ""
+                };
+                text + moved + &piece[end..]
+            })
+        };
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while !plain().contains(text) {
+            assert!(
+                std::time::Instant::now() < end,
+                "`{text}` is not shown: {}",
+                plain()
+            );
+            std::thread::park_timeout(std::time::Duration::from_millis(20));
         }
-        std::thread::spawn(move || std::io::copy(&mut shown, &mut std::io::sink()));
-        Person { attached }
     }
 
     fn types(&mut self, keys: &str) {
@@ -332,4 +369,60 @@ fn a_daemon_that_is_killed_in_a_slow_turn_finds_its_agent_at_work() {
         .collect();
     assert_eq!(hooks, ["UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop"]);
     claude.world.ao(&["kill", &id, "--discard"]).ok();
+}
+
+/// The agent is killed in the middle of its life; restored, it goes on with the conversation it had, as the next run.
+#[test]
+fn a_restored_session_goes_on_with_its_conversation() {
+    let Some(claude) = Claude::started("claude_code::a_restored_session") else {
+        return;
+    };
+    let id = claude.spawn(&[], "remember the word walnut\nSTUB: say I will");
+    let before = claude.world.until(&id, "lastMessage", "I will");
+    claude.until(&id, "idle");
+    let native = before["nativeId"].as_str().unwrap();
+    settle("its transcript has the end of the turn", || {
+        let lines = claude.transcript(native);
+        lines.iter().rev().find_map(said_by_it).as_deref() == Some("I will")
+    });
+    let pid = rustix::process::Pid::from_raw(i32::try_from(before["agentPid"].as_u64().unwrap()).unwrap());
+    rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
+    claude.until(&id, "terminated");
+    let asked = claude.model.asked().len();
+    let said = claude.world.ao(&["session", "restore", &id]).ok();
+    assert!(said.out.contains("restored session"), "{said:?}");
+    let after = claude.until(&id, "idle");
+    assert_eq!(
+        (&after["generation"], &after["harness"]),
+        (&json!(2), &json!("claude-code"))
+    );
+    for same in ["nativeId", "worktree", "branch"] {
+        assert_eq!(after[same], before[same], "{same}");
+    }
+    assert_eq!(
+        claude.model.asked().len(),
+        asked,
+        "it was not asked its prompt again"
+    );
+    // What it said before is there.
+    let mut person = Person::at(&claude, &id);
+    person.sees("walnut");
+    claude
+        .world
+        .until(&id, "nativeId", before["nativeId"].as_str().unwrap());
+    settle("it has reported", || {
+        claude.world.session(&id)["activity"]["doing"] == "waiting_for_work"
+    });
+    person.types("STUB: say walnut");
+    std::thread::park_timeout(std::time::Duration::from_millis(300)); // a person's pause: keys that come faster are a paste
+    person.types("\r");
+    claude.world.until(&id, "lastMessage", "walnut");
+    person.leaves();
+    settle("both turns are in one transcript", || {
+        let said: Vec<String> = claude.transcript(native).iter().filter_map(said_by_it).collect();
+        said == ["I will", "walnut"]
+    });
+    let again = claude.world.ao(&["session", "restore", &id]);
+    assert!(again.err.contains("is not over"), "{again:?}");
+    claude.world.ao(&["kill", &id]).ok();
 }

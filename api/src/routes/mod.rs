@@ -3,6 +3,7 @@
 mod control;
 mod events;
 mod projects;
+mod restore;
 mod sessions;
 mod spawn;
 mod tree;
@@ -51,8 +52,9 @@ pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
         .routes(routes!(projects::list, projects::add))
         .routes(routes!(projects::get, projects::remove))
         .routes(routes!(sessions::list, spawn::spawn))
-        .routes(routes!(sessions::get))
+        .routes(routes!(sessions::get, restore::rename))
         .routes(routes!(sessions::kill))
+        .routes(routes!(restore::restore))
         .routes(routes!(sessions::activity))
         .routes(routes!(events::events))
         .routes(routes!(tree::show))

@@ -281,7 +281,7 @@ fn prompt(text: Option<&str>) -> Result<Option<String>, ApiError> {
 }
 
 /// A text that stands in one line of a table: control characters would draw over other lines.
-fn line(name: &str, text: Option<&str>) -> Result<Option<String>, ApiError> {
+pub(super) fn line(name: &str, text: Option<&str>) -> Result<Option<String>, ApiError> {
     let Some(text) = trimmed(text) else {
         return Ok(None);
     };
@@ -338,7 +338,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         .ok_or_else(|| ApiError::bad("INVALID_IDEMPOTENCY_KEY", message))
 }
 
-fn answers_at_once(headers: &HeaderMap) -> bool {
+pub(super) fn answers_at_once(headers: &HeaderMap) -> bool {
     let wishes = headers
         .get_all("prefer")
         .iter()

@@ -22,8 +22,8 @@ pub use project::{
     ProjectSummary,
 };
 pub use session::{
-    Activity, ActivitySet, Doing, Exit, Holding, KillSession, Killed, Session, SessionAnswer, SessionList,
-    SetActivity, SpawnSession, Worktree,
+    Activity, ActivitySet, Doing, Exit, Holding, KillSession, Killed, RenameSession, RestoreSession, Session,
+    SessionAnswer, SessionList, SetActivity, SpawnSession, Worktree,
 };
 pub use tree::{
     Beat, LastExit, Node, NodeType, Parked, Restarts, Tree, TreeDone, TreeEvent, TreeLagged, TreePath,

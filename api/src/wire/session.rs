@@ -167,7 +167,8 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// What it may do without asking.
-    #[schema(value_type = words::PermissionMode)]
+    #[serde(default)]
+    #[schema(value_type = words::PermissionMode, required)]
     pub permissions: PermissionMode,
     /// The command line of a `shell` agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -359,6 +360,25 @@ pub struct KillSession {
     /// Removes the worktree even if it holds work that exists nowhere else; a rescue ref is written first.
     #[serde(default)]
     pub discard: bool,
+}
+
+/// Brings a session back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestoreSession {
+    /// Begins a new conversation with the session's prompt, or runs its command again.
+    #[serde(default)]
+    pub start_over: bool,
+}
+
+/// Calls a session by another name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RenameSession {
+    /// The name, one line; empty takes it away.
+    #[serde(default)]
+    #[schema(required)]
+    pub display_name: Option<String>,
 }
 
 /// What became of a session that was to end.

@@ -9,6 +9,7 @@ mod kill;
 mod overview;
 mod project;
 pub(crate) mod pty_host;
+mod restore;
 mod session;
 mod spawn;
 mod start;

@@ -8,13 +8,14 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::kill::{self, KillArgs};
+use super::restore::{self, RenameArgs, RestoreArgs};
 use crate::client::{Ask, Daemon, encoded};
 use crate::duration;
 use crate::env::Env;
 use crate::error::CliError;
 use crate::render::{Out, Tone, nearest};
 
-/// Look at sessions and end them
+/// Look at sessions, end them and bring them back
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ao session ls\n  ao session get web-7\n  ao session kill web-7")]
 pub(crate) struct SessionArgs {
@@ -27,6 +28,8 @@ enum SessionCommand {
     Ls(LsArgs),
     Get(GetArgs),
     Kill(KillArgs),
+    Restore(RestoreArgs),
+    Rename(RenameArgs),
 }
 
 /// List the sessions
@@ -71,6 +74,8 @@ pub(crate) async fn run(args: SessionArgs, env: &Env, out: &mut Out) -> Result<(
         Some(SessionCommand::Ls(args)) => ls(&args, env, out).await,
         Some(SessionCommand::Get(args)) => get(&args, env, out).await,
         Some(SessionCommand::Kill(args)) => kill::run(&args, env, out).await,
+        Some(SessionCommand::Restore(args)) => restore::restore(&args, env, out).await,
+        Some(SessionCommand::Rename(args)) => restore::rename(args, env, out).await,
     }
 }
 

@@ -123,10 +123,23 @@ pub(crate) async fn run(args: SpawnArgs, env: &Env, out: &mut Out) -> Result<(),
         Ok(answer) => answer.session,
         Err(error) => return Err(project::with_nearest(&daemon, error, project.as_str()).await),
     };
-    let session = if args.detach {
+    let limit = if args.detach { Duration::ZERO } else { args.timeout };
+    up(&daemon, session, before, limit, "spawned", out).await
+}
+
+/// Shows every step of a session on its way up, for as long as `limit`, and then how it stands; zero does not wait.
+pub(super) async fn up(
+    daemon: &Daemon,
+    session: Session,
+    before: Option<i64>,
+    limit: Duration,
+    deed: &str,
+    out: &mut Out,
+) -> Result<(), CliError> {
+    let session = if limit.is_zero() {
         session
     } else {
-        follow(&daemon, session, before, args.timeout, out).await?
+        follow(daemon, session, before, limit, out).await?
     };
     if let Some(why) = failure(&session) {
         return Err(CliError::SpawnFailed {
@@ -137,7 +150,7 @@ pub(crate) async fn run(args: SpawnArgs, env: &Env, out: &mut Out) -> Result<(),
     if out.is_json() {
         return out.object(&SessionAnswer { session });
     }
-    for line in summary(&session, out) {
+    for line in summary(&session, deed, out) {
         out.line(line)?;
     }
     Ok(())
@@ -266,11 +279,11 @@ fn failure(session: &Session) -> Option<String> {
     }
 }
 
-fn summary(session: &Session, out: &Out) -> Vec<String> {
+fn summary(session: &Session, deed: &str, out: &Out) -> Vec<String> {
     let id = &session.id;
     vec![
         format!(
-            "spawned session {id} ({})",
+            "{deed} session {id} ({})",
             out.paint(session::tone(session.status), session.status.as_str())
         ),
         format!("  worktree: {}", session.worktree.path),
@@ -367,7 +380,7 @@ mod tests {
               worktree: /data/worktrees/web/web-1
               branch: ao/web-1 (from main)
             attach with: ao attach web-1"#]]
-        .assert_eq(&summary(&session("web-1", &json!({})), &out).join("\n"));
+        .assert_eq(&summary(&session("web-1", &json!({})), "spawned", &out).join("\n"));
         let queued = session(
             "web-1",
             &json!({"status": "queued", "reason": "making the worktree"}),

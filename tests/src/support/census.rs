@@ -111,6 +111,7 @@ fn may_be_there(path: &str, worktrees: &[String]) -> bool {
             .filter_map(|worktree| worktree.rsplit('/').next());
         ids.any(|known| known == id)
     };
+    let is_number = |word: &str| word.parse::<u32>().is_ok();
     match path.split('/').collect::<Vec<_>>()[..] {
         [
             "ao.sqlite3" | "ao.sqlite3-wal" | "ao.sqlite3-shm" | "lock" | "bin" | "pty" | "spool" | "work"
@@ -121,9 +122,12 @@ fn may_be_there(path: &str, worktrees: &[String]) -> bool {
         // A spool outlives its session: a late hook of its agent must find it.
         ["spool", spool] => spool.ends_with(".jsonl"),
         ["worktrees", _, id, ..] | ["pty" | "work", id] => is_sessions(id),
-        ["pty", id, "1"] => is_sessions(id),
-        ["pty", id, "1", file] => {
-            is_sessions(id) && matches!(file, "agent" | "lock" | "log" | "record.json" | "sock")
+        // Of two runs of one session there would be two sockets.
+        ["pty", id, run] => is_sessions(id) && is_number(run),
+        ["pty", id, run, file] => {
+            is_sessions(id)
+                && is_number(run)
+                && matches!(file, "agent" | "lock" | "log" | "record.json" | "sock")
         }
         ["work", id, file] => {
             is_sessions(id) && matches!(file, "owner.json" | "work.err" | "work.json" | "work.lock")
@@ -209,7 +213,7 @@ mod tests {
         }
         for path in [
             "pty/web-1/1/launch.json",
-            "pty/web-1/2",
+            "pty/web-1/x",
             "pty/web-2",
             "work/web-2/owner.json",
             "work/web-1/.owner.json.tmp",

@@ -137,6 +137,13 @@ words! {
     }
 }
 
+/// What asks most.
+impl Default for PermissionMode {
+    fn default() -> Self {
+        Self::Default
+    }
+}
+
 words! {
     /// What the agent says it is doing. The words are those of the wire, as the original has them; ours are
     /// working, waiting for work, needs a decision and none.

@@ -38,7 +38,9 @@ pub use lock::{DirLock, Holder, LockError};
 pub use pulse::Wakeups;
 pub use read::{Filter, Reader, SignalSeen, Sweep, Until};
 pub use store::{Store, StoreOptions};
-pub use write::intents::{Added, IntentWriter, NewProject, NewSession, ProjectRemoval, Spawn, Stop};
+pub use write::intents::{
+    Added, IntentWriter, NewProject, NewRun, NewSession, ProjectRemoval, Restored, Spawn, Stop,
+};
 pub use write::observations::{Applied, AppliedSignal, ObservationWriter, Recorded, Sighting};
 pub use write::outcomes::{Changes, Moved, OutcomeWriter, Stand};
 pub use write::salvage::{Found, FoundRun};

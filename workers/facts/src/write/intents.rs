@@ -132,9 +132,112 @@ pub enum Stop {
     NotFound,
 }
 
+/// A restore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRun {
+    /// Whether the agent begins a new conversation with the session's prompt; else the one it had goes on.
+    pub start_over: bool,
+    /// The launch's secret number, 32 lower-case hex digits.
+    pub secret: String,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What became of a restore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// It is wanted again, durably; the session's child brings it up as this run of its agent.
+    Yes {
+        /// The run.
+        generation: u32,
+    },
+    /// There is no such session.
+    NotFound,
+    /// Its agent is not over, or is being ended; nothing was written.
+    NotOver(Phase),
+    /// Its agent never told of a conversation that could go on; nothing was written.
+    NothingToResume,
+    /// The project has another orchestrator that is wanted; nothing was written.
+    OrchestratorLives(SessionId),
+}
+
 impl IntentWriter {
     pub(crate) fn new(store: Store) -> Self {
         Self { store }
+    }
+
+    /// Wants a session back whose agent is over: the same agent in the same worktree, as its next run. Signals and looks of the
+    /// run before count no more from here on. Of two at once one wins; the other finds it not over.
+    pub async fn restore(&self, id: &SessionId, new: NewRun) -> Result<Restored, FactsError> {
+        use sessions::Column;
+        let tx = self.store.begin(None).await?;
+        let Some(row) = tx.session(id).await? else {
+            return Ok(Restored::NotFound);
+        };
+        let phase: Phase = parse("sessions", &row.id, "phase", &row.phase)?;
+        if !matches!(phase, Phase::Finished | Phase::Ended) {
+            return Ok(Restored::NotOver(phase));
+        }
+        if row.native_id.is_none() && !new.start_over {
+            return Ok(Restored::NothingToResume);
+        }
+        let project: ProjectId = parse("sessions", &row.id, "project_id", &row.project_id)?;
+        if row.kind == SessionKind::Orchestrator.as_str()
+            && let Some(other) = live_orchestrator(&tx, &project).await?
+        {
+            return Ok(Restored::OrchestratorLives(other));
+        }
+        let generation: u32 = number("sessions", &row.id, "generation", row.generation + 1)?;
+        let now = new.now.to_string();
+        let nothing = || Expr::value(Option::<String>::None);
+        let mut update = sessions::Entity::update_many()
+            .col_expr(Column::Generation, Expr::value(row.generation + 1))
+            .col_expr(Column::Secret, Expr::value(new.secret))
+            .col_expr(Column::Desired, Expr::value(Desired::Run.as_str()))
+            .col_expr(Column::Discard, Expr::value(false))
+            .col_expr(Column::Phase, Expr::value(Phase::Queued.as_str()))
+            .col_expr(Column::PhaseAt, Expr::value(now.clone()))
+            .col_expr(Column::ActivityState, Expr::value(ActivityState::Idle.as_str()))
+            .col_expr(Column::ActivitySince, Expr::value(now.clone()))
+            .col_expr(Column::FirstSignalAt, nothing())
+            .col_expr(Column::EndReason, nothing())
+            .col_expr(Column::EndedAt, nothing())
+            .col_expr(Column::Failure, nothing())
+            .col_expr(Column::UpdatedAt, Expr::value(now))
+            .filter(Column::Id.eq(id.as_str()));
+        if new.start_over {
+            update = update.col_expr(Column::NativeId, nothing());
+        }
+        // A worktree that was taken back is made again, from its branch where that is still there. What is on that branch is
+        // somebody's by now: it is checked out, and never removed as ours.
+        if row.worktree_state == WorktreeState::Removed.as_str() {
+            update = update
+                .col_expr(Column::BranchGiven, Expr::value(true))
+                .col_expr(Column::WorktreeState, Expr::value(WorktreeState::None.as_str()));
+        }
+        update.exec(tx.connection()).await.map_err(write("sessions"))?;
+        tx.commit().await?;
+        Ok(Restored::Yes { generation })
+    }
+
+    /// Calls a session by another name; `None` takes its name away. `false`: there is no such session.
+    pub async fn rename(
+        &self,
+        id: &SessionId,
+        name: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, FactsError> {
+        use sessions::Column;
+        let tx = self.store.begin(None).await?;
+        let done = sessions::Entity::update_many()
+            .col_expr(Column::DisplayName, Expr::value(name.map(str::to_owned)))
+            .col_expr(Column::UpdatedAt, Expr::value(now.to_string()))
+            .filter(Column::Id.eq(id.as_str()))
+            .exec(tx.connection())
+            .await
+            .map_err(write("sessions"))?;
+        tx.commit().await?;
+        Ok(done.rows_affected == 1)
     }
 
     /// Registers a repository. An archived project comes back when id and path are both its own.

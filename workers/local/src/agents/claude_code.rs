@@ -1,5 +1,7 @@
 //! Claude Code. What it does was seen of version 2.1.330.
 
+use std::io::BufRead as _;
+
 use ao_domain::port::agent::{Description, LaunchRequest, Note, Preparation, Style};
 use ao_domain::{ActivityState, PermissionMode, Timestamp};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -90,13 +92,11 @@ fn make(request: &LaunchRequest<'_>) -> (Vec<String>, Vec<Preparation>) {
     let mut argv: Vec<String> = Vec::new();
     let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
     let known = request.native_id;
-    match known.filter(|id| transcript(id, request.env).is_some()) {
+    let resumed = known.filter(|id| transcript(id, request.env).is_some_and(|file| holds_words(&file)));
+    match resumed {
         Some(id) => option("--resume", id.to_owned()),
-        // It refuses an id that it has a conversation of, and only then.
-        None => option(
-            "--session-id",
-            known.map_or_else(|| fresh_id(request.secret), str::to_owned),
-        ),
+        // Not one that is known: it refuses an id that it has a file of, although nothing that could go on may be in there.
+        None => option("--session-id", fresh_id(request.secret)),
     }
     option("--settings", settings(request).to_string());
     // With none it starts in a mode of its own choice, not in the one that asks.
@@ -110,7 +110,8 @@ fn make(request: &LaunchRequest<'_>) -> (Vec<String>, Vec<Preparation>) {
     if let Some(model) = request.model {
         option("--model", model.to_owned());
     }
-    if let Some(prompt) = request.prompt {
+    // One that goes on has been asked already: asked again, it would do its work twice.
+    if let Some(prompt) = request.prompt.filter(|_| resumed.is_none()) {
         option("--", prompt.to_owned());
     }
     let config = match value_of(request.env, "CLAUDE_CONFIG_DIR") {
@@ -176,6 +177,23 @@ fn transcript(id: &str, env: &[(String, String)]) -> Option<Utf8PathBuf> {
     files
         .map(|project| project.path().join(format!("{id}.jsonl")))
         .find(|file| file.is_file())
+}
+
+/// Whether somebody said something in it. It makes the file at its start, and one without a word is no conversation to it.
+fn holds_words(file: &Utf8Path) -> bool {
+    let Ok(file) = std::fs::File::open(file) else {
+        return false;
+    };
+    let mut lines = std::io::BufReader::new(file);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        let is_said = |kind: &[u8]| line.windows(kind.len()).any(|part| part == kind);
+        if is_said(b"\"type\":\"user\"") {
+            return true;
+        }
+        line.clear();
+    }
+    false
 }
 
 /// Interrupts, and the beginnings of turns.

@@ -103,13 +103,32 @@ fn a_conversation_goes_on_where_there_is_one() {
     let home = Home::new(); // borrows the id, so it comes after it
     assert_eq!(id.len(), 36);
     assert!(!id.replace('-', "").contains("00112233"), "the secret stays one");
-    // Known, but nothing was ever said in it: it is begun, under the same name.
-    let known = home.plan(|asked| asked.native_id = Some(&id));
-    assert_eq!(after(&known, "--session-id"), Some(&*id));
+    // Known, but nothing was ever said in it, whether its file is there or not: it is begun, by this launch's own name.
+    let own = "ffffffffffffffffffffffffffffffff";
+    let begun = |home: &Home| {
+        let plan = home.plan(|asked| {
+            asked.native_id = Some(&id);
+            asked.secret = own;
+            asked.prompt = Some("do it");
+        });
+        assert_eq!(
+            (after(&plan, "--resume"), after(&plan, "--")),
+            (None, Some("do it"))
+        );
+        after(&plan, "--session-id").unwrap().to_owned()
+    };
+    assert_ne!(begun(&home), id);
     let folder = home.dir.path().join(".claude/projects/-w");
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join(format!("{id}.jsonl")), "{}\n").unwrap();
-    let on = home.plan(|asked| asked.native_id = Some(&id));
+    let file = folder.join(format!("{id}.jsonl"));
+    std::fs::write(&file, "{\"type\":\"mode\"}\n").unwrap();
+    assert_ne!(begun(&home), id);
+    std::fs::write(&file, "{\"type\":\"mode\"}\n{\"type\":\"user\"}\n").unwrap();
+    let on = home.plan(|asked| {
+        asked.native_id = Some(&id);
+        asked.prompt = Some("do it");
+    });
+    assert!(!on.argv.contains(&"do it".to_owned()), "it was asked already");
     assert_eq!(
         (after(&on, "--resume"), after(&on, "--session-id")),
         (Some(&*id), None)

@@ -1,0 +1,122 @@
+//! A session that is over is brought back, or called by another name.
+
+use ao_domain::{EndReason, Phase};
+use ao_facts::{NewRun, Restored};
+use ao_supervisor::step;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::sessions::{answer, wait};
+use super::spawn::{answers_at_once, line};
+use crate::Api;
+use crate::error::{ApiError, random_hex};
+use crate::extract::{JsonBody, OptionalBody, SessionPath, no_session};
+use crate::wire::{ErrorBody, RenameSession, RestoreSession, SessionAnswer};
+
+/// Brings a session back whose agent is over.
+///
+/// The same agent, in the same worktree, as its next run, in the conversation it had; with `startOver` in a new one, with the
+/// session's prompt. Waits until the agent runs, for as long as a request may take.
+#[utoipa::path(
+    post, path = "/api/v1/sessions/{sessionId}/restore", operation_id = "restoreSession", tag = "sessions",
+    params(
+        ("sessionId" = String, Path, description = "The session"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: answer at once"),
+    ),
+    request_body(content = Option<RestoreSession>, description = "May be left out"),
+    responses(
+        (status = 200, description = "Its agent runs, or ran and has ended", body = SessionAnswer),
+        (status = 202, description = "It is on its way", body = SessionAnswer),
+        (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
+        (status = 404, description = "`SESSION_NOT_FOUND`", body = ErrorBody),
+        (status = 409, description = "`SESSION_NOT_RESTORABLE` with `phase`, `NOTHING_TO_RESUME`, `ORCHESTRATOR_EXISTS` with \
+            `sessionId`, `SPAWN_FAILED` with `sessionId`", body = ErrorBody),
+    )
+)]
+pub(super) async fn restore(
+    State(api): State<Api>,
+    SessionPath(id): SessionPath,
+    headers: HeaderMap,
+    OptionalBody(asked): OptionalBody<RestoreSession>,
+) -> Result<Response, ApiError> {
+    let new = NewRun {
+        start_over: asked.start_over,
+        secret: random_hex(),
+        now: api.clock.now(),
+    };
+    let generation = match step!("intent.restore", api.intents.restore(&id, new))? {
+        Restored::Yes { generation } => generation,
+        Restored::NotFound => return Err(no_session(&id)),
+        Restored::NotOver(phase) => {
+            let message = match phase {
+                Phase::Stopping | Phase::Freeing => {
+                    format!("`{id}` is being ended: restore it when it has ended")
+                }
+                _ => format!("`{id}` is not over (it is {phase}): nothing is to be restored"),
+            };
+            return Err(ApiError::conflict("SESSION_NOT_RESTORABLE", message).detail("phase", phase.as_str()));
+        }
+        Restored::NothingToResume => {
+            let message = format!(
+                "the agent of `{id}` has no conversation that could go on: \
+                 begin anew, with the same prompt or command: ao session restore {id} --start-over"
+            );
+            return Err(ApiError::conflict("NOTHING_TO_RESUME", message));
+        }
+        Restored::OrchestratorLives(other) => {
+            let message =
+                format!("the project has an orchestrator already, `{other}`: end it first (ao kill {other})");
+            return Err(
+                ApiError::conflict("ORCHESTRATOR_EXISTS", message).detail("sessionId", other.as_str())
+            );
+        }
+    };
+    // Its child may be parked: what is wanted now is a reason to try at once.
+    let _ = api.tree.resume(&format!("ao/act/sessions/{id}"));
+    if answers_at_once(&headers) {
+        let session = api.reader.session(&id).await?.ok_or_else(|| no_session(&id))?;
+        return answer(&api, StatusCode::ACCEPTED, &session).await;
+    }
+    let is_up =
+        move |session: &ao_domain::Session| session.generation > generation || session.phase.is_settled();
+    let (session, settled) = wait(&api, &id, is_up).await?;
+    if session.end_reason == Some(EndReason::SpawnFailed) {
+        let why = session
+            .failure
+            .unwrap_or_else(|| "it could not be started".to_owned());
+        return Err(ApiError::conflict("SPAWN_FAILED", why).detail("sessionId", id.as_str()));
+    }
+    let status = if settled {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    answer(&api, status, &session).await
+}
+
+/// Calls a session by another name.
+#[utoipa::path(
+    patch, path = "/api/v1/sessions/{sessionId}", operation_id = "renameSession", tag = "sessions",
+    params(("sessionId" = String, Path, description = "The session")),
+    request_body = RenameSession,
+    responses(
+        (status = 200, description = "It is called so", body = SessionAnswer),
+        (status = 400, description = "`INVALID_JSON`, `TEXT_TOO_LONG`", body = ErrorBody),
+        (status = 404, description = "`SESSION_NOT_FOUND`", body = ErrorBody),
+    )
+)]
+pub(super) async fn rename(
+    State(api): State<Api>,
+    SessionPath(id): SessionPath,
+    JsonBody(asked): JsonBody<RenameSession>,
+) -> Result<Response, ApiError> {
+    let name = line("displayName", asked.display_name.as_deref())?;
+    let now = api.clock.now();
+    let renamed = api.intents.rename(&id, name.as_deref(), now);
+    if !step!("intent.rename", renamed)? {
+        return Err(no_session(&id));
+    }
+    let session = api.reader.session(&id).await?.ok_or_else(|| no_session(&id))?;
+    answer(&api, StatusCode::OK, &session).await
+}
