@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ao_api::wire::{Exit, Session, SessionAnswer, SessionList, Status};
-use ao_domain::{ProjectId, SessionId, SessionKind, Timestamp, WorktreeState};
+use ao_domain::{PermissionMode, Phase, ProjectId, SessionId, SessionKind, Timestamp, WorktreeState};
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -191,11 +191,25 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         .terminal_handle_id
         .as_ref()
         .map(|_| format!("ao attach {}", session.id));
+    // An ending one is brought back when it has ended.
+    let is_over = matches!(session.phase, Phase::Finished | Phase::Ended);
+    let restore =
+        (is_over && session.native_id.is_some()).then(|| format!("ao session restore {}", session.id));
+    let said_last = session
+        .last_message
+        .as_deref()
+        .and_then(|said| said.lines().next());
+    let said_last = said_last.unwrap_or_default().to_owned();
+    let permissions = match session.permissions {
+        PermissionMode::Default => String::new(),
+        mode => mode.to_string(),
+    };
     [
         ("id", session.id.to_string()),
         ("project", session.project_id.to_string()),
         ("name", text(&session.display_name)),
         ("title", text(&session.title)),
+        ("said last", said_last),
         ("role", session.kind.to_string()),
         ("status", session.status.to_string()),
         ("reason", session.reason.clone()),
@@ -214,6 +228,9 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
                 .collect::<Vec<_>>()
                 .join(" "),
         ),
+        ("model", text(&session.model)),
+        ("permissions", permissions),
+        ("conversation", text(&session.native_id)),
         ("runtime", session.runtime.clone()),
         ("generation", session.generation.to_string()),
         ("agent pid", pid(session.agent_pid)),
@@ -238,6 +255,7 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         ("created", session.created_at.to_string()),
         ("updated", session.updated_at.to_string()),
         ("attach with", attach.unwrap_or_default()),
+        ("bring back with", restore.unwrap_or_default()),
     ]
     .into_iter()
     .filter(|(_, value)| !value.is_empty())
@@ -379,7 +397,8 @@ pub(crate) mod tests {
         let kept = session(
             "web-1",
             &serde_json::json!({
-                "phase": "ended", "exit": {"signal": 9}, "terminalHandleId": null,
+                "phase": "ended", "exit": {"signal": 9}, "terminalHandleId": null, "nativeId": "n-1", "model": "opus",
+                "permissions": "auto", "lastMessage": "all done\nand more",
                 "worktree": {"path": "/w", "state": "kept", "howToRemove": "ao kill web-1 --discard",
                     "holdings": [{"kind": "untracked", "text": "1 untracked file (a)"}]},
             }),
@@ -391,6 +410,7 @@ pub(crate) mod tests {
         expect_test::expect![[r#"
             id: web-1
             project: web
+            said last: all done
             role: worker
             status: working
             reason: its process runs
@@ -401,6 +421,9 @@ pub(crate) mod tests {
             wanted: run
             harness: shell
             command: make 'test all'
+            model: opus
+            permissions: auto
+            conversation: n-1
             runtime: pty
             generation: 1
             agent pid: 12
@@ -413,7 +436,8 @@ pub(crate) mod tests {
             terminated: false
             exit: signal 9
             created: 2026-06-24T12:00:00.000Z
-            updated: 2026-06-24T12:00:01.000Z"#]]
+            updated: 2026-06-24T12:00:01.000Z
+            bring back with: ao session restore web-1"#]]
         .assert_eq(&text.join("\n"));
     }
 

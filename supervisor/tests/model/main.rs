@@ -15,6 +15,7 @@ use ao_supervisor::{Budget, ChildError, ChildRef, Restart, Root, Strategy, Super
 /// Sequences that failed once: what each showed.
 const KEPT: &[u64] = &[
     13_917_098_339_650_130_448, // a group's restart cut a child that an order was starting
+    9_818_019_214_129_202_095, // of a pool: two pauses over at one instant, which the model took in another order
 ];
 
 const SEQUENCES: u64 = 10_000;

@@ -87,6 +87,8 @@ struct Kept {
     state: State,
     /// Restarts in a row.
     tries: u32,
+    /// Of pauses that are over at one instant the lower slot's comes first; the slot that was given back last is used first.
+    slot: u32,
 }
 
 impl Kept {
@@ -106,9 +108,24 @@ struct Model {
     alive: bool,
     /// Who came up and went down.
     log: Vec<String>,
+    slots: u32,
+    free: Vec<u32>,
 }
 
 impl Model {
+    fn slot(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            self.slots - 1
+        })
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Kept> {
+        let gone = self.children.remove(id)?;
+        self.free.push(gone.slot);
+        Some(gone)
+    }
+
     fn next_init(&mut self, id: &'static str) -> Option<Init> {
         self.inits.entry(id).or_default().pop_front()
     }
@@ -129,10 +146,12 @@ impl Model {
                 Some(State::Up { .. }) => "AlreadyStarted",
                 Some(State::Waits { .. }) => "AlreadyPresent",
                 None if self.children.len() >= self.most => "MaxChildren",
-                None => match self.next_init(id) {
-                    Some(Init::Ignore) => "ok",
-                    Some(_) => "NotStarted",
-                    None => {
+                None => match (self.slot(), self.next_init(id)) {
+                    (slot, Some(init)) => {
+                        self.free.push(slot);
+                        if init == Init::Ignore { "ok" } else { "NotStarted" }
+                    }
+                    (slot, None) => {
                         self.log.push(format!("{id} up"));
                         let state = State::Up { since: self.now };
                         let (restart, tries) = (*restart, 0);
@@ -142,13 +161,14 @@ impl Model {
                                 restart,
                                 state,
                                 tries,
+                                slot,
                             },
                         );
                         "ok"
                     }
                 },
             },
-            Command::Terminate(id) => match self.children.remove(id) {
+            Command::Terminate(id) => match self.remove(id) {
                 Some(kept) => {
                     self.log.extend(kept.gone(id));
                     "ok"
@@ -168,7 +188,7 @@ impl Model {
                     match restart {
                         Restart::Permanent => self.restart(id, uptime),
                         Restart::Transient if crashed => self.restart(id, uptime),
-                        _ => drop(self.children.remove(id)),
+                        _ => drop(self.remove(id)),
                     }
                 }
                 "-"
@@ -182,29 +202,36 @@ impl Model {
                 State::Waits { until } => Some(until),
                 State::Up { .. } => None,
             };
-            let next = self
+            let next = self.children.values().filter_map(due).min();
+            let Some(at) = next.filter(|at| *at <= end && self.alive) else {
+                break;
+            };
+            self.now = at;
+            // Whose pauses are over at one instant are all launched before the first of them can have failed.
+            let mut all: Vec<(u32, &'static str)> = self
                 .children
                 .iter()
-                .filter_map(|(id, kept)| Some((due(kept)?, *id)))
-                .min();
-            match next {
-                Some((until, id)) if until <= end && self.alive => {
-                    self.now = until;
-                    self.attempt(id);
-                }
-                _ => break,
+                .filter(|(_, kept)| due(kept) == Some(at))
+                .map(|(id, kept)| (kept.slot, *id))
+                .collect();
+            all.sort_unstable();
+            let launched: Vec<_> = all.iter().map(|(_, id)| (*id, self.next_init(id))).collect();
+            for (id, init) in launched {
+                self.attempted(id, init);
             }
         }
         self.now = end;
     }
 
-    fn attempt(&mut self, id: &'static str) {
-        match self.next_init(id) {
+    fn attempted(&mut self, id: &'static str, init: Option<Init>) {
+        match init {
+            None if !self.alive => self.log.extend([format!("{id} up"), format!("{id} down")]),
+            _ if !self.alive => {}
             None => {
                 self.log.push(format!("{id} up"));
                 self.children.get_mut(id).unwrap().state = State::Up { since: self.now };
             }
-            Some(Init::Ignore) => drop(self.children.remove(id)),
+            Some(Init::Ignore) => drop(self.remove(id)),
             Some(_) => self.restart(id, Duration::ZERO),
         }
     }
@@ -228,7 +255,8 @@ impl Model {
         kept.tries += 1;
         kept.state = State::Waits { until: now + pause };
         if pause.is_zero() {
-            self.attempt(id);
+            let init = self.next_init(id);
+            self.attempted(id, init);
         }
     }
 }
@@ -353,6 +381,8 @@ async fn compare(seed: u64, apart: Option<tokio::runtime::Handle>) {
         restarts: Vec::new(),
         alive: true,
         log: Vec::new(),
+        slots: 0,
+        free: Vec::new(),
     };
     let mut done: Vec<&Command> = Vec::new();
     for command in &sequence.commands {
