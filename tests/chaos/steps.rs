@@ -55,16 +55,12 @@ fn starts(world: &World) -> usize {
         .count()
 }
 
-/// A world whose agent is one that something has to be made ready for: a script in the place of Claude Code's program.
-pub(crate) fn with_a_made_agent() -> World {
+/// A world whose agent is one that something has to be made ready for: `script` in the place of Claude Code's program.
+fn with_a_program(script: impl FnOnce(&World) -> String) -> World {
     let mut world = World::new(AO);
     let bin = world.dir.join("bin");
     fs::create_dir_all(&bin).unwrap();
-    let script = format!(
-        "#!/bin/sh\nao hooks claude-code UserPromptSubmit </dev/null\n{}\n",
-        counted(&world)
-    );
-    fs::write(bin.join("claude"), script).unwrap();
+    fs::write(bin.join("claude"), format!("#!/bin/sh\n{}\n", script(&world))).unwrap();
     fs::set_permissions(bin.join("claude"), fs::Permissions::from_mode(0o755)).unwrap();
     world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
     world.start();
@@ -72,6 +68,16 @@ pub(crate) fn with_a_made_agent() -> World {
         .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
         .ok();
     world
+}
+
+/// One that says that it works, and leaves its line.
+pub(crate) fn with_a_made_agent() -> World {
+    with_a_program(|world| {
+        format!(
+            "ao hooks claude-code UserPromptSubmit </dev/null\n{}",
+            counted(world)
+        )
+    })
 }
 
 /// What a session is asked for with.
@@ -260,25 +266,15 @@ fn a_rename_is_there_or_is_not_after_a_kill() {
 /// What only the agent's own record of the conversation tells reaches the status, wherever it is cut.
 fn cut_a_transcript(deed: &str) {
     at_each(points(&["transcript."]), |point| {
-        let mut world = World::new(AO);
-        let bin = world.dir.join("bin");
-        fs::create_dir_all(&bin).unwrap();
         // Its hook says that it works; that a person has interrupted it stands in its own file alone.
-        let script = r#"#!/bin/sh
-echo '{"session_id":"'"$2"'"}' | ao hooks claude-code UserPromptSubmit
+        let script = r#"echo '{"session_id":"'"$2"'"}' | ao hooks claude-code UserPromptSubmit
 while [ ! -e "$HOME/now" ]; do sleep 0.05; done
 mkdir -p "$HOME/.claude/projects/web"
 printf '{"type":"user","uuid":"%s","timestamp":"%s","message":{"content":[{"text":"[Request interrupted by user]"}]}}\n' \
     "$(cat /proc/sys/kernel/random/uuid)" "$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)" >"$HOME/.claude/projects/web/$2.jsonl"
 exec sleep 1000
 "#;
-        fs::write(bin.join("claude"), script).unwrap();
-        fs::set_permissions(bin.join("claude"), fs::Permissions::from_mode(0o755)).unwrap();
-        world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
-        world.start();
-        world
-            .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
-            .ok();
+        let mut world = with_a_program(|_| script.to_owned());
         let session = ask_for_session(&world, "", "the-key").expect("the daemon answers");
         let id = session["id"].as_str().unwrap().to_owned();
         let before = world.until(&id, "status", "working");

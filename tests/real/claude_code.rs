@@ -31,6 +31,7 @@ impl Claude {
         world.set("ANTHROPIC_AUTH_TOKEN", "stub");
         world.set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
         world.set("DISABLE_AUTOUPDATER", "1");
+        world.set("IS_SANDBOX", "1");
         fs::write(
             world.dir.join("home/.claude.json"),
             json!({"hasCompletedOnboarding": true}).to_string(),
@@ -424,5 +425,50 @@ fn a_restored_session_goes_on_with_its_conversation() {
     });
     let again = claude.world.ao(&["session", "restore", &id]);
     assert!(again.err.contains("is not over"), "{again:?}");
+    claude.world.ao(&["kill", &id]).ok();
+}
+
+/// A person asked for it by name: no dialog asks once more. (It refuses that to root, unless it is told that it is in a sandbox.)
+#[test]
+fn nobody_is_asked_where_a_person_said_so() {
+    let Some(claude) = Claude::started("claude_code::nobody_is_asked") else {
+        return;
+    };
+    let id = claude.spawn(
+        &["--permissions", "bypass-permissions", "--model", "stub-large"],
+        "STUB: run echo ran > ran.txt\nSTUB: say it ran",
+    );
+    let done = claude.world.until(&id, "lastMessage", "it ran");
+    let worktree = Utf8PathBuf::from(done["worktree"]["path"].as_str().unwrap());
+    assert_eq!(fs::read_to_string(worktree.join("ran.txt")).unwrap(), "ran\n");
+    let asked = claude.model.asked();
+    let turn = asked.iter().find(|asked| asked.tools > 0).unwrap();
+    assert_eq!(turn.model, "stub-large");
+    claude.world.ao(&["kill", &id, "--discard"]).ok();
+}
+
+/// The settings that the user keeps in the repository stay in force beside ours, and stay as they are.
+#[test]
+fn the_users_own_settings_stay_in_force() {
+    let Some(claude) = Claude::started("claude_code::the_users_own_settings") else {
+        return;
+    };
+    let repo = &claude.world.repo;
+    fs::create_dir_all(repo.join(".claude")).unwrap();
+    let mark = claude.world.dir.join("theirs");
+    let hook = json!([{"hooks": [{"type": "command", "command": format!("touch {mark}")}]}]);
+    let settings = json!({"hooks": {"Stop": hook}}).to_string();
+    fs::write(repo.join(".claude/settings.json"), &settings).unwrap();
+    claude.world.git(&["add", "."]);
+    claude.world.git(&["commit", "-q", "-m", "settings"]);
+    let id = claude.spawn(&[], "STUB: say hello");
+    let done = claude.world.until(&id, "lastMessage", "hello");
+    settle("their hook ran too", || mark.exists());
+    let worktree = Utf8PathBuf::from(done["worktree"]["path"].as_str().unwrap());
+    assert_eq!(
+        fs::read_to_string(worktree.join(".claude/settings.json")).unwrap(),
+        settings
+    );
+    assert_eq!(claude.status_of_git(&done), ["", ""].map(str::to_owned));
     claude.world.ao(&["kill", &id]).ok();
 }

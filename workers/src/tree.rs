@@ -166,24 +166,17 @@ fn session(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
 
 impl Wiring {
     fn unfinished_sessions(&self) -> impl Keys {
-        Unfinished {
-            w: self.clone(),
-            wakeups: Mutex::new(self.reader.wakeups()),
-        }
+        Sessions::new(self, None)
     }
 
     fn transcribed_sessions(&self) -> impl Keys {
-        let known = self.agents.ids().into_iter();
         let transcribes = |id: &&str| {
             self.agents
                 .get(id)
                 .is_ok_and(|agent| agent.description().transcribes)
         };
-        Transcribed {
-            harnesses: known.filter(transcribes).collect(),
-            w: self.clone(),
-            wakeups: Mutex::new(self.reader.wakeups()),
-        }
+        let harnesses = self.agents.ids().into_iter().filter(transcribes).collect();
+        Sessions::new(self, Some(harnesses))
     }
 
     fn due_sweeps(&self) -> impl Keys {
@@ -194,41 +187,32 @@ impl Wiring {
     }
 }
 
-/// The sessions something may still have to be done about. Its place at the wake-ups is kept from call to call, so that
-/// a commit while nobody waits is answered by the next wait.
-struct Unfinished {
+/// A set of sessions. Its place at the wake-ups is kept from call to call, so that a commit while nobody waits is answered by the
+/// next wait.
+struct Sessions {
     w: Wiring,
     wakeups: Mutex<Wakeups>,
+    /// The living ones of these agents; `None`: all that something may still have to be done about.
+    living_of: Option<Vec<&'static str>>,
 }
 
-impl Keys for Unfinished {
-    async fn keys(&self) -> Result<Vec<String>, Crash> {
-        Ok(self
-            .w
-            .reader
-            .unfinished_sessions()
-            .await?
-            .iter()
-            .map(ToString::to_string)
-            .collect())
-    }
-
-    async fn changed(&self) {
-        self.wakeups.lock().await.changed().await;
+impl Sessions {
+    fn new(w: &Wiring, living_of: Option<Vec<&'static str>>) -> Self {
+        Self {
+            w: w.clone(),
+            wakeups: Mutex::new(w.reader.wakeups()),
+            living_of,
+        }
     }
 }
 
-/// The living sessions of agents that write their conversations down.
-struct Transcribed {
-    w: Wiring,
-    harnesses: Vec<&'static str>,
-    wakeups: Mutex<Wakeups>,
-}
-
-impl Keys for Transcribed {
+impl Keys for Sessions {
     async fn keys(&self) -> Result<Vec<String>, Crash> {
-        let living = self.w.reader.living_sessions_of(&self.harnesses).await?;
-        Ok(living.iter().map(ToString::to_string).collect())
+        let ids = match &self.living_of {
+            None => self.w.reader.unfinished_sessions().await?,
+            Some(harnesses) => self.w.reader.living_sessions_of(harnesses).await?,
+        };
+        Ok(ids.iter().map(ToString::to_string).collect())
     }
 
     async fn changed(&self) {

@@ -1,14 +1,14 @@
 //! A session that is over is brought back, or called by another name.
 
-use ao_domain::{EndReason, Phase};
+use ao_domain::Phase;
 use ao_facts::{NewRun, Restored};
 use ao_supervisor::step;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::sessions::{answer, wait};
-use super::spawn::{answers_at_once, line};
+use super::sessions::{answer, wake};
+use super::spawn::{line, orchestrator_lives, up};
 use crate::Api;
 use crate::error::{ApiError, random_hex};
 use crate::extract::{JsonBody, OptionalBody, SessionPath, no_session};
@@ -31,7 +31,7 @@ use crate::wire::{ErrorBody, RenameSession, RestoreSession, SessionAnswer};
         (status = 400, description = "`INVALID_JSON`", body = ErrorBody),
         (status = 404, description = "`SESSION_NOT_FOUND`", body = ErrorBody),
         (status = 409, description = "`SESSION_NOT_RESTORABLE` with `phase`, `NOTHING_TO_RESUME`, `ORCHESTRATOR_EXISTS` with \
-            `sessionId`, `SPAWN_FAILED` with `sessionId`", body = ErrorBody),
+            `sessionId`, `SPAWN_FAILED` or `SESSION_TERMINATED` with `sessionId`", body = ErrorBody),
     )
 )]
 pub(super) async fn restore(
@@ -45,8 +45,8 @@ pub(super) async fn restore(
         secret: random_hex(),
         now: api.clock.now(),
     };
-    let generation = match step!("intent.restore", api.intents.restore(&id, new))? {
-        Restored::Yes { generation } => generation,
+    match step!("intent.restore", api.intents.restore(&id, new))? {
+        Restored::Yes => {}
         Restored::NotFound => return Err(no_session(&id)),
         Restored::NotOver(phase) => {
             let message = match phase {
@@ -64,35 +64,10 @@ pub(super) async fn restore(
             );
             return Err(ApiError::conflict("NOTHING_TO_RESUME", message));
         }
-        Restored::OrchestratorLives(other) => {
-            let message =
-                format!("the project has an orchestrator already, `{other}`: end it first (ao kill {other})");
-            return Err(
-                ApiError::conflict("ORCHESTRATOR_EXISTS", message).detail("sessionId", other.as_str())
-            );
-        }
-    };
-    // Its child may be parked: what is wanted now is a reason to try at once.
-    let _ = api.tree.resume(&format!("ao/act/sessions/{id}"));
-    if answers_at_once(&headers) {
-        let session = api.reader.session(&id).await?.ok_or_else(|| no_session(&id))?;
-        return answer(&api, StatusCode::ACCEPTED, &session).await;
+        Restored::OrchestratorLives(other) => return Err(orchestrator_lives(&id.project(), &other)),
     }
-    let is_up =
-        move |session: &ao_domain::Session| session.generation > generation || session.phase.is_settled();
-    let (session, settled) = wait(&api, &id, is_up).await?;
-    if session.end_reason == Some(EndReason::SpawnFailed) {
-        let why = session
-            .failure
-            .unwrap_or_else(|| "it could not be started".to_owned());
-        return Err(ApiError::conflict("SPAWN_FAILED", why).detail("sessionId", id.as_str()));
-    }
-    let status = if settled {
-        StatusCode::OK
-    } else {
-        StatusCode::ACCEPTED
-    };
-    answer(&api, status, &session).await
+    wake(&api, &id);
+    up(&api, &headers, &id, StatusCode::OK).await
 }
 
 /// Calls a session by another name.

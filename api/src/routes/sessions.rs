@@ -120,8 +120,7 @@ pub(super) async fn kill(
     if step!("intent.stop", stop)? == Stop::NotFound {
         return Err(no_session(&id));
     }
-    // Its child may be parked or in back-off: what is wanted now is a reason to try at once. Any other is awake.
-    let _ = api.tree.resume(&format!("ao/act/sessions/{id}"));
+    wake(&api, &id);
     let (session, ended) = wait(&api, &id, |session| session.phase == Phase::Ended).await?;
     let status = if ended {
         StatusCode::OK
@@ -182,6 +181,11 @@ pub(super) async fn activity(
             state,
         },
     )
+}
+
+/// A session's child may be parked or in back-off: what is wanted now is a reason to try at once. Any other is awake.
+pub(super) fn wake(api: &Api, id: &SessionId) {
+    let _ = api.tree.resume(&format!("ao/act/sessions/{id}"));
 }
 
 /// Waits until `wanted` holds for the session, for as long as a request may take and the daemon is not

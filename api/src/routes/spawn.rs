@@ -41,7 +41,8 @@ const KEY_MAX: usize = 200;
         (status = 400, description = "`INVALID_JSON`, `INVALID_IDEMPOTENCY_KEY`, `PROJECT_ID_REQUIRED`, `INVALID_PROJECT_ID`, \
             `PROJECT_NOT_RESOLVABLE`, `BARE_REPOSITORY`, `NO_COMMITS`, `INVALID_KIND`, `UNKNOWN_HARNESS` with `known`, \
             `UNKNOWN_RUNTIME` with `known`, `AGENT_BINARY_NOT_FOUND`, `COMMAND_REQUIRED`, `COMMAND_NOT_TAKEN`, \
-            `INVALID_COMMAND`, `INVALID_MODEL`, `INVALID_PERMISSIONS`, `SETTING_NOT_OFFERED`, `INVALID_BRANCH`, `INVALID_BASE`, `PROMPT_TOO_LONG`, `TEXT_TOO_LONG`", body = ErrorBody),
+            `INVALID_COMMAND`, `INVALID_MODEL`, `INVALID_PERMISSIONS`, `SETTING_NOT_OFFERED`, \
+            `INVALID_BRANCH`, `INVALID_BASE`, `PROMPT_TOO_LONG`, `TEXT_TOO_LONG`", body = ErrorBody),
         (status = 404, description = "`PROJECT_NOT_FOUND`", body = ErrorBody),
         (status = 409, description = "`SPAWN_FAILED` or `SESSION_TERMINATED` with `sessionId`, `ORCHESTRATOR_EXISTS` with \
             `sessionId`", body = ErrorBody),
@@ -76,28 +77,29 @@ pub(super) async fn spawn(
     };
     let spawned = step!("intent.spawn", api.intents.spawn(wanted))?;
     match spawned {
-        Spawn::Spawned { id, .. } if answers_at_once(&headers) => {
-            let session = api
-                .reader
-                .session(&id)
-                .await?
-                .ok_or_else(|| crate::extract::no_session(&id))?;
-            answer(&api, StatusCode::ACCEPTED, &session).await
-        }
-        Spawn::Spawned { id, .. } => settled(&api, &id).await,
+        Spawn::Spawned { id, .. } => up(&api, &headers, &id, StatusCode::CREATED).await,
         Spawn::NoProject => Err(no_project(&order.id)),
-        Spawn::OrchestratorLives(id) => {
-            let message = format!(
-                "`{}` has an orchestrator already, `{id}`: end it first (ao kill {id})",
-                order.id
-            );
-            Err(ApiError::conflict("ORCHESTRATOR_EXISTS", message).detail("sessionId", id.as_str()))
-        }
+        Spawn::OrchestratorLives(id) => Err(orchestrator_lives(&order.id, &id)),
     }
 }
 
-/// Waits for the session to come up, and says how that went.
-async fn settled(api: &Api, id: &SessionId) -> Result<Response, ApiError> {
+pub(super) fn orchestrator_lives(project: &ProjectId, id: &SessionId) -> ApiError {
+    let message = format!("`{project}` has an orchestrator already, `{id}`: end it first (ao kill {id})");
+    ApiError::conflict("ORCHESTRATOR_EXISTS", message).detail("sessionId", id.as_str())
+}
+
+/// Waits for a session to come up, unless the client does not want to, and says how that went; `done` is the status where it did.
+pub(super) async fn up(
+    api: &Api,
+    headers: &HeaderMap,
+    id: &SessionId,
+    done: StatusCode,
+) -> Result<Response, ApiError> {
+    if answers_at_once(headers) {
+        let session = api.reader.session(id).await?;
+        let session = session.ok_or_else(|| crate::extract::no_session(id))?;
+        return answer(api, StatusCode::ACCEPTED, &session).await;
+    }
     let (session, settled) = wait(api, id, |session| session.phase.is_settled()).await?;
     if !settled {
         return answer(api, StatusCode::ACCEPTED, &session).await;
@@ -113,7 +115,7 @@ async fn settled(api: &Api, id: &SessionId) -> Result<Response, ApiError> {
             let message = format!("`{id}` was killed before its agent was started");
             Err(ApiError::conflict("SESSION_TERMINATED", message).detail("sessionId", id.as_str()))
         }
-        _ => answer(api, StatusCode::CREATED, &session).await,
+        _ => answer(api, done, &session).await,
     }
 }
 
@@ -338,7 +340,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         .ok_or_else(|| ApiError::bad("INVALID_IDEMPOTENCY_KEY", message))
 }
 
-pub(super) fn answers_at_once(headers: &HeaderMap) -> bool {
+fn answers_at_once(headers: &HeaderMap) -> bool {
     let wishes = headers
         .get_all("prefer")
         .iter()

@@ -193,7 +193,7 @@ fn data_dir(data: &Utf8Path) -> Check {
                 meta.mode() & 0o777
             ),
         )
-        .with(format!("chmod 700 {}", super::kill::shell_word(data.as_str()))),
+        .with(format!("chmod 700 {}", ao_domain::shell_word(data.as_str()))),
         Ok(_) => check(Level::Pass, data.to_string()),
         Err(error) => check(Level::Fail, format!("`{data}` cannot be looked at: {error}"))
             .with("name another with AO_DATA_DIR"),

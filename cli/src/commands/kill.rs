@@ -124,16 +124,6 @@ pub(crate) fn next_after_kept(id: &SessionId, worktree: &Worktree) -> (&'static 
     )
 }
 
-/// `text` as one word for a shell, quoted only where it has to be.
-pub(crate) fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,~".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ao_api::wire::Holding;
@@ -214,12 +204,5 @@ mod tests {
             of(&slow),
             "session web-1 is on its way down (stopping); see how it goes: ao session get web-1"
         );
-    }
-
-    #[test]
-    fn words_for_a_shell() {
-        assert_eq!(shell_word("/a/b-c.d"), "/a/b-c.d");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word(""), "''");
     }
 }

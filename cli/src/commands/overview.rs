@@ -146,7 +146,7 @@ fn wants(projects: usize, sessions: &[Session], tree: &Tree, now: Timestamp) -> 
                 what: "parked",
                 who: node.path.clone(),
                 why: format!("parked: {}", parked.reason),
-                command: format!("ao tree resume {}", kill::shell_word(&node.path)),
+                command: format!("ao tree resume {}", ao_domain::shell_word(&node.path)),
             });
         }
     }

@@ -224,7 +224,7 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
             session
                 .command
                 .iter()
-                .map(|word| kill::shell_word(word))
+                .map(|word| ao_domain::shell_word(word))
                 .collect::<Vec<_>>()
                 .join(" "),
         ),

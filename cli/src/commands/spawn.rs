@@ -4,11 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use ao_api::wire::{ProjectList, Session, SessionAnswer, SpawnSession, Status};
-use ao_domain::{EndReason, PermissionMode, ProjectId};
+use ao_domain::{EndReason, PermissionMode, ProjectId, shell_word};
 use camino::Utf8Path;
 use tokio::time::Instant;
 
-use super::kill::shell_word;
 use super::{project, session};
 use crate::client::{Ask, Daemon, Events};
 use crate::duration;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ao_supervisor::testing::{Actor, Init, Log, Say, settle};
 use ao_supervisor::{Budget, ChildError, ChildRef, Restart, Root, Strategy, Supervisor, SupervisorRef, Tree};
+use tokio::runtime::Handle;
 
 /// Sequences that failed once: what each showed.
 const KEPT: &[u64] = &[
@@ -306,7 +307,7 @@ struct Real {
 }
 
 impl Real {
-    async fn of(sequence: &Sequence, apart: Option<tokio::runtime::Handle>) -> Real {
+    async fn of(sequence: &Sequence, apart: Option<Handle>) -> Real {
         let log = Log::new();
         let actors: BTreeMap<_, _> = IDS.iter().map(|id| (*id, Actor::new(id, &log))).collect();
         let budget = Budget::restarts(sequence.intensity).per(PERIOD);
@@ -394,7 +395,7 @@ fn word<T>(result: &Result<T, ChildError>) -> &'static str {
 }
 
 /// Runs one sequence on both and compares after each command.
-async fn compare(seed: u64, apart: Option<tokio::runtime::Handle>) {
+async fn compare(seed: u64, apart: Option<Handle>) {
     let sequence = Sequence::of(seed);
     let in_real_time = apart.is_some();
     let real = Real::of(&sequence, apart).await;
@@ -495,9 +496,9 @@ fn seeds(what: &str) -> impl Iterator<Item = u64> {
     KEPT.iter().copied().chain(random)
 }
 
-#[test]
-fn random_orders_and_ends_agree_with_the_model() {
-    for seed in seeds("paused clock") {
+/// Compares each sequence on a clock and a runtime of its own.
+fn on_a_paused_clock(what: &str, compare: impl AsyncFn(u64, Option<Handle>)) {
+    for seed in seeds(what) {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
@@ -507,8 +508,8 @@ fn random_orders_and_ends_agree_with_the_model() {
     }
 }
 
-#[test]
-fn they_agree_in_real_time_with_several_threads() {
+/// Compares each with the children on four threads.
+fn in_real_time(what: &str, compare: impl AsyncFn(u64, Option<Handle>)) {
     let children = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
@@ -518,7 +519,17 @@ fn they_agree_in_real_time_with_several_threads() {
         .enable_all()
         .build()
         .unwrap();
-    for seed in seeds("real time") {
+    for seed in seeds(what) {
         here.block_on(compare(seed, Some(children.handle().clone())));
     }
+}
+
+#[test]
+fn random_orders_and_ends_agree_with_the_model() {
+    on_a_paused_clock("paused clock", compare);
+}
+
+#[test]
+fn they_agree_in_real_time_with_several_threads() {
+    in_real_time("real time", compare);
 }

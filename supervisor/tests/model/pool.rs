@@ -7,7 +7,9 @@ use std::time::Duration;
 use ao_supervisor::testing::{Actor, Init, Log, Say, settle};
 use ao_supervisor::{Backoff, Budget, ChildRef, Dynamic, DynamicRef, Restart, Root, Strategy, Supervisor};
 
-use crate::{COMMANDS, Dice, IDS, Seen, agreed, seeds, word};
+use tokio::runtime::Handle;
+
+use crate::{COMMANDS, Dice, IDS, Seen, agreed, in_real_time, on_a_paused_clock, word};
 
 /// What all times are multiples of. In real time no pause is over, and no restart leaves the window, before the sequence is.
 fn unit(in_real_time: bool) -> Duration {
@@ -291,7 +293,7 @@ struct Real {
 }
 
 impl Real {
-    async fn of(sequence: &Sequence, apart: Option<tokio::runtime::Handle>) -> Real {
+    async fn of(sequence: &Sequence, apart: Option<Handle>) -> Real {
         let log = Log::new();
         let actors = IDS.iter().map(|id| (*id, Actor::new(id, &log))).collect();
         let unit = unit(apart.is_some());
@@ -366,7 +368,7 @@ impl Seen for Real {
     }
 }
 
-async fn compare(seed: u64, apart: Option<tokio::runtime::Handle>) {
+async fn compare(seed: u64, apart: Option<Handle>) {
     let sequence = Sequence::of(seed);
     let in_real_time = apart.is_some();
     let real = Real::of(&sequence, apart).await;
@@ -429,28 +431,10 @@ async fn compare(seed: u64, apart: Option<tokio::runtime::Handle>) {
 
 #[test]
 fn children_that_come_and_go_agree_with_the_model() {
-    for seed in seeds("pool, paused clock") {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-            .block_on(compare(seed, None));
-    }
+    on_a_paused_clock("pool, paused clock", compare);
 }
 
 #[test]
 fn they_come_and_go_in_real_time_with_several_threads() {
-    let children = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_all()
-        .build()
-        .unwrap();
-    let here = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    for seed in seeds("pool, real time") {
-        here.block_on(compare(seed, Some(children.handle().clone())));
-    }
+    in_real_time("pool, real time", compare);
 }

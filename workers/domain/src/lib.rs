@@ -32,6 +32,6 @@ pub use session::{
 };
 pub use signal::{HookRecord, Signal};
 pub use time::{InvalidTime, Timestamp};
-pub use worktree::{Holding, Repository, WorktreeOwner, undo_line};
+pub use worktree::{Holding, Repository, WorktreeOwner, shell_word, undo_line};
 
 pub use port::runtime::Look;

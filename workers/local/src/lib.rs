@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod clock;
+mod lines;
 pub mod link;
 pub mod process;
 pub mod runtimes;

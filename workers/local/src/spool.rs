@@ -4,8 +4,8 @@
 //! line that a full disk or a power cut tore stays alone, and the record after it is whole. Nothing here is ever
 //! rewritten; the reader keeps its place in the database.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use notify::Watcher as _;
 use tokio::sync::Notify;
 
+use crate::lines::{self, Lines};
 use crate::{clock, process};
 
 /// The folder of the spools in the data directory.
@@ -225,29 +226,16 @@ impl HookSpool for FileSpool {
 }
 
 fn read_piece(path: &Utf8Path, offset: u64) -> io::Result<Spooled> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Spooled {
-                records: Vec::new(),
-                next: offset,
-            });
-        }
-        other => other?,
-    };
-    file.seek(SeekFrom::Start(offset))?;
-    let mut bytes = Vec::new();
-    (&mut file).take(PIECE).read_to_end(&mut bytes)?;
-    let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') else {
-        // A line longer than a whole piece is none of ours: pass over it. Else it is still being written.
-        let skip = if bytes.len() as u64 == PIECE { PIECE } else { 0 };
+    // A line longer than a whole piece is none of ours.
+    let Some(Lines { lines, next }) = lines::read(path, offset, PIECE, PIECE)? else {
+        let records = Vec::new();
         return Ok(Spooled {
-            records: Vec::new(),
-            next: offset + skip,
+            records,
+            next: offset,
         });
     };
-    let records = bytes[..last]
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
+    let records = lines
+        .iter()
         .map(|line| {
             let record: HookRecord = serde_json::from_slice(line).map_err(|error| error.to_string())?;
             let is_id = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -261,10 +249,7 @@ fn read_piece(path: &Utf8Path, offset: u64) -> io::Result<Spooled> {
             }
         })
         .collect();
-    Ok(Spooled {
-        records,
-        next: offset + last as u64 + 1,
-    })
+    Ok(Spooled { records, next })
 }
 
 #[cfg(test)]

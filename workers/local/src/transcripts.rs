@@ -1,7 +1,7 @@
 //! Files that agents write themselves, followed line by line.
 
 use std::collections::HashMap;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,8 @@ use ao_domain::port::transcript::{Follow, TranscriptError, Transcripts};
 use camino::{Utf8Path, Utf8PathBuf};
 use notify::Watcher as _;
 use tokio::sync::Notify;
+
+use crate::lines::{self, Lines};
 
 /// How much one read takes in.
 const PIECE: u64 = 1024 * 1024;
@@ -140,34 +142,14 @@ impl Drop for Following {
 
 /// Whole lines from `offset` on, and where the next ones begin.
 fn piece(file: &Utf8Path, offset: u64) -> io::Result<(Vec<String>, u64)> {
-    let mut open = match std::fs::File::open(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        other => other?,
+    // Shorter than it was: it is another one.
+    let is_new = std::fs::metadata(file).map_or(true, |found| found.len() < offset);
+    let offset = if is_new { 0 } else { offset };
+    let Some(Lines { lines, next }) = lines::read(file, offset, PIECE, LINE_MAX)? else {
+        return Ok((Vec::new(), 0));
     };
-    let length = open.metadata()?.len();
-    let offset = if length < offset { 0 } else { offset };
-    open.seek(SeekFrom::Start(offset))?;
-    let mut most = PIECE;
-    loop {
-        let mut bytes = Vec::new();
-        (&mut open).take(most).read_to_end(&mut bytes)?;
-        if let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
-            let lines = bytes[..end].split(|byte| *byte == b'\n');
-            let lines = lines
-                .filter(|line| !line.is_empty())
-                .filter_map(|line| std::str::from_utf8(line).ok())
-                .map(str::to_owned);
-            return Ok((lines.collect(), offset + end as u64 + 1));
-        }
-        if (bytes.len() as u64) < most {
-            return Ok((Vec::new(), offset)); // the last line is not whole yet
-        }
-        if most >= LINE_MAX {
-            return Ok((Vec::new(), offset + most)); // what follows of it is no line either, and is passed over as one
-        }
-        most *= 4;
-        open.seek(SeekFrom::Start(offset))?;
-    }
+    let lines = lines.into_iter().filter_map(|line| String::from_utf8(line).ok());
+    Ok((lines.collect(), next))
 }
 
 #[cfg(test)]

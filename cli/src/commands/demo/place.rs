@@ -12,9 +12,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::agent::{OLD_PRICES, ROUNDING, Role};
 use super::{DemoError, processes};
-use crate::commands::kill::shell_word;
 use crate::env::{Env, Places};
 use crate::error::CliError;
+use ao_domain::shell_word;
 
 /// The data directory within the demo's.
 pub(super) const DATA: &str = "data";

@@ -146,11 +146,8 @@ pub struct NewRun {
 /// What became of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Restored {
-    /// It is wanted again, durably; the session's child brings it up as this run of its agent.
-    Yes {
-        /// The run.
-        generation: u32,
-    },
+    /// It is wanted again, durably; the session's child brings it up as its agent's next run.
+    Yes,
     /// There is no such session.
     NotFound,
     /// Its agent is not over, or is being ended; nothing was written.
@@ -187,7 +184,6 @@ impl IntentWriter {
         {
             return Ok(Restored::OrchestratorLives(other));
         }
-        let generation: u32 = number("sessions", &row.id, "generation", row.generation + 1)?;
         let now = new.now.to_string();
         let nothing = || Expr::value(Option::<String>::None);
         let mut update = sessions::Entity::update_many()
@@ -217,7 +213,7 @@ impl IntentWriter {
         }
         update.exec(tx.connection()).await.map_err(write("sessions"))?;
         tx.commit().await?;
-        Ok(Restored::Yes { generation })
+        Ok(Restored::Yes)
     }
 
     /// Calls a session by another name; `None` takes its name away. `false`: there is no such session.

@@ -3,7 +3,7 @@
 use std::io::BufRead as _;
 
 use ao_domain::port::agent::{Description, LaunchRequest, Note, Preparation, Style};
-use ao_domain::{ActivityState, PermissionMode, Timestamp};
+use ao_domain::{ActivityState, PermissionMode, Timestamp, shell_word};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -147,15 +147,6 @@ fn settings(request: &LaunchRequest<'_>) -> Value {
         settings["skipDangerousModePermissionPrompt"] = json!(true);
     }
     settings
-}
-
-fn shell_word(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 /// Where its conversations lie.
