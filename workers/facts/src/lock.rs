@@ -60,8 +60,8 @@ impl DirLock {
     /// Takes `data_dir`, made with mode 0700 where it is missing and closed to others where it was open to them.
     ///
     /// Does not wait for a holder to leave, but for the shadow of a dead one: a daemon that was killed between fork and
-    /// exec of a child leaves its descriptor to that child for the moment until the exec closes it. At most
-    /// `SHADOW`, on the calling thread.
+    /// exec of a child leaves its descriptor to that child for the moment until the exec closes it. And for one that has just
+    /// taken it to write itself down: whoever started us looks for its name there. At most `SHADOW`, on the calling thread.
     pub fn take(data_dir: &Utf8Path) -> Result<Self, LockError> {
         let failed = |doing, path: &Utf8Path| {
             let path = path.to_owned();
@@ -83,7 +83,7 @@ impl DirLock {
                 Ok(()) => break,
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     let holder = read_holder(&mut file);
-                    if began.elapsed() < SHADOW && holder.as_ref().is_some_and(is_dead) {
+                    if began.elapsed() < SHADOW && holder.as_ref().is_none_or(is_dead) {
                         std::thread::park_timeout(LOOK_AGAIN);
                         continue;
                     }
@@ -115,7 +115,7 @@ const SHADOW: Duration = Duration::from_secs(5);
 /// No event tells that a lock is free without taking it, so it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// A holder that is just about to write itself down is still a holder, without a name.
+/// A holder that is just about to write itself down has no name yet.
 fn read_holder(file: &mut File) -> Option<Holder> {
     let mut words = String::new();
     file.rewind().ok()?;
@@ -156,4 +156,33 @@ fn write_holder(file: &mut File) -> std::io::Result<()> {
 fn own_start() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lock is taken and the name is written, one after the other: who comes in between is told the name all the same.
+    #[test]
+    fn a_holder_that_writes_itself_down_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8PathBuf::try_from(dir.path().to_owned()).unwrap().join("data");
+        private_dir(&dir).unwrap();
+        let path = dir.join(DirLock::FILE);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .unwrap();
+        flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let taken = dir.clone();
+        let second = std::thread::spawn(move || DirLock::take(&taken));
+        std::thread::park_timeout(Duration::from_millis(50)); // long enough to find it held and nameless
+        write_holder(&mut file).unwrap();
+        let Err(LockError::Held { holder, .. }) = second.join().unwrap() else {
+            panic!("two hold it")
+        };
+        assert_eq!(holder.expect("its name").pid, std::process::id());
+    }
 }
