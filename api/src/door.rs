@@ -239,6 +239,12 @@ async fn inside(api: &Api, request: &Parts) -> Result<(), ApiError> {
         (Some(session), Some("/api/v1/sessions/{sessionId}/activity")) => {
             request.uri.path() == format!("/api/v1/sessions/{}/activity", session.id)
         }
+        // To its colleagues, and to itself.
+        (Some(session), Some("/api/v1/sessions/{sessionId}/send")) => {
+            let to = request.uri.path().split('/').nth(4);
+            to.and_then(|to| SessionId::from_str(to).ok())
+                .is_some_and(|to| to.project() == session.project)
+        }
         (Some(session), Some("/api/v1/sessions" | "/api/v1/sessions/{sessionId}/kill")) => {
             session.kind == SessionKind::Orchestrator
         }
@@ -247,8 +253,8 @@ async fn inside(api: &Api, request: &Parts) -> Result<(), ApiError> {
     if allowed {
         return Ok(());
     }
-    let message = "this is not for the agent inside a session: only an orchestrator may spawn and kill sessions, and all else is for \
-                   a person at a terminal of their own";
+    let message = "this is not for the agent inside a session: only an orchestrator may spawn and kill sessions, messages go to \
+                   sessions of the same project, and all else is for a person at a terminal of their own";
     Err(ApiError::forbidden("INSIDE_SESSION", message))
 }
 

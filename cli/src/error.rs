@@ -149,6 +149,18 @@ pub enum CliError {
         /// Why.
         why: String,
     },
+    /// A message that was waited for has not arrived. It is still delivered, unless it was given up.
+    #[error("message {id} to {session} is {state}: {why}")]
+    NotDelivered {
+        /// Which.
+        id: u64,
+        /// To whom.
+        session: String,
+        /// How far it is.
+        state: ao_domain::MessageState,
+        /// Why no further.
+        why: String,
+    },
     /// The directory belongs to no registered project; nothing was sent.
     #[error("{what}")]
     NoProject {
@@ -260,6 +272,7 @@ impl CliError {
                 "wait for it, or end it at once (agents live on): kill -9 {pid}"
             )),
             Self::SpawnFailed { id, .. } => Some(format!("everything about it: ao session get {id}")),
+            Self::NotDelivered { session, .. } => Some(format!("see how it goes on: ao session messages {session}")),
             Self::NoProject { instead, .. } | Self::NoTerminal { instead, .. } => Some(instead.clone()),
             Self::Attach { session, .. } => Some(format!("see how it stands: ao session get {session}")),
             Self::InUse { .. } => Some("stop it first: ao stop".to_owned()),
@@ -297,6 +310,7 @@ impl CliError {
             Self::NotReady { .. } => "NOT_READY",
             Self::NotStopped { .. } => "NOT_STOPPED",
             Self::SpawnFailed { .. } => "SPAWN_FAILED",
+            Self::NotDelivered { .. } => "NOT_DELIVERED",
             Self::NoProject { .. } => "NO_PROJECT",
             Self::NoTerminal { .. } | Self::Attach { .. } => "NO_TERMINAL",
             Self::InUse { .. } => "IN_USE",

@@ -1,102 +1,12 @@
-//! Claude Code, as it is installed from its package.
+//! Claude Code: launched, watched, interrupted, killed and brought back.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::sync::{Arc, Mutex};
 
-use ao_tests::{Model, World, not_tested, settle};
+use ao_tests::settle;
 use camino::Utf8PathBuf;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::AO;
-
-/// A world with the real program on the daemon's PATH, a home in which a person has run it once, and the model server.
-struct Claude {
-    world: World,
-    model: Model,
-}
-
-impl Claude {
-    /// `None` where the program is not installed: the test is named as not run.
-    fn started(test: &str) -> Option<Claude> {
-        let Some(bin) = installed("claude") else {
-            not_tested(test, "Claude Code is not installed: tests/run installs it");
-            return None;
-        };
-        let model = Model::start();
-        let mut world = World::new(AO);
-        world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
-        world.set("AO_AGENT", "claude-code");
-        world.set("ANTHROPIC_BASE_URL", &model.url());
-        world.set("ANTHROPIC_AUTH_TOKEN", "stub");
-        world.set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
-        world.set("DISABLE_AUTOUPDATER", "1");
-        world.set("IS_SANDBOX", "1");
-        fs::write(
-            world.dir.join("home/.claude.json"),
-            json!({"hasCompletedOnboarding": true}).to_string(),
-        )
-        .unwrap();
-        world.start();
-        world
-            .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
-            .ok();
-        Some(Claude { world, model })
-    }
-
-    fn spawn(&self, more: &[&str], prompt: &str) -> String {
-        let prompt = format!("--prompt={prompt}");
-        let mut words = vec!["--json", "spawn", "--project", "web", prompt.as_str()];
-        words.extend(more);
-        let answer = self.world.ao(&words).ok().json();
-        answer["session"]["id"].as_str().unwrap().to_owned()
-    }
-
-    fn until(&self, id: &str, status: &str) -> Value {
-        self.world.until(id, "status", status)
-    }
-
-    /// What its own transcript of the conversation says, line by line.
-    fn transcript(&self, native_id: &str) -> Vec<Value> {
-        let projects = self.world.dir.join("home/.claude/projects");
-        let folders = fs::read_dir(projects)
-            .unwrap()
-            .map(|folder| folder.unwrap().path());
-        let file = folders
-            .map(|folder| folder.join(format!("{native_id}.jsonl")))
-            .find(|file| file.is_file())
-            .expect("the conversation has its transcript");
-        let text = fs::read_to_string(file).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-
-    fn status_of_git(&self, session: &Value) -> [String; 2] {
-        let worktree = Utf8PathBuf::from(session["worktree"]["path"].as_str().unwrap());
-        [
-            self.world.git_in(&worktree, &["status", "--porcelain"]),
-            self.world.git(&["status", "--porcelain"]),
-        ]
-    }
-}
-
-/// What a line of a transcript has the agent say.
-fn said_by_it(line: &Value) -> Option<String> {
-    let text = line["message"]["content"][0]["text"].as_str()?;
-    (line["type"] == "assistant").then(|| text.to_owned())
-}
-
-/// The folder of a real agent's program.
-fn installed(program: &str) -> Option<String> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "whoever runs the tests says where the agents are"
-    )]
-    let root = std::env::var("AO_REAL_AGENTS").ok()?;
-    let bin = format!("{root}/{program}/node_modules/.bin");
-    fs::metadata(format!("{bin}/{program}")).is_ok().then_some(bin)
-}
+use crate::claude::{Claude, ESC, Person, said_by_it};
 
 #[test]
 fn it_writes_the_file_that_its_prompt_asks_for_and_its_status_follows() {
@@ -132,7 +42,7 @@ fn it_writes_the_file_that_its_prompt_asks_for_and_its_status_follows() {
     let [worktree, repository] = claude.status_of_git(&done);
     assert_eq!((worktree.trim(), repository.trim()), ("?? hello.txt", ""));
     assert_eq!(claude.model.turns_with("STUB: write hello.txt"), 1);
-    claude.world.ao(&["kill", &id, "--discard"]).ok();
+    claude.kill(&id, &["--discard"]);
 }
 
 #[test]
@@ -147,7 +57,7 @@ fn a_dialog_is_a_decision_to_take_and_no_dialog_comes_at_the_start() {
     let worktree = Utf8PathBuf::from(open["worktree"]["path"].as_str().unwrap());
     assert!(!worktree.join("hello.txt").exists());
     assert_eq!(claude.status_of_git(&open), ["", ""].map(str::to_owned));
-    claude.world.ao(&["kill", &id]).ok();
+    claude.kill(&id, &[]);
     let ended = claude.world.session(&id);
     assert_eq!(
         (&ended["status"], &ended["worktree"]["state"]),
@@ -163,87 +73,8 @@ fn a_prompt_that_begins_with_a_dash_is_a_prompt() {
     let id = claude.spawn(&[], "-rf --help\nSTUB: say minus");
     let done = claude.world.until(&id, "lastMessage", "minus");
     assert_eq!(done["title"], "-rf --help STUB: say minus");
-    claude.world.ao(&["kill", &id]).ok();
+    claude.kill(&id, &[]);
 }
-
-/// A person at the session's terminal.
-struct Person {
-    attached: std::process::Child,
-    shown: Arc<Mutex<String>>,
-}
-
-impl Person {
-    fn at(claude: &Claude, id: &str) -> Person {
-        // `script` gives the command a terminal, whose keys are what is written to it.
-        let line = format!("{} attach {id}", claude.world.program);
-        let mut command = claude
-            .world
-            .command("script", &["-q", "-e", "-c", &line, "/dev/null"]);
-        command
-            .env("TERM", "xterm-256color")
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped());
-        let mut attached = command.spawn().unwrap();
-        let mut terminal = attached.stdout.take().unwrap();
-        let shown = Arc::new(Mutex::new(String::new()));
-        let seen = shown.clone();
-        std::thread::spawn(move || {
-            let mut piece = [0; 4096];
-            while let Ok(count @ 1..) = terminal.read(&mut piece) {
-                seen.lock()
-                    .unwrap()
-                    .push_str(&String::from_utf8_lossy(&piece[..count]));
-            }
-        });
-        let person = Person { attached, shown };
-        // Keys that come before the first line are not taken yet.
-        person.sees("leaves; the agent runs on");
-        person
-    }
-
-    /// Waits until the terminal shows `text`, whatever it moves and paints in between.
-    fn sees(&self, text: &str) {
-        let plain = || {
-            let shown = self.shown.lock().unwrap().clone();
-            let mut pieces = shown.split('\u{1b}');
-            let first = pieces.next().unwrap_or_default().to_owned();
-            // Of each sequence the letter that ends it and what is before it go.
-            pieces.fold(first, |text, piece| {
-                let end = piece
-                    .find(|c: char| c.is_ascii_alphabetic() || c == '~')
-                    .map_or(piece.len(), |at| at + 1);
-                let moved = if piece.starts_with('[') && piece[..end].ends_with(['C', 'G', 'H']) {
-                    " "
-                } else {
-                    ""
-                };
-                text + moved + &piece[end..]
-            })
-        };
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        while !plain().contains(text) {
-            assert!(
-                std::time::Instant::now() < end,
-                "`{text}` is not shown: {}",
-                plain()
-            );
-            std::thread::park_timeout(std::time::Duration::from_millis(20));
-        }
-    }
-
-    fn types(&mut self, keys: &str) {
-        let mut terminal = self.attached.stdin.as_ref().unwrap();
-        terminal.write_all(keys.as_bytes()).unwrap();
-        terminal.flush().unwrap();
-    }
-
-    fn leaves(mut self) {
-        self.types("\u{1c}");
-        assert!(self.attached.wait().unwrap().success());
-    }
-}
-
-const ESC: &str = "\u{1b}";
 
 #[test]
 fn an_interrupt_that_no_hook_tells_of_ends_the_turn() {
@@ -259,7 +90,7 @@ fn an_interrupt_that_no_hook_tells_of_ends_the_turn() {
     person.types(ESC);
     claude.until(&id, "idle");
     person.leaves();
-    claude.world.ao(&["kill", &id]).ok();
+    claude.kill(&id, &[]);
 }
 
 #[test]
@@ -274,7 +105,7 @@ fn a_dialog_that_is_closed_with_escape_is_no_decision_any_more() {
     let after = claude.until(&id, "idle");
     person.leaves();
     assert_eq!(claude.status_of_git(&after), ["", ""].map(str::to_owned));
-    claude.world.ao(&["kill", &id]).ok();
+    claude.kill(&id, &[]);
 }
 
 #[test]
@@ -287,7 +118,7 @@ fn an_error_of_the_api_ends_the_turn() {
         .world
         .until(&id, "lastMessage", "API Error: 400 stub error 400");
     assert_eq!(claude.until(&id, "idle")["nativeId"], done["nativeId"]);
-    claude.world.ao(&["kill", &id]).ok();
+    claude.kill(&id, &[]);
 }
 
 /// The hook of a message that is typed while it works comes when it is queued; Stop of the first turn comes after that.
@@ -316,7 +147,7 @@ fn a_turn_that_was_queued_is_work() {
     person.types(ESC);
     claude.until(&id, "idle");
     person.leaves();
-    claude.world.ao(&["kill", &id]).ok();
+    claude.kill(&id, &[]);
 }
 
 #[test]
@@ -330,7 +161,7 @@ fn an_agent_that_was_killed_has_ended_with_its_signal() {
     rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
     let ended = claude.until(&id, "terminated");
     assert_eq!(ended["exit"], json!({"signal": 9}));
-    claude.world.ao(&["kill", &id]).ok();
+    claude.kill(&id, &[]);
 }
 
 /// Killed in the middle of a slow turn: the same agent goes on, and what its hooks said meanwhile is applied in order.
@@ -369,7 +200,7 @@ fn a_daemon_that_is_killed_in_a_slow_turn_finds_its_agent_at_work() {
         .filter(|event| !event.contains('.'))
         .collect();
     assert_eq!(hooks, ["UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop"]);
-    claude.world.ao(&["kill", &id, "--discard"]).ok();
+    claude.kill(&id, &["--discard"]);
 }
 
 /// The agent is killed in the middle of its life; restored, it goes on with the conversation it had, as the next run.
@@ -425,7 +256,7 @@ fn a_restored_session_goes_on_with_its_conversation() {
     });
     let again = claude.world.ao(&["session", "restore", &id]);
     assert!(again.err.contains("is not over"), "{again:?}");
-    claude.world.ao(&["kill", &id]).ok();
+    claude.kill(&id, &[]);
 }
 
 /// A person asked for it by name: no dialog asks once more. (It refuses that to root, unless it is told that it is in a sandbox.)
@@ -444,7 +275,7 @@ fn nobody_is_asked_where_a_person_said_so() {
     let asked = claude.model.asked();
     let turn = asked.iter().find(|asked| asked.tools > 0).unwrap();
     assert_eq!(turn.model, "stub-large");
-    claude.world.ao(&["kill", &id, "--discard"]).ok();
+    claude.kill(&id, &["--discard"]);
 }
 
 /// The settings that the user keeps in the repository stay in force beside ours, and stay as they are.
@@ -470,5 +301,35 @@ fn the_users_own_settings_stay_in_force() {
         settings
     );
     assert_eq!(claude.status_of_git(&done), ["", ""].map(str::to_owned));
-    claude.world.ao(&["kill", &id]).ok();
+    claude.kill(&id, &[]);
+}
+
+/// What the user keeps for this machine alone stays as it is, and nothing of ours comes beside it, from spawn to removal.
+#[test]
+fn the_users_local_settings_stay_as_they_are() {
+    let Some(claude) = Claude::started("claude_code::the_users_local_settings") else {
+        return;
+    };
+    let repo = &claude.world.repo;
+    fs::create_dir_all(repo.join(".claude")).unwrap();
+    let local = repo.join(".claude/settings.local.json");
+    let text = json!({"permissions": {"allow": ["Bash(true)"]}, "theirs": [1, 2]}).to_string();
+    fs::write(&local, &text).unwrap();
+    fs::write(repo.join(".git/info/exclude"), ".claude/settings.local.json\n").unwrap();
+    let exclude = fs::read_to_string(repo.join(".git/info/exclude")).unwrap();
+    let clean = ["", ""].map(str::to_owned);
+    let id = claude.spawn(&[], "STUB: say hello");
+    let done = claude.world.until(&id, "lastMessage", "hello");
+    assert_eq!(claude.status_of_git(&done), clean);
+    claude.world.ao(&["send", &id, "STUB: say again", "--wait"]).ok();
+    claude.world.until(&id, "lastMessage", "again");
+    assert_eq!(claude.status_of_git(&done), clean);
+    claude.kill(&id, &[]);
+    assert_eq!(claude.world.session(&id)["worktree"]["state"], "removed");
+    assert_eq!(claude.world.git(&["status", "--porcelain"]), "");
+    assert_eq!(fs::read_to_string(&local).unwrap(), text);
+    assert_eq!(
+        fs::read_to_string(repo.join(".git/info/exclude")).unwrap(),
+        exclude
+    );
 }

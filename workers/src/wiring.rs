@@ -8,6 +8,7 @@ use ao_act::session::{Parts, Setup};
 use ao_domain::SESSION_SWEEP;
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
+use ao_domain::port::letters::Letters;
 use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{Runtime, Runtimes};
 use ao_domain::port::spool::HookSpool;
@@ -16,6 +17,7 @@ use ao_domain::port::worktrees::Worktrees;
 use ao_facts::{Feed, IntentWriter, ObservationWriter, OutcomeWriter, Reader, Store, StoreOptions};
 use ao_local::agents::Registry;
 use ao_local::clock::SystemClock;
+use ao_local::letters::LetterFiles;
 use ao_local::process::SystemProcesses;
 use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
 use ao_local::spool::{self, FileSpool};
@@ -93,6 +95,8 @@ pub struct Wiring {
     pub transcripts: Arc<dyn Transcripts>,
     /// The agents.
     pub agents: Arc<dyn Agents>,
+    /// Messages too long to be typed.
+    pub letters: Arc<dyn Letters>,
     /// Git.
     pub worktrees: Arc<dyn Worktrees>,
     /// Terminals.
@@ -163,6 +167,7 @@ impl Wiring {
             spool: Arc::new(spool),
             transcripts: Arc::new(FileTranscripts::default()),
             agents: Arc::new(Registry::new(&path)),
+            letters: Arc::new(LetterFiles::new(data.join("messages"))),
             worktrees: Arc::new(git),
             runtimes,
             processes: Arc::new(SystemProcesses),
@@ -199,6 +204,7 @@ impl Wiring {
             runtimes: self.runtimes.clone(),
             processes: Arc::clone(&self.processes),
             agents: Arc::clone(&self.agents),
+            letters: Arc::clone(&self.letters),
             clock: Arc::clone(&self.clock),
             setup: Arc::clone(&self.setup),
         }

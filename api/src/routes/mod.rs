@@ -2,6 +2,7 @@
 
 mod control;
 mod events;
+mod messages;
 mod projects;
 mod restore;
 mod sessions;
@@ -37,6 +38,7 @@ const DOCUMENT_PATH: &str = "/api/v1/openapi.yaml";
         (name = "control", description = "Whether a daemon is there"),
         (name = "projects", description = "Registered repositories"),
         (name = "sessions", description = "Agents at work"),
+        (name = "messages", description = "What is said to agents, and whether it arrived"),
         (name = "events", description = "What changes"),
         (name = "tree", description = "The supervision tree"),
     )
@@ -56,6 +58,10 @@ pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
         .routes(routes!(sessions::kill))
         .routes(routes!(restore::restore))
         .routes(routes!(sessions::activity))
+        .routes(routes!(messages::send))
+        .routes(routes!(messages::answer))
+        .routes(routes!(messages::list))
+        .routes(routes!(messages::get, messages::withdraw))
         .routes(routes!(events::events))
         .routes(routes!(tree::show))
         .routes(routes!(tree::resume))

@@ -1,7 +1,6 @@
 //! Sessions: listed, looked at, ended, and what an agent reports of itself.
 
 use ao_derive::{Habits, Watch, shown};
-use ao_domain::port::agent::Style;
 use ao_domain::{ActivityState, EndReason, HookRecord, Phase, SessionId, SessionKind};
 use ao_facts::{Filter, Stop, Until};
 use ao_supervisor::step;
@@ -228,14 +227,14 @@ pub(super) async fn answer(
 }
 
 /// All that a status is worked out from beside the session's own rows, read once for any number of sessions.
-struct Lens<'a> {
+pub(super) struct Lens<'a> {
     api: &'a Api,
-    watch: Watch,
-    now: ao_domain::Timestamp,
+    pub(super) watch: Watch,
+    pub(super) now: ao_domain::Timestamp,
 }
 
 impl<'a> Lens<'a> {
-    async fn new(api: &'a Api) -> Result<Self, ApiError> {
+    pub(super) async fn new(api: &'a Api) -> Result<Self, ApiError> {
         let sweeps = api.reader.sweeps().await?;
         let sweep = sweeps.into_iter().find(|sweep| sweep.name == api.config.sweep);
         let watch = Watch {
@@ -248,21 +247,15 @@ impl<'a> Lens<'a> {
         })
     }
 
+    pub(super) fn habits(&self, session: &ao_domain::Session) -> Habits {
+        let agent = self.api.agents.get(&session.harness);
+        agent.map_or(Habits::NONE, |agent| Habits::of(agent.description()))
+    }
+
     fn show(&self, session: &ao_domain::Session) -> Session {
-        // An agent this program does not know any more has no habits to count on.
-        let habits = match self.api.agents.get(&session.harness) {
-            Ok(agent) => {
-                let about = agent.description();
-                Habits {
-                    reports: about.reports,
-                    one_shot: about.style == Style::OneShot,
-                }
-            }
-            Err(_) => Habits {
-                reports: false,
-                one_shot: false,
-            },
-        };
-        Session::new(session, shown(session, habits, self.watch, self.now))
+        Session::new(
+            session,
+            shown(session, self.habits(session), self.watch, self.now),
+        )
     }
 }

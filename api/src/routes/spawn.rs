@@ -194,6 +194,7 @@ impl Order {
                 model: model.as_deref(),
                 permissions,
                 ao: &api.config.ao,
+                messages: &project.path,
                 env: &api.config.env,
             },
         )?;
@@ -330,7 +331,7 @@ fn is_ref(name: &str) -> bool {
             .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(key) = headers.get("idempotency-key") else {
         return Ok(None);
     };

@@ -3,12 +3,12 @@
 //! A type that is asked with refuses keys it does not know, so that a slip of the pen is not passed over in
 //! silence. A type that is answered with may grow: a client that reads it ignores what it does not know.
 //!
-//! Prompts, launch secrets and the agents' own session ids have no place in any of these types and so never
-//! leave the daemon.
+//! Launch secrets have no place in any of these types and so never leave the daemon.
 
 mod control;
 mod error;
 mod event;
+mod message;
 mod project;
 mod session;
 mod tree;
@@ -17,6 +17,9 @@ mod words;
 pub use control::{Health, SERVICE};
 pub use error::ErrorBody;
 pub use event::Event;
+pub use message::{
+    AnswerDialog, Choice, Dialog, Message, MessageAnswer, MessageList, MessageSent, SendMessage,
+};
 pub use project::{
     AddProject, Project, ProjectAnswer, ProjectGot, ProjectHealth, ProjectKind, ProjectList, ProjectRemoved,
     ProjectSummary,

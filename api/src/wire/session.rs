@@ -8,6 +8,7 @@ use ao_domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::message::Dialog;
 use super::words::{self, Status};
 
 /// What a living agent does, as far as anybody knows.
@@ -160,6 +161,15 @@ pub struct Session {
     /// What the agent said at the end of its last turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_message: Option<String>,
+    /// The dialog that it has open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialog: Option<Dialog>,
+    /// What ended its last turn, where that was an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// How many messages to it are neither delivered nor given up.
+    #[serde(default)]
+    pub messages_waiting: u32,
     /// The agent's own id of the conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native_id: Option<String>,
@@ -260,6 +270,9 @@ impl Session {
             display_name: session.display_name.clone(),
             title: session.title.clone(),
             last_message: session.last_message.clone(),
+            dialog: session.dialog.as_ref().map(Dialog::from),
+            trouble: session.trouble.clone(),
+            messages_waiting: session.messages_waiting,
             native_id: session.native_id.clone(),
             model: session.model.clone(),
             permissions: session.permissions,

@@ -38,6 +38,8 @@ word_schema! {
     EndReason = ao_domain::EndReason, "Why the session ended.";
     ActivityState = ao_domain::ActivityState, "What the agent last said about itself.";
     WorktreeState = ao_domain::WorktreeState, "What became of the session's worktree.";
+    MessageState = ao_domain::MessageState, "How far a message has come.";
+    MessageKind = ao_domain::MessageKind, "What is said to an agent.";
     PermissionMode = ao_domain::PermissionMode, "What the agent may do without asking.";
 }
 

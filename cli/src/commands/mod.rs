@@ -10,6 +10,7 @@ mod overview;
 mod project;
 pub(crate) mod pty_host;
 mod restore;
+mod send;
 mod session;
 mod spawn;
 mod start;
@@ -70,6 +71,7 @@ enum Command {
     Spawn(spawn::SpawnArgs),
     Session(session::SessionArgs),
     Kill(kill::KillArgs),
+    Send(send::SendArgs),
     Attach(attach::AttachArgs),
     Tree(tree::TreeArgs),
     Doctor(doctor::DoctorArgs),
@@ -160,6 +162,7 @@ fn dispatch(cli: Cli, env: &Env, out: &mut Out) -> Result<(), CliError> {
             Some(Command::Spawn(args)) => spawn::run(args, env, out).await,
             Some(Command::Session(args)) => session::run(args, env, out).await,
             Some(Command::Kill(args)) => kill::run(&args, env, out).await,
+            Some(Command::Send(args)) => send::send(args, env, out).await,
             Some(Command::Tree(args)) => tree::run(args, env, out).await,
             Some(Command::Doctor(args)) => doctor::run(&args, env, out).await,
             Some(Command::Demo(args)) => demo::run(&args, env, out).await,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::kill::{self, KillArgs};
 use super::restore::{self, RenameArgs, RestoreArgs};
+use super::send::{self, AnswerArgs, MessagesArgs};
 use crate::client::{Ask, Daemon, encoded};
 use crate::duration;
 use crate::env::Env;
@@ -30,6 +31,8 @@ enum SessionCommand {
     Kill(KillArgs),
     Restore(RestoreArgs),
     Rename(RenameArgs),
+    Messages(MessagesArgs),
+    Answer(AnswerArgs),
 }
 
 /// List the sessions
@@ -76,6 +79,8 @@ pub(crate) async fn run(args: SessionArgs, env: &Env, out: &mut Out) -> Result<(
         Some(SessionCommand::Kill(args)) => kill::run(&args, env, out).await,
         Some(SessionCommand::Restore(args)) => restore::restore(&args, env, out).await,
         Some(SessionCommand::Rename(args)) => restore::rename(args, env, out).await,
+        Some(SessionCommand::Messages(args)) => send::messages(&args, env, out).await,
+        Some(SessionCommand::Answer(args)) => send::answer(&args, env, out).await,
     }
 }
 
@@ -200,6 +205,14 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         .as_deref()
         .and_then(|said| said.lines().next());
     let said_last = said_last.unwrap_or_default().to_owned();
+    let answer = session
+        .dialog
+        .as_ref()
+        .map(|_| format!("ao session answer {} CHOICE", session.id));
+    let waiting = match session.messages_waiting {
+        0 => String::new(),
+        count => format!("{count} (ao session messages {})", session.id),
+    };
     let permissions = match session.permissions {
         PermissionMode::Default => String::new(),
         mode => mode.to_string(),
@@ -214,6 +227,9 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         ("status", session.status.to_string()),
         ("reason", session.reason.clone()),
         ("since", session.since.to_string()),
+        ("dialog", dialog_in_words(session)),
+        ("answer with", answer.unwrap_or_default()),
+        ("messages waiting", waiting),
         ("evidence", session.evidence.clone()),
         ("activity", session.activity.state.to_string()),
         ("phase", session.phase.to_string()),
@@ -260,6 +276,19 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
     .into_iter()
     .filter(|(_, value)| !value.is_empty())
     .collect()
+}
+
+/// What a dialog asks and what can be chosen, each in a line of its own.
+fn dialog_in_words(session: &Session) -> String {
+    let Some(dialog) = &session.dialog else {
+        return String::new();
+    };
+    let text = dialog.text.iter().map(|line| format!("\n  {line}"));
+    let choices = dialog
+        .choices
+        .iter()
+        .map(|choice| format!("\n    {}. {}", choice.key, choice.label));
+    text.chain(choices).collect()
 }
 
 fn exit_in_words(exit: Exit) -> String {

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use ao_api::wire::{ProjectList, Session, SessionAnswer, SpawnSession, Status};
-use ao_domain::{EndReason, PermissionMode, ProjectId, shell_word};
+use ao_domain::{EndReason, PermissionMode, ProjectId, SessionId, shell_word};
 use camino::Utf8Path;
 use tokio::time::Instant;
 
@@ -155,7 +155,7 @@ pub(super) async fn up(
     Ok(())
 }
 
-fn fresh_key() -> Result<String, CliError> {
+pub(super) fn fresh_key() -> Result<String, CliError> {
     let mut key = [0_u8; 16];
     getrandom::fill(&mut key).map_err(|error| CliError::Io {
         doing: "asking for a random number",
@@ -242,16 +242,16 @@ async fn follow(
         };
         let deadline = (Instant::now() + pause).min(end);
         // Announced or not: it is looked at.
-        let _ = tokio::time::timeout_at(deadline, news_of(&session, &mut events)).await;
+        let _ = tokio::time::timeout_at(deadline, news_of(&session.id, &mut events)).await;
         session = session::fetch(daemon, &session.id).await?;
     }
 }
 
 /// Resolves when something was said about `session`. Never, once nobody announces anything. Cancel safe.
-async fn news_of(session: &Session, events: &mut Option<Events>) {
+pub(super) async fn news_of(session: &SessionId, events: &mut Option<Events>) {
     while let Some(stream) = events {
         match stream.next().await {
-            Some(event) if event.session_id.as_deref() == Some(session.id.as_str()) => return,
+            Some(event) if event.session_id.as_deref() == Some(session.as_str()) => return,
             Some(_) => {}
             None => *events = None,
         }

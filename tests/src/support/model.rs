@@ -10,7 +10,9 @@
 //! STUB: question TEXT     call the tool that asks the user
 //! STUB: slow N            stream filler for N seconds, then go on
 //! STUB: say TEXT          answer TEXT
+//! STUB: read              call the tool that reads a file, with the first path that the text names
 //! STUB: error CODE N      answer that status to the first N such requests (1), then go on
+//! STUB: wall              refuse it for three hours, as where a quota is used up
 //! ```
 //!
 //! It speaks Anthropic's Messages, as a stream or as one object. Requests that offer no tools (titles, summaries) get text.
@@ -205,7 +207,8 @@ fn answer(stream: &TcpStream, shared: &Shared, method: &str, path: &str, body: &
         };
         let error =
             json!({"type": "error", "error": {"type": kind, "message": format!("stub error {code}")}});
-        return whole(stream, code, &error);
+        let again = plan.again.map(|seconds| format!("retry-after: {seconds}\r\n"));
+        return with_headers(stream, code, again.as_deref().unwrap_or_default(), &error);
     }
     let mut said = plan.said.clone();
     if let Some(schema) = wanted(&body) {
@@ -265,12 +268,16 @@ fn answer(stream: &TcpStream, shared: &Shared, method: &str, path: &str, body: &
     out.end()
 }
 
-fn whole(mut stream: &TcpStream, status: u16, value: &Value) -> io::Result<()> {
+fn whole(stream: &TcpStream, status: u16, value: &Value) -> io::Result<()> {
+    with_headers(stream, status, "", value)
+}
+
+fn with_headers(mut stream: &TcpStream, status: u16, more: &str, value: &Value) -> io::Result<()> {
     let text = value.to_string();
     let length = text.len();
     write!(
         stream,
-        "HTTP/1.1 {status} stub\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{text}"
+        "HTTP/1.1 {status} stub\r\ncontent-type: application/json\r\n{more}content-length: {length}\r\n\r\n{text}"
     )
 }
 
@@ -362,6 +369,8 @@ struct Plan {
     said: String,
     call: Option<(String, Value)>,
     error: Option<u16>,
+    /// When to come again, in seconds.
+    again: Option<u64>,
 }
 
 impl Plan {
@@ -371,6 +380,7 @@ impl Plan {
             said: text.to_owned(),
             call: None,
             error: None,
+            again: None,
         }
     }
 }
@@ -401,6 +411,16 @@ fn plan(shared: &Shared, text: &str, done: usize, tools: &[&Value]) -> Plan {
                     return plan;
                 }
                 continue;
+            }
+            "wall" => {
+                plan.error = Some(429);
+                plan.again = Some(3 * 3_600);
+                return plan;
+            }
+            "read" => {
+                let path = text.split_whitespace().find(|word| word.starts_with('/'));
+                let known = BTreeMap::from([("file_path", json!(path.unwrap_or_default()))]);
+                call(tools, "Read", &known)
             }
             "write" => {
                 let (file, content) = words.split_once(' ').unwrap_or((words, ""));

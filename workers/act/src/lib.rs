@@ -9,4 +9,5 @@
 //! # What it does not do
 //! It never reads SQL, never answers a client, and writes observations about its own session's process only.
 
+mod outbox;
 pub mod session;

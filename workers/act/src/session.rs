@@ -1,6 +1,7 @@
 //! One child per session: brings it up, watches its agent, ends it and takes its worktree back.
 //!
-//! Facts     reads `sessions` with `session_process`; writes its own row's phase and outcomes, and what it saw of its own process.
+//! Facts     reads `sessions` with `session_process` and its `messages`; writes its own row's phase and outcomes, its messages, and
+//!           what it saw of its own process and screen.
 //! Messages  none. Wakes on a change of the facts, on the runtime's word and on the time its status is good for.
 //! Acts      through the ports `Worktrees`, `Agents` and `Runtime`, each call with a crash point before and after it.
 //! Crash     before a deed: the phase says it was meant, it is done. After it: it is done again and finds itself done.
@@ -14,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ao_derive::{Habits, Step, next_step};
-use ao_domain::port::agent::{Agents, Style};
+use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
+use ao_domain::port::letters::Letters;
 use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{Runtime, RuntimeRef, Runtimes};
 use ao_domain::port::worktrees::Worktrees;
@@ -60,6 +62,8 @@ pub struct Parts {
     pub processes: Arc<dyn Processes>,
     /// The agents.
     pub agents: Arc<dyn Agents>,
+    /// Where messages lie that are too long to be typed.
+    pub letters: Arc<dyn Letters>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Surroundings.
@@ -68,8 +72,8 @@ pub struct Parts {
 
 /// The child. A fresh value every incarnation: nothing is handed on but the id.
 pub struct SessionChild {
-    id: SessionId,
-    parts: Parts,
+    pub(crate) id: SessionId,
+    pub(crate) parts: Parts,
 }
 
 /// A session cannot go on, and trying again from the rows is all that is left.
@@ -178,7 +182,7 @@ impl SessionChild {
         self.enter(ctx, session, Phase::Finished, changes).await
     }
 
-    fn runtime(&self, session: &Session) -> Result<&dyn Runtime, SessionError> {
+    pub(crate) fn runtime(&self, session: &Session) -> Result<&dyn Runtime, SessionError> {
         let name = &session.runtime;
         self.parts
             .runtimes
@@ -187,19 +191,8 @@ impl SessionChild {
     }
 
     fn habits(&self, session: &Session) -> Habits {
-        match self.parts.agents.get(&session.harness) {
-            Ok(agent) => {
-                let known = agent.description();
-                Habits {
-                    reports: known.reports,
-                    one_shot: known.style == Style::OneShot,
-                }
-            }
-            Err(_) => Habits {
-                reports: false,
-                one_shot: false,
-            },
-        }
+        let agent = self.parts.agents.get(&session.harness);
+        agent.map_or(Habits::NONE, |agent| Habits::of(agent.description()))
     }
 }
 
@@ -234,7 +227,7 @@ impl Child for SessionChild {
 }
 
 /// The name under which the runtime holds this run.
-fn at(session: &Session) -> RuntimeRef {
+pub(crate) fn at(session: &Session) -> RuntimeRef {
     RuntimeRef {
         session: session.id.clone(),
         generation: session.generation,

@@ -1,18 +1,21 @@
 //! The session's child over a real database, with everything outside of it played by the test.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ao_act::session::{Parts, SessionChild, Setup};
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
-    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError, Style,
+    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError,
+    Style, Takes,
 };
 use ao_domain::port::clock::Clock;
+use ao_domain::port::letters::{LetterError, Letters};
 use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{
-    Held, Launch, Look, Runtime, RuntimeError, RuntimeRef, Runtimes, Screen, Size,
+    Held, Launch, Look, Press, Runtime, RuntimeError, RuntimeRef, Runtimes, Screen, Size, Typing, Withheld,
 };
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{
@@ -103,6 +106,10 @@ impl Agents for Reporter {
 #[derive(Default)]
 struct Undying {
     created: AtomicU32,
+    /// What was typed, under its name.
+    typed: Mutex<Vec<(String, String)>>,
+    /// What it says to the next texts, before it takes them.
+    withholds: Mutex<VecDeque<Withheld>>,
 }
 
 impl Undying {
@@ -144,7 +151,25 @@ impl Runtime for Undying {
         Box::pin(std::future::pending())
     }
 
-    fn paste<'a>(&'a self, at: &'a RuntimeRef, _: &'a str) -> PortFuture<'a, Result<(), RuntimeError>> {
+    fn type_text<'a>(
+        &'a self,
+        _: &'a RuntimeRef,
+        what: Typing<'a>,
+    ) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(async move {
+            let name = what.id.unwrap_or_default();
+            self.typed
+                .lock()
+                .unwrap()
+                .push((name.to_owned(), what.text.to_owned()));
+            match self.withholds.lock().unwrap().pop_front() {
+                Some(why) => Err(why.into()),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn press<'a>(&'a self, at: &'a RuntimeRef, _: Press<'a>) -> PortFuture<'a, Result<(), RuntimeError>> {
         Box::pin(async { Err(RuntimeError::Absent(at.clone())) })
     }
 
@@ -174,6 +199,24 @@ impl Runtime for Undying {
 
     fn list(&self) -> PortFuture<'_, Result<Vec<RuntimeRef>, RuntimeError>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+/// Letters that nobody reads.
+struct Drawer;
+
+impl Letters for Drawer {
+    fn folder(&self, session: &SessionId) -> Utf8PathBuf {
+        Utf8Path::new("/letters").join(session.as_str())
+    }
+
+    fn put<'a>(
+        &'a self,
+        session: &'a SessionId,
+        id: u64,
+        _: &'a str,
+    ) -> PortFuture<'a, Result<Utf8PathBuf, LetterError>> {
+        Box::pin(async move { Ok(self.folder(session).join(format!("{id}.md"))) })
     }
 }
 
@@ -227,6 +270,10 @@ impl Stage {
             style: Style::Interactive,
             reports: true,
             transcribes: false,
+            takes: Some(Takes {
+                queues: false,
+                commands: &['/'],
+            }),
         };
         let runtime = Arc::new(Undying::default());
         let parts = Parts {
@@ -237,6 +284,7 @@ impl Stage {
             runtimes: Runtimes::new([Arc::clone(&runtime) as Arc<dyn Runtime>]),
             processes: Arc::new(Undying::default()),
             agents: Arc::new(Reporter(description)),
+            letters: Arc::new(Drawer),
             clock: clock.clone(),
             setup: Arc::new(Setup {
                 data_dir: data.clone(),

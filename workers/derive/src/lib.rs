@@ -8,10 +8,17 @@
 //! # What it does not do
 //! No clock, no I/O, no async, and nothing is stored: a status is worked out at every read.
 
+mod delivery;
 mod liveness;
 mod next_step;
 mod status;
 
+pub use delivery::{
+    Delivery, PROVED_WITHIN, TYPED_AT_MOST, delivery, goes_by_file, next_delivery, next_try, typed_words,
+    why_it_waits,
+};
 pub use liveness::liveness;
 pub use next_step::{KEEP_LAST_SCREEN, Step, next_step};
-pub use status::{Habits, NO_SIGNAL_AFTER, STALE_AFTER, Shown, Status, Watch, shown};
+pub use status::{
+    Habits, NO_SIGNAL_AFTER, SAYS_WAITING_AFTER, STALE_AFTER, Shown, Status, Watch, screen_look, shown,
+};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use ao_domain::port::agent::{Description, Style, Takes};
 use ao_domain::{ActivityState, EndReason, Liveness, Phase, Session, Timestamp};
 
 use crate::liveness;
@@ -72,6 +73,26 @@ pub struct Habits {
     pub reports: bool,
     /// Whether it ends when its work is done, so that a running one works.
     pub one_shot: bool,
+    /// How it takes messages, if it does.
+    pub takes: Option<Takes>,
+}
+
+impl Habits {
+    /// Of an agent that this program does not know any more: nothing to count on.
+    pub const NONE: Self = Self {
+        reports: false,
+        one_shot: false,
+        takes: None,
+    };
+
+    /// As its description has them.
+    pub fn of(agent: &Description) -> Self {
+        Self {
+            reports: agent.reports,
+            one_shot: agent.style == Style::OneShot,
+            takes: agent.takes,
+        }
+    }
 }
 
 /// What is known of those who look, beside the session's own rows.
@@ -98,8 +119,52 @@ pub struct Shown {
     pub valid_until: Option<Timestamp>,
 }
 
+/// How long a message may wait before the status says so.
+pub const SAYS_WAITING_AFTER: Duration = Duration::from_secs(60);
+
+/// How long after a state was entered its dialog may not be painted yet, and is looked for often.
+const PAINTING: Duration = Duration::from_secs(10);
+
+/// How soon to look at an agent's screen again for what its hooks do not tell; `None` where it has nothing more to say: only one
+/// that asks, or works, shows more than its hooks told.
+pub fn screen_look(session: &Session, now: Timestamp) -> Option<Duration> {
+    match session.activity.state {
+        ActivityState::WaitingInput => {
+            let is_new = now < session.activity.since.plus(PAINTING);
+            let pause = if session.dialog.is_none() && is_new {
+                200
+            } else {
+                1_000
+            };
+            Some(Duration::from_millis(pause))
+        }
+        ActivityState::Active => Some(Duration::from_secs(3)),
+        ActivityState::Idle | ActivityState::Exited => None,
+    }
+}
+
 /// A session's status at `now`. The first rule that fits decides; their order is the table of `docs/status.md`.
 pub fn shown(session: &Session, habits: Habits, watch: Watch, now: Timestamp) -> Shown {
+    let mut shown = without_messages(session, habits, watch, now);
+    let is_over = matches!(shown.status, Status::Terminated | Status::Failed);
+    if let Some(since) = session.waiting_since.filter(|_| !is_over) {
+        let due = since.plus(SAYS_WAITING_AFTER);
+        if now >= due {
+            let count = session.messages_waiting;
+            let messages = if count == 1 {
+                "a message waits".to_owned()
+            } else {
+                format!("{count} messages wait")
+            };
+            shown.reason = format!("{}; {messages} since {since}", shown.reason);
+        } else {
+            shown.valid_until = Some(shown.valid_until.map_or(due, |until| until.min(due)));
+        }
+    }
+    shown
+}
+
+fn without_messages(session: &Session, habits: Habits, watch: Watch, now: Timestamp) -> Shown {
     let alive = liveness(session.process.as_ref(), session.generation);
     let answer = |status, reason: String, since, evidence| Shown {
         status,
@@ -204,13 +269,34 @@ pub fn shown(session: &Session, habits: Habits, watch: Watch, now: Timestamp) ->
         return until(shown, if habits.reports { silent_at } else { fresh_until });
     }
     let (status, reason) = match session.activity.state {
-        ActivityState::WaitingInput => (Status::NeedsInput, "a person has to decide"),
-        ActivityState::Active => (Status::Working, "it says that it works"),
-        ActivityState::Idle => (Status::Idle, "it says that it waits for work"),
-        ActivityState::Exited => (Status::Unknown, "it says that it ended, but its process runs"),
+        ActivityState::WaitingInput => (
+            Status::NeedsInput,
+            match session.dialog.as_ref().and_then(|dialog| dialog.text.last()) {
+                Some(question) => format!("a person has to decide: {question}"),
+                None => "a person has to decide".to_owned(),
+            },
+        ),
+        ActivityState::Active => (
+            Status::Working,
+            match &session.delay {
+                Some(delay) => format!("it waits to try again: {delay}"),
+                None => "it says that it works".to_owned(),
+            },
+        ),
+        ActivityState::Idle => (
+            Status::Idle,
+            match &session.trouble {
+                Some(trouble) => format!("an error ended its last turn, and it waits: {trouble}"),
+                None => "it says that it waits for work".to_owned(),
+            },
+        ),
+        ActivityState::Exited => (
+            Status::Unknown,
+            "it says that it ended, but its process runs".to_owned(),
+        ),
     };
     until(
-        answer(status, reason.to_owned(), session.activity.since, "hook"),
+        answer(status, reason, session.activity.since, "hook"),
         fresh_until,
     )
 }
@@ -274,6 +360,11 @@ pub(crate) mod tests {
             native_id: None,
             title: None,
             last_message: None,
+            dialog: None,
+            delay: None,
+            trouble: None,
+            messages_waiting: 0,
+            waiting_since: None,
             model: None,
             permissions: ao_domain::PermissionMode::Default,
             end_reason: None,
@@ -302,14 +393,17 @@ pub(crate) mod tests {
     const SILENT: Habits = Habits {
         reports: false,
         one_shot: false,
+        takes: None,
     };
     const ONE_SHOT: Habits = Habits {
         reports: true,
         one_shot: true,
+        takes: None,
     };
     const REPORTS: Habits = Habits {
         reports: true,
         one_shot: false,
+        takes: None,
     };
 
     /// Each row of the table: what is so, and the session that has it.
@@ -447,6 +541,49 @@ pub(crate) mod tests {
             (
                 "it says that it waits",
                 heard(ActivityState::Idle),
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it works, and its screen says that it waits for another try",
+                Session {
+                    delay: Some("529 Overloaded, attempt 3/10".to_owned()),
+                    ..heard(ActivityState::Active)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it waits after a turn that an error has ended",
+                Session {
+                    trouble: Some("rate_limit: API Error: Request rejected (429)".to_owned()),
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it waits, and a message has waited for a minute",
+                Session {
+                    messages_waiting: 1,
+                    waiting_since: Some(at(1_000)),
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_060),
+            ),
+            (
+                "its screen shows which dialog is open",
+                Session {
+                    dialog: Some(ao_domain::Dialog {
+                        text: vec![
+                            "Create file".to_owned(),
+                            "Do you want to create a.txt?".to_owned(),
+                        ],
+                        choices: Vec::new(),
+                    }),
+                    ..heard(ActivityState::WaitingInput)
+                },
                 REPORTS,
                 at(1_020),
             ),

@@ -12,6 +12,7 @@
 mod error;
 pub mod foreign_text;
 mod id;
+mod message;
 pub mod port;
 mod process;
 mod project;
@@ -23,6 +24,7 @@ mod worktree;
 
 pub use error::{Chain, chain};
 pub use id::{InvalidId, ProjectId, SessionId};
+pub use message::{Choice, Dialog, Message, MessageKind, MessageState, same_words};
 pub use process::{Exit, ProcessId};
 pub use project::Project;
 pub use seen::{SESSION_SWEEP, Seen};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, Holding, ProcessId, ProjectId, SessionId, Timestamp};
+use crate::{Dialog, Exit, Holding, ProcessId, ProjectId, SessionId, Timestamp};
 
 /// A word that is not in the closed list it was read for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(crate) use words;
 
 words! {
     /// What the session is for.
@@ -294,6 +296,16 @@ pub struct Session {
     pub title: Option<String>,
     /// What the agent said last, at the end of a turn.
     pub last_message: Option<String>,
+    /// What its screen asks, while a dialog is open.
+    pub dialog: Option<Dialog>,
+    /// What it waits for in the middle of its work, in its screen's words: another try after an error.
+    pub delay: Option<String>,
+    /// What ended its last turn, where that was an error.
+    pub trouble: Option<String>,
+    /// How many messages to it are neither delivered nor given up.
+    pub messages_waiting: u32,
+    /// Since when the oldest of them waits.
+    pub waiting_since: Option<Timestamp>,
     /// The model it was asked for; `None` is the agent's own choice.
     pub model: Option<String>,
     /// What it may do without asking.

@@ -50,4 +50,8 @@ pub struct Signal {
     pub title: Option<String>,
     /// What it said at the end of a turn, where the payload has it.
     pub last_message: Option<String>,
+    /// What it was asked, whole, where the payload has it: the proof that a message arrived.
+    pub prompt: Option<String>,
+    /// What ended its turn, where that was an error.
+    pub trouble: Option<String>,
 }

@@ -41,6 +41,7 @@ pub use store::{Store, StoreOptions};
 pub use write::intents::{
     Added, IntentWriter, NewProject, NewRun, NewSession, ProjectRemoval, Restored, Spawn, Stop,
 };
+pub use write::messages::{NewMessage, Reached, ScreenSeen, Sent, Step};
 pub use write::observations::{Applied, AppliedSignal, ObservationWriter, Recorded, Sighting};
 pub use write::outcomes::{Changes, Moved, OutcomeWriter, Stand};
 pub use write::salvage::{Found, FoundRun};

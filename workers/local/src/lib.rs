@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod clock;
+pub mod letters;
 mod lines;
 pub mod link;
 pub mod process;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
-    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError, Style,
+    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError,
+    Style, Takes,
 };
 use ao_domain::port::clock::Clock;
 use ao_domain::port::spool::{HookSpool, SpoolError, Spooled};
@@ -136,6 +137,10 @@ impl Default for FakeAgents {
                 style,
                 reports,
                 transcribes: false,
+                takes: reports.then_some(Takes {
+                    queues: true,
+                    commands: &[],
+                }),
             })
         };
         Self(vec![

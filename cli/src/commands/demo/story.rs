@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use ao_api::wire::{Node, Session, Status, Tree};
-use ao_domain::port::runtime::{Runtime as _, RuntimeRef};
+use ao_domain::port::runtime::{Runtime as _, RuntimeRef, Typing};
 use ao_domain::{ProcessId, SessionId};
 use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
 use ao_local::spool;
@@ -423,7 +423,7 @@ impl<'a, 'b> Story<'a, 'b> {
             generation: actor.generation,
         };
         self.terminals
-            .paste(&at, line)
+            .type_text(&at, Typing::unseen(line))
             .await
             .map_err(|source| CliError::Attach {
                 session: actor.id.to_string(),

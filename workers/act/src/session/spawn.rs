@@ -123,6 +123,7 @@ impl SessionChild {
             model: session.model.as_deref(),
             permissions: session.permissions,
             ao: &self.parts.setup.bin.join("ao"),
+            messages: &self.parts.letters.folder(&session.id),
             env: &self.parts.setup.env,
         })
     }

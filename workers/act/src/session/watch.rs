@@ -9,6 +9,7 @@ use ao_facts::{FactsError, Sighting};
 use ao_supervisor::{Context, Crash, step};
 
 use super::{SessionChild, at};
+use crate::outbox::Outbox;
 
 /// One look: a lock, a connection to a local socket and one answer. The holder answers within a second or is silent.
 const LOOK: Duration = Duration::from_secs(5);
@@ -52,11 +53,43 @@ impl SessionChild {
             step!("watch.seen", self.parts.seen.looked(ctx.incarnation(), &sighting))?;
             return Ok(());
         }
+        let mut next: Vec<Timestamp> = Vec::new();
+        if session.phase == Phase::Live {
+            match self.read_screen(ctx, session, runtime).await? {
+                Outbox::Moved => return Ok(()),
+                Outbox::Quiet(until) => next.extend(until),
+            }
+            match self.write_messages(ctx, session).await? {
+                Outbox::Moved => return Ok(()),
+                Outbox::Quiet(until) => next.extend(until),
+            }
+        }
         let silent = liveness(session.process.as_ref(), session.generation) == Liveness::Unknown;
         let again = silent.then(|| now.plus(SILENT_LOOK));
         let renew_at = renew_at.filter(|_| session.phase == Phase::Live);
-        let until = until.into_iter().chain(again).chain(renew_at).min();
+        let until = until.into_iter().chain(again).chain(renew_at).chain(next).min();
         self.wait(ctx, session, until, Some(runtime)).await
+    }
+
+    async fn read_screen(
+        &self,
+        ctx: &Context,
+        session: &Session,
+        runtime: &dyn Runtime,
+    ) -> Result<Outbox, Crash> {
+        match self.parts.agents.get(&session.harness) {
+            Ok(agent) if agent.prompt().is_some() => self.look_at_screen(ctx, session, agent, runtime).await,
+            _ => Ok(Outbox::Quiet(None)),
+        }
+    }
+
+    async fn write_messages(&self, ctx: &Context, session: &Session) -> Result<Outbox, Crash> {
+        let watch = Watch {
+            swept_at: self.swept_at().await?,
+        };
+        let habits = self.habits(session);
+        let shown = shown(session, habits, watch, self.parts.clock.now());
+        self.deliver(ctx, session, habits, &shown).await
     }
 
     /// Waits until any fact has changed, if there is still no place: a place is freed by another session's row.
@@ -99,7 +132,8 @@ impl SessionChild {
         );
         let now = self.parts.clock.now();
         let shown_now = shown(session, habits, watch, now);
-        if shown_at_last_change(session, habits, watch).status != shown_now.status {
+        let shown_then = shown_at_last_change(session, habits, watch);
+        if (shown_then.status, &shown_then.reason) != (shown_now.status, &shown_now.reason) {
             let announced = self.parts.outcomes.bump(ctx.incarnation(), &self.id, now);
             let _ = step!("watch.revision", announced)?; // overtaken by a real change: that is news enough
             return Ok(());

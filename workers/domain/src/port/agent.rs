@@ -3,7 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::PortFuture;
-use crate::{PermissionMode, SessionId, Signal, Timestamp};
+use super::runtime::{Prompt, Screen};
+use crate::{Dialog, PermissionMode, SessionId, Signal, Timestamp};
 
 /// What a launch of an agent is asked for.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct LaunchRequest<'a> {
     pub permissions: PermissionMode,
     /// The stable path of `ao`, for hooks.
     pub ao: &'a Utf8Path,
+    /// The folder that messages too long to be typed lie in; it reads there without asking.
+    pub messages: &'a Utf8Path,
     /// The environment it will inherit, before ours and the plan's are added.
     pub env: &'a [(String, String)],
 }
@@ -139,6 +142,26 @@ pub struct Description {
     pub reports: bool,
     /// Whether it writes its conversations down, with what its hooks do not tell.
     pub transcribes: bool,
+    /// How it takes messages; `None`: it takes none.
+    pub takes: Option<Takes>,
+}
+
+/// How an agent takes messages that are typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Takes {
+    /// Whether one that is typed while it works waits inside it for its turn; if not, it is typed when the work is done.
+    pub queues: bool,
+    /// Beginnings of texts that are commands to the program itself: nothing says that those arrived.
+    pub commands: &'static [char],
+}
+
+/// What a screen shows that no hook tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shows {
+    /// The dialog that is open.
+    pub dialog: Option<Dialog>,
+    /// What it waits for in the middle of its work, in its own words, without a count of seconds.
+    pub delay: Option<String>,
 }
 
 /// One kind of agent.
@@ -158,6 +181,16 @@ pub trait Agent: Send + Sync + 'static {
 
     /// What a line of that file says which no hook does.
     fn note(&self, line: &str) -> Option<Note>;
+
+    /// How it shows that it takes a message; `None` where it takes none.
+    fn prompt(&self) -> Option<Prompt> {
+        None
+    }
+
+    /// What its screen shows that no hook tells.
+    fn shows(&self, _screen: &Screen) -> Shows {
+        Shows::default()
+    }
 }
 
 /// All kinds of agents there are.

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod clock;
+pub mod letters;
 pub mod processes;
 pub mod runtime;
 pub mod spool;

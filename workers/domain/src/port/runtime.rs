@@ -85,6 +85,74 @@ pub struct Screen {
     pub title: Option<String>,
 }
 
+/// How a program shows that it takes a text, as data: the look at it is made where the keys are pressed.
+///
+/// The text stands between two rules over the whole width of the screen, its first line begins with the mark, and nothing
+/// below has a rule. What is dim is the program's own and not in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    /// What stands at the beginning of the first line.
+    pub mark: String,
+    /// The key that takes one line of the text away.
+    pub clear: String,
+}
+
+/// A text to be typed and sent off with Enter.
+#[derive(Clone, Copy, Debug)]
+pub struct Typing<'a> {
+    /// Its name within the run. What was typed under a name is not typed again: asked once more, the runtime says how it went.
+    pub id: Option<&'a str>,
+    /// The text.
+    pub text: &'a str,
+    /// What has to be on the screen before the text and before Enter; without it nothing is looked at.
+    pub prompt: Option<&'a Prompt>,
+}
+
+impl<'a> Typing<'a> {
+    /// A text for a program of which nobody knows how it shows that it takes one: nothing is looked at.
+    pub fn unseen(text: &'a str) -> Self {
+        Self {
+            id: None,
+            text,
+            prompt: None,
+        }
+    }
+}
+
+/// Keys to be pressed on a screen that shows certain lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Press<'a> {
+    /// Its name within the run, as of a [`Typing`].
+    pub id: &'a str,
+    /// The keys.
+    pub keys: &'a str,
+    /// What has to be on the screen, line by line; other lines may stand between them.
+    pub showing: &'a [String],
+}
+
+/// Why a runtime typed nothing, or did not press Enter. It may be asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Withheld {
+    /// The screen shows no line that takes a text. Nothing was typed.
+    #[error("its screen does not show that it takes a message")]
+    NoPrompt,
+    /// Somebody's text stands in it. Nothing was typed.
+    #[error("a text that was not sent stands in its terminal")]
+    Occupied,
+    /// A person pressed a key a moment ago. Nothing was typed.
+    #[error("a person is typing in its terminal")]
+    Person,
+    /// The text was typed and did not show in time. Enter was not pressed.
+    #[error("it did not show what was typed")]
+    NotShown,
+    /// Something came before the prompt between text and Enter. Enter was not pressed.
+    #[error("something came up on its screen before Enter")]
+    Covered,
+    /// The screen shows something else than what was to be answered. Nothing was typed.
+    #[error("its screen shows something else by now")]
+    Changed,
+}
+
 /// A runtime did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -120,6 +188,9 @@ pub enum RuntimeError {
         #[source]
         source: Option<std::io::Error>,
     },
+    /// The screen was not as it has to be.
+    #[error(transparent)]
+    Withheld(#[from] Withheld),
     /// A file or socket of the runtime could not be used. The agent is untouched.
     #[error("{doing} failed at `{path}`")]
     Io {
@@ -154,8 +225,18 @@ pub trait Runtime: Send + Sync + 'static {
     /// Cancel safe; may resolve early.
     fn changed<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, ()>;
 
-    /// Types `text` (bracketed where the program asked for that) and presses Enter. Resolves once it is written.
-    fn paste<'a>(&'a self, at: &'a RuntimeRef, text: &'a str) -> PortFuture<'a, Result<(), RuntimeError>>;
+    /// Types a text (bracketed where the program asked for that) and presses Enter; resolves once it is written. Keys of
+    /// attached people wait meanwhile.
+    ///
+    /// Dropping the future leaves it typed to the end or not begun; under the same name, the next call finds out.
+    fn type_text<'a>(
+        &'a self,
+        at: &'a RuntimeRef,
+        what: Typing<'a>,
+    ) -> PortFuture<'a, Result<(), RuntimeError>>;
+
+    /// Presses keys, if the screen shows what they are for; resolves once they are written.
+    fn press<'a>(&'a self, at: &'a RuntimeRef, what: Press<'a>) -> PortFuture<'a, Result<(), RuntimeError>>;
 
     /// What the terminal shows now; also after the agent's end, while the holder is there.
     fn screen<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<Screen, RuntimeError>>;

@@ -1,6 +1,7 @@
 //! The tables as rows, for this crate only: what leaves it are the records of `ao-domain`.
 
 pub(crate) mod change_log;
+pub(crate) mod messages;
 pub(crate) mod projects;
 pub(crate) mod session_process;
 pub(crate) mod sessions;
@@ -55,6 +56,16 @@ pub(crate) fn json<T: DeserializeOwned>(
         key: key.to_owned(),
         said: format!("{column}: {why}"),
     })
+}
+
+/// [`json`] for a column that may be NULL.
+pub(crate) fn json_opt<T: DeserializeOwned>(
+    table: &'static str,
+    key: &str,
+    column: &'static str,
+    text: Option<&str>,
+) -> Result<Option<T>, FactsError> {
+    text.map(|text| json(table, key, column, text)).transpose()
 }
 
 /// Reads one whole number that has to fit into `T`.

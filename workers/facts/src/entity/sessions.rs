@@ -3,7 +3,7 @@
 use ao_domain::{Activity, Session};
 use sea_orm::entity::prelude::*;
 
-use super::{json, number, parse, parse_opt, session_process};
+use super::{json, json_opt, number, parse, parse_opt, session_process};
 use crate::FactsError;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -48,6 +48,11 @@ pub struct Model {
     pub model: Option<String>,
     pub permissions: String,
     pub last_message: Option<String>,
+    pub dialog: Option<String>,
+    pub delay: Option<String>,
+    pub trouble: Option<String>,
+    pub messages_waiting: i64,
+    pub waiting_since: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -94,6 +99,11 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
         created_at: parse(TABLE, key, "created_at", &row.created_at)?,
         updated_at: parse(TABLE, key, "updated_at", &row.updated_at)?,
         permissions: parse(TABLE, key, "permissions", &row.permissions)?,
+        dialog: json_opt(TABLE, key, "dialog", row.dialog.as_deref())?,
+        messages_waiting: number(TABLE, key, "messages_waiting", row.messages_waiting)?,
+        waiting_since: parse_opt(TABLE, key, "waiting_since", row.waiting_since.as_deref())?,
+        delay: row.delay,
+        trouble: row.trouble,
         model: row.model,
         last_message: row.last_message,
         issue: row.issue,

@@ -1,6 +1,7 @@
 //! Reading. Each method is one query, so one moment's truth, over connections that cannot write.
 
 mod log;
+mod messages;
 mod sessions;
 mod wait;
 

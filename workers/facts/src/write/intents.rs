@@ -199,6 +199,9 @@ impl IntentWriter {
             .col_expr(Column::EndReason, nothing())
             .col_expr(Column::EndedAt, nothing())
             .col_expr(Column::Failure, nothing())
+            .col_expr(Column::Dialog, nothing())
+            .col_expr(Column::Delay, nothing())
+            .col_expr(Column::Trouble, nothing())
             .col_expr(Column::UpdatedAt, Expr::value(now))
             .filter(Column::Id.eq(id.as_str()));
         if new.start_over {
@@ -498,6 +501,11 @@ fn row_of(new: &NewSession<'_>, id: &SessionId, num: u32, now: &str) -> sessions
         native_id: Set(None),
         title: Set(None),
         last_message: Set(None),
+        dialog: Set(None),
+        delay: Set(None),
+        trouble: Set(None),
+        messages_waiting: Set(0),
+        waiting_since: Set(None),
         model: Set(new.model.clone()),
         permissions: Set(new.permissions.to_string()),
         end_reason: Set(None),

@@ -1,6 +1,7 @@
 //! Writing: one transaction, fenced by the caller's incarnation, and the three writers made of it.
 
 pub(crate) mod intents;
+pub(crate) mod messages;
 pub(crate) mod observations;
 pub(crate) mod outcomes;
 pub(crate) mod salvage;

@@ -8,6 +8,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
+use super::messages::prove;
 use super::{WriteTx, get};
 use crate::entity::{number, session_process, sessions, text_of};
 use crate::error::{read, write};
@@ -17,7 +18,7 @@ use crate::{FactsError, Store};
 /// Dropping a call's future leaves all of it or nothing.
 #[derive(Clone, Debug)]
 pub struct ObservationWriter {
-    store: Store,
+    pub(super) store: Store,
 }
 
 /// What one look at an agent's process gave.
@@ -128,6 +129,9 @@ impl ObservationWriter {
             if ours && store_record(&tx, session, record, signal).await? {
                 counted += 1;
                 heard.take(record, signal);
+                if let Some(prompt) = &signal.prompt {
+                    prove(&tx, session, record.generation, prompt, now).await?;
+                }
             }
         }
         if counted > 0 {
@@ -338,6 +342,9 @@ struct Heard {
     native_id: Option<String>,
     title: Option<String>,
     last_message: Option<String>,
+    dialog: Option<String>,
+    delay: Option<String>,
+    trouble: Option<String>,
     /// The newest time of a state, by boot.
     newest: HashMap<String, u64>,
 }
@@ -370,6 +377,9 @@ impl Heard {
             native_id: row.native_id.clone(),
             title: row.title.clone(),
             last_message: row.last_message.clone(),
+            dialog: row.dialog.clone(),
+            delay: row.delay.clone(),
+            trouble: row.trouble.clone(),
             newest,
         })
     }
@@ -392,7 +402,17 @@ impl Heard {
             return;
         }
         *newest = record.boot_ms;
-        if !self.over && self.state != state.as_str() {
+        if self.over {
+            return;
+        }
+        self.trouble.clone_from(&signal.trouble);
+        let waits = ActivityState::WaitingInput;
+        if state != waits || self.state != waits.as_str() {
+            // What was on its screen before may be gone: it is looked at again.
+            self.dialog = None;
+            self.delay = None;
+        }
+        if self.state != state.as_str() {
             self.state = state.to_string();
             self.since = at;
         }
@@ -407,6 +427,9 @@ impl Heard {
             .col_expr(Column::NativeId, Expr::value(self.native_id))
             .col_expr(Column::Title, Expr::value(self.title))
             .col_expr(Column::LastMessage, Expr::value(self.last_message))
+            .col_expr(Column::Dialog, Expr::value(self.dialog))
+            .col_expr(Column::Delay, Expr::value(self.delay))
+            .col_expr(Column::Trouble, Expr::value(self.trouble))
             .col_expr(Column::UpdatedAt, Expr::value(now.to_string()))
             .filter(Column::Id.eq(session.as_str()))
             .exec(tx.connection())

@@ -14,7 +14,7 @@ use crate::{FactsError, Store};
 /// Dropping a call's future leaves all of it or nothing.
 #[derive(Clone, Debug)]
 pub struct OutcomeWriter {
-    store: Store,
+    pub(super) store: Store,
 }
 
 /// Where the caller saw a session stand: the condition of its write.

@@ -4,6 +4,7 @@ mod crash;
 mod feed;
 mod intents;
 mod keeper;
+mod messages;
 mod observations;
 mod opening;
 mod outcomes;

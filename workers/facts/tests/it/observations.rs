@@ -152,6 +152,7 @@ async fn signals_move_the_activity_and_the_offset_together() {
         native_id: Some("n-1".to_owned()),
         title: Some("Fixing".to_owned()),
         last_message: Some("all done".to_owned()),
+        ..Signal::default()
     };
     let records = [
         AppliedSignal {

@@ -140,6 +140,11 @@ async fn each_column_of_a_session_is_told_of_or_is_not() {
         ("native_id", "'n'"),
         ("title", "'t'"),
         ("last_message", "'m'"),
+        ("dialog", "'{}'"),
+        ("delay", "'d'"),
+        ("trouble", "'t'"),
+        ("messages_waiting", "1"),
+        ("waiting_since", "'2027-01-01T00:00:00.000Z'"),
         ("model", "'m'"),
         ("permissions", "'auto'"),
         ("end_reason", "'killed'"),
@@ -255,6 +260,12 @@ async fn words_and_times_outside_the_lists_are_refused() {
         "UPDATE sessions SET holdings = 'none'",
         "UPDATE sessions SET command = '{}'",
         "UPDATE sessions SET secret = 'ABC'",
+        "UPDATE sessions SET dialog = '[]'",
+        "UPDATE sessions SET messages_waiting = -1",
+        "INSERT INTO messages (session_id, kind, body, state, attempts, typings, queued_at, state_at) VALUES ('web-1', 'song', 'x', 'queued', 0, 0, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z')",
+        "INSERT INTO messages (session_id, kind, body, state, attempts, typings, queued_at, state_at) VALUES ('web-1', 'text', 'x', 'lost', 0, 0, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z')",
+        "INSERT INTO messages (session_id, kind, body, state, attempts, typings, queued_at, state_at) VALUES ('web-1', 'text', '', 'queued', 0, 0, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z')",
+        "INSERT INTO messages (session_id, kind, body, state, attempts, typings, queued_at, state_at) VALUES ('nix-1', 'text', 'x', 'queued', 0, 0, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z')",
         "UPDATE sessions SET generation = 0",
         "UPDATE sessions SET generation = 'one'",
         "UPDATE sessions SET project_id = 'nix'",
@@ -281,6 +292,7 @@ async fn every_word_of_the_domain_fits_into_its_column() {
         .await
         .unwrap();
     let db = raw(&place.database()).await;
+    run(&db, "INSERT INTO messages (session_id, kind, body, state, attempts, typings, queued_at, state_at) VALUES ('web-1', 'text', 'x', 'queued', 0, 0, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z')").await;
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let lists = [
         (
@@ -312,6 +324,36 @@ async fn every_word_of_the_domain_fits_into_its_column() {
             "sessions",
             "worktree_state",
             words(&WorktreeState::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
+        ),
+        (
+            "sessions",
+            "permissions",
+            words(
+                &ao_domain::PermissionMode::ALL
+                    .iter()
+                    .map(|w| w.as_str())
+                    .collect::<Vec<_>>(),
+            ),
+        ),
+        (
+            "messages",
+            "kind",
+            words(
+                &ao_domain::MessageKind::ALL
+                    .iter()
+                    .map(|w| w.as_str())
+                    .collect::<Vec<_>>(),
+            ),
+        ),
+        (
+            "messages",
+            "state",
+            words(
+                &ao_domain::MessageState::ALL
+                    .iter()
+                    .map(|w| w.as_str())
+                    .collect::<Vec<_>>(),
+            ),
         ),
         (
             "session_process",

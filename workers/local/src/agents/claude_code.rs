@@ -2,13 +2,13 @@
 
 use std::io::BufRead as _;
 
-use ao_domain::port::agent::{Description, LaunchRequest, Note, Preparation, Style};
+use ao_domain::port::agent::{Description, LaunchRequest, Note, Preparation, Style, Takes};
 use ao_domain::{ActivityState, PermissionMode, Timestamp, shell_word};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Argv, Event, Keys, Own, Sheet, event, value_of};
+use super::{Argv, Event, Keys, Own, ScreenRules, Sheet, claude_screen, event, value_of};
 
 const ID: &str = "claude-code";
 
@@ -26,6 +26,10 @@ pub(super) const SHEET: Sheet = Sheet {
         style: Style::Interactive,
         reports: true,
         transcribes: true,
+        takes: Some(Takes {
+            queues: true,
+            commands: &['/', '!', '#'],
+        }),
     },
     argv: Argv::Made {
         program: "claude",
@@ -37,10 +41,17 @@ pub(super) const SHEET: Sheet = Sheet {
         native_id: Some("session_id"),
         title: Some("prompt"),
         last_message: Some("last_assistant_message"),
+        prompt: Some("prompt"),
+        trouble: Some("error"),
     },
     own: Some(Own {
         file: transcript,
         note,
+    }),
+    screen: Some(ScreenRules {
+        mark: "\u{276f}",
+        clear: "\u{15}",
+        shows: claude_screen::shows,
     }),
 };
 
@@ -141,7 +152,9 @@ fn settings(request: &LaunchRequest<'_>) -> Value {
         let hook = json!([{"hooks": [{"type": "command", "command": command, "timeout": HOOK_TIMEOUT}]}]);
         hooks.insert((*name).to_owned(), hook);
     }
-    let mut settings = json!({"hooks": hooks});
+    // What is too long to be typed lies in a file of ours: reading it is no decision.
+    let read = format!("Read(/{}/**)", request.messages);
+    let mut settings = json!({"hooks": hooks, "permissions": {"allow": [read]}});
     if request.permissions == PermissionMode::BypassPermissions {
         // A person asked for it by name; the dialog would ask once more, where nobody sits.
         settings["skipDangerousModePermissionPrompt"] = json!(true);

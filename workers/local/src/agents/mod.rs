@@ -4,6 +4,7 @@
 //! the registry, so a new agent adds its cases by being in it.
 
 mod claude_code;
+mod claude_screen;
 mod claude_trust;
 mod shell;
 
@@ -13,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
-    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError,
+    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError, Shows,
 };
+use ao_domain::port::runtime::{Prompt, Screen};
 use ao_domain::{ActivityState, PermissionMode, Signal};
 use camino::Utf8PathBuf;
 use serde_json::Value;
@@ -32,6 +34,19 @@ pub struct Sheet {
     pub keys: Keys,
     /// What it writes down itself.
     pub own: Option<Own>,
+    /// How to read its screen.
+    pub screen: Option<ScreenRules>,
+}
+
+/// How to read an agent's screen.
+#[derive(Clone, Copy, Debug)]
+pub struct ScreenRules {
+    /// What stands before the text it takes.
+    pub mark: &'static str,
+    /// The key that takes a line of that text away.
+    pub clear: &'static str,
+    /// What it shows that no hook tells.
+    pub shows: fn(&Screen) -> Shows,
 }
 
 /// Variables with their values.
@@ -83,7 +98,7 @@ const fn event(name: &'static str, state: Option<ActivityState>) -> Event {
 }
 
 /// Keys of the payload's JSON object.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Keys {
     /// The agent's own session id.
     pub native_id: Option<&'static str>,
@@ -91,6 +106,20 @@ pub struct Keys {
     pub title: Option<&'static str>,
     /// What it said at the end of a turn.
     pub last_message: Option<&'static str>,
+    /// What it was asked, whole.
+    pub prompt: Option<&'static str>,
+    /// What kind of error ended a turn; the last message says it in words.
+    pub trouble: Option<&'static str>,
+}
+
+impl Keys {
+    const NONE: Self = Self {
+        native_id: None,
+        title: None,
+        last_message: None,
+        prompt: None,
+        trouble: None,
+    };
 }
 
 /// Every agent there is, in the order to show them.
@@ -227,6 +256,8 @@ impl Agent for Described {
             native_id: text(keys.native_id).map(str::to_owned),
             title: text(keys.title).and_then(in_one_line),
             last_message: text(keys.last_message).map(|message| cut(message, MESSAGE_MAX).to_owned()),
+            prompt: text(keys.prompt).map(unwrapped),
+            trouble: text(keys.trouble).map(|kind| trouble(kind, text(keys.last_message))),
         })
     }
 
@@ -237,6 +268,44 @@ impl Agent for Described {
     fn note(&self, line: &str) -> Option<Note> {
         (self.sheet.own?.note)(line)
     }
+
+    fn prompt(&self) -> Option<Prompt> {
+        let rules = self.sheet.screen?;
+        Some(Prompt {
+            mark: rules.mark.to_owned(),
+            clear: rules.clear.to_owned(),
+        })
+    }
+
+    fn shows(&self, screen: &Screen) -> Shows {
+        self.sheet
+            .screen
+            .map_or_else(Shows::default, |rules| (rules.shows)(screen))
+    }
+}
+
+/// A prompt without the marks that Claude Code puts around what was pasted: `<pasted_content id="…">` and its end.
+fn unwrapped(prompt: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(prompt.len()), prompt);
+    while let Some(begin) = rest.find('<') {
+        out.push_str(&rest[..begin]);
+        rest = &rest[begin..];
+        let is_mark = rest.starts_with("<pasted_content id=") || rest.starts_with("</pasted_content id=");
+        match rest.find('>').filter(|_| is_mark) {
+            Some(end) => rest = &rest[end + 1..],
+            None => {
+                out.push('<');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out + rest
+}
+
+/// What ended a turn, in one line: the kind of error, and the first line of what was said of it.
+fn trouble(kind: &str, said: Option<&str>) -> String {
+    let said = said.and_then(in_one_line);
+    said.map_or_else(|| kind.to_owned(), |said| format!("{kind}: {said}"))
 }
 
 /// A prompt as a title: one line without what a terminal would act on, and without the marks that Claude Code puts around what

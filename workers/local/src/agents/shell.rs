@@ -13,6 +13,8 @@ pub(super) const SHEET: Sheet = Sheet {
         style: Style::OneShot,
         reports: false,
         transcribes: false,
+        // Whatever runs there may be a shell: what is typed would be a command.
+        takes: None,
     },
     argv: Argv::Given,
     events: &[
@@ -26,6 +28,8 @@ pub(super) const SHEET: Sheet = Sheet {
         native_id: None,
         title: Some("title"),
         last_message: Some("message"),
+        ..Keys::NONE
     },
     own: None,
+    screen: None,
 };

@@ -18,6 +18,7 @@ pub(crate) fn request(command: &[String]) -> LaunchRequest<'_> {
         model: None,
         permissions: PermissionMode::Default,
         ao: "/data/bin/ao".into(),
+        messages: "/data/messages/web-1".into(),
         env: &[],
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use ao_domain::Exit;
-use ao_domain::port::runtime::{Look, Runtime as _};
+use ao_domain::port::runtime::{Look, Runtime as _, Typing};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 use rustix::termios::{Termios, Winsize};
@@ -207,7 +207,13 @@ fn shell_after_the_end() {
         person.sees(&format!("shell-42 {}", world.mark));
         person.sees(world.cwd.as_str());
         // Nothing of ours is ever typed into it.
-        assert!(world.runtime.paste(&at("web-1", 1), "echo typed").await.is_err());
+        assert!(
+            world
+                .runtime
+                .type_text(&at("web-1", 1), Typing::unseen("echo typed"))
+                .await
+                .is_err()
+        );
         person.types(b"exit 3\r");
         person.sees("the shell ended (exit status 3)");
         assert_eq!(

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use ao_domain::Exit;
-use ao_domain::port::runtime::{Look, Runtime as _, RuntimeError};
+use ao_domain::port::runtime::{Look, Runtime as _, RuntimeError, Typing};
 use rustix::process::Signal;
 
 use crate::support::{PATIENCE, Test, World, at, block_on, eventually, is_alive, read_when, signal};
@@ -53,7 +53,7 @@ fn end_is_known() {
                     }
                 }
             }),
-            async { world.runtime.paste(&run, "go").await.unwrap() }
+            async { world.runtime.type_text(&run, Typing::unseen("go")).await.unwrap() }
         );
         let told = told.expect("the end is an event");
         assert_eq!(told.exit, Some(Exit::Code(7)));
@@ -114,7 +114,7 @@ fn ended_run() {
         let run = at("web-1", 1);
         let error = world
             .runtime
-            .paste(&run, &format!("echo typed >> {proof}"))
+            .type_text(&run, Typing::unseen(&format!("echo typed >> {proof}")))
             .await
             .unwrap_err();
         assert!(
@@ -126,7 +126,11 @@ fn ended_run() {
         // The same without its holder.
         signal(held.holder.pid, Signal::KILL);
         eventually("the holder's end", || !is_alive(&held.holder)).await;
-        let error = world.runtime.paste(&run, "x").await.unwrap_err();
+        let error = world
+            .runtime
+            .type_text(&run, Typing::unseen("x"))
+            .await
+            .unwrap_err();
         assert!(matches!(error, RuntimeError::Ended { .. }), "{error}");
         assert_eq!(world.start(&script).await.exit, Some(Exit::Code(0)));
         assert_eq!(fs::read_to_string(&proof).unwrap(), "once\n");
@@ -239,7 +243,7 @@ fn stop_after_the_end() {
         read_when(&proof, |text| text == "deaf\n").await;
         world.population(3).await;
         let run = at("web-1", 1);
-        world.runtime.paste(&run, "go").await.unwrap();
+        world.runtime.type_text(&run, Typing::unseen("go")).await.unwrap();
         assert_eq!(world.ended().await, Exit::Code(0));
         world.population(2).await; // an agent may leave a server running
         let exit = world.runtime.stop(&run, Duration::ZERO).await.unwrap();
@@ -342,7 +346,11 @@ fn record_later() {
         let held = world.start("read x; exit 8").await;
         let path = world.run_dir().join("exit.json");
         fs::create_dir(&path).unwrap(); // stands for a disk that takes nothing
-        world.runtime.paste(&at("web-1", 1), "go").await.unwrap();
+        world
+            .runtime
+            .type_text(&at("web-1", 1), Typing::unseen("go"))
+            .await
+            .unwrap();
         assert_eq!(
             world.ended().await,
             Exit::Code(8),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use ao_domain::port::runtime::{Look, Runtime as _};
+use ao_domain::port::runtime::{Look, Runtime as _, Typing};
 
 use crate::support::{Test, World, at, block_on, command};
 
@@ -53,7 +53,11 @@ fn small_and_asleep() {
             tokio::time::sleep(QUIET).await; // what is measured is that nothing happens
             woken = woken.min(wakeups(pid) - before);
         }
-        world.runtime.paste(&at("web-1", 1), "go").await.unwrap();
+        world
+            .runtime
+            .type_text(&at("web-1", 1), Typing::unseen("go"))
+            .await
+            .unwrap();
         world.shows("full").await;
         let full = private_kb(held.holder.pid);
         println!(

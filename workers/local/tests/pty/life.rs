@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use ao_domain::port::runtime::{Launch, Look, Runtime as _, RuntimeError, Size};
+use ao_domain::port::runtime::{Launch, Look, Runtime as _, RuntimeError, Size, Typing};
 use rustix::process::Signal;
 
 use crate::support::{
@@ -86,7 +86,7 @@ fn outlives_its_creator() {
         assert_eq!(line.trim(), format!("{} {}", held.holder.pid, held.agent.pid));
         world
             .runtime
-            .paste(&at("web-1", 1), "to the survivor")
+            .type_text(&at("web-1", 1), Typing::unseen("to the survivor"))
             .await
             .unwrap();
         world.shows("to the survivor").await;
@@ -335,7 +335,11 @@ fn killed_holder() {
                 agent_alive: true
             }
         );
-        let error = world.runtime.paste(&at("web-1", 1), "x").await.unwrap_err();
+        let error = world
+            .runtime
+            .type_text(&at("web-1", 1), Typing::unseen("x"))
+            .await
+            .unwrap_err();
         assert!(matches!(error, RuntimeError::Absent(_)), "{error}");
         // Stopped by its identity: nobody knows how it ended.
         let exit = world
@@ -473,7 +477,11 @@ fn no_prefix_match() {
         let launch = world.sh(ten.clone(), "exec cat");
         world.runtime.create(&launch).await.unwrap();
         let one = at("web-1", 1);
-        let error = world.runtime.paste(&one, "for web-1 only").await.unwrap_err();
+        let error = world
+            .runtime
+            .type_text(&one, Typing::unseen("for web-1 only"))
+            .await
+            .unwrap_err();
         assert!(
             matches!(&error, RuntimeError::Absent(named) if *named == one),
             "{error}"

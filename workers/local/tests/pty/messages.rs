@@ -1,6 +1,6 @@
 //! A message arrives as it was sent, is submitted once, and nothing in it does anything else.
 
-use ao_domain::port::runtime::Runtime as _;
+use ao_domain::port::runtime::{Runtime as _, Typing};
 
 use crate::support::{Test, World, at, block_on, read_when};
 
@@ -52,7 +52,11 @@ fn arrive(greeting: &str, bracketed: bool) {
                     .bracketed_paste,
                 bracketed
             );
-            world.runtime.paste(&at("web-1", 1), text).await.unwrap();
+            world
+                .runtime
+                .type_text(&at("web-1", 1), Typing::unseen(text))
+                .await
+                .unwrap();
             let expected = if bracketed {
                 format!("\x1b[200~{text}\x1b[201~\r")
             } else {
@@ -82,7 +86,11 @@ fn cannot_end_its_paste() {
         world.start_helper(&["record", to.as_str(), "ESC[?2004h"]).await;
         world.shows("recording").await;
         let text = "safe\x1b[201~\rrm -rf .\x03\x04\u{9b}201~\r\nend\x7f";
-        world.runtime.paste(&at("web-1", 1), text).await.unwrap();
+        world
+            .runtime
+            .type_text(&at("web-1", 1), Typing::unseen(text))
+            .await
+            .unwrap();
         let record = read_when(&to, |record| parsed(record).0.ends_with(b"\r")).await;
         assert_eq!(
             String::from_utf8(parsed(&record).0).unwrap(),
@@ -99,7 +107,7 @@ fn one_after_the_other() {
         world.shows("recording").await;
         let run = at("web-1", 1);
         let all = futures_util::future::join_all(
-            ["first", "second", "third"].map(|text| world.runtime.paste(&run, text)),
+            ["first", "second", "third"].map(|text| world.runtime.type_text(&run, Typing::unseen(text))),
         )
         .await;
         assert!(all.iter().all(Result::is_ok), "{all:?}");

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 
 use ao_domain::Exit;
-use ao_domain::port::runtime::{Look, Runtime as _};
+use ao_domain::port::runtime::{Look, Runtime as _, Typing};
 use ao_local::runtimes::pty::wire::{
     Attach, Cells, Decoder, Frame, Hello, MAX_FROM_CLIENT, MAX_FROM_HOLDER, Scrollback, VERSION,
 };
@@ -169,7 +169,11 @@ fn bye() {
         let mut client = Client::greeted(&world);
         client.say(&Frame::Bye);
         assert!(matches!(client.hear(), Some(Frame::Refused(refusal)) if refusal.code == "running"));
-        world.runtime.paste(&at("web-1", 1), "go").await.unwrap();
+        world
+            .runtime
+            .type_text(&at("web-1", 1), Typing::unseen("go"))
+            .await
+            .unwrap();
         assert_eq!(world.ended().await, Exit::Code(0));
         client.say(&Frame::Bye);
         assert_eq!(client.hear(), Some(Frame::Done));
@@ -227,7 +231,11 @@ fn slow_viewer() {
             .await;
         let mut viewer = Client::greeted(&world);
         viewer.attach();
-        world.runtime.paste(&at("web-1", 1), "go").await.unwrap();
+        world
+            .runtime
+            .type_text(&at("web-1", 1), Typing::unseen("go"))
+            .await
+            .unwrap();
         // Nothing is read here, and the agent still gets everything out.
         crate::support::read_when(&proof, |text| text == "done\n").await;
         world.shows("the end").await;
@@ -238,7 +246,11 @@ fn slow_viewer() {
             shown.len()
         );
         // And it goes on live.
-        world.runtime.paste(&at("web-1", 1), "still here").await.unwrap();
+        world
+            .runtime
+            .type_text(&at("web-1", 1), Typing::unseen("still here"))
+            .await
+            .unwrap();
         viewer.sees("still here");
     });
 }

@@ -33,7 +33,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ao_domain::port::PortFuture;
-use ao_domain::port::runtime::{Held, Launch, Look, Runtime, RuntimeError, RuntimeRef, Screen, Size};
+use ao_domain::port::runtime::{
+    Held, Launch, Look, Press, Runtime, RuntimeError, RuntimeRef, Screen, Size, Typing,
+};
 use ao_domain::{Exit, ProcessId};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::Signal;
@@ -366,9 +368,11 @@ fn remove_tree(path: &Utf8Path) -> io::Result<()> {
 }
 
 fn refused(refusal: Refusal) -> RuntimeError {
-    match refusal.exit {
-        Some(exit) => RuntimeError::Ended { exit },
-        None => RuntimeError::Protocol(refusal.text),
+    let withheld = wire::WITHHELD.iter().find(|(word, _)| *word == refusal.code);
+    match (refusal.exit, withheld) {
+        (Some(exit), _) => RuntimeError::Ended { exit },
+        (None, Some((_, why))) => RuntimeError::Withheld(*why),
+        (None, None) => RuntimeError::Protocol(refusal.text),
     }
 }
 
@@ -403,10 +407,29 @@ impl Runtime for PtyRuntime {
         Box::pin(self.wait_for_change(at))
     }
 
-    fn paste<'a>(&'a self, at: &'a RuntimeRef, text: &'a str) -> PortFuture<'a, Result<(), RuntimeError>> {
+    fn type_text<'a>(
+        &'a self,
+        at: &'a RuntimeRef,
+        what: Typing<'a>,
+    ) -> PortFuture<'a, Result<(), RuntimeError>> {
         Box::pin(async move {
-            let message = Frame::Message(text.to_owned());
+            let message = Frame::Message(wire::Message {
+                text: what.text.to_owned(),
+                id: what.id.map(str::to_owned),
+                prompt: what.prompt.map(wire::Line::from),
+            });
             done(self.call(at, message, "typing a message", TYPE).await?)
+        })
+    }
+
+    fn press<'a>(&'a self, at: &'a RuntimeRef, what: Press<'a>) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(async move {
+            let press = Frame::Press(wire::Press {
+                id: what.id.to_owned(),
+                keys: what.keys.to_owned(),
+                showing: what.showing.to_vec(),
+            });
+            done(self.call(at, press, "pressing keys", TYPE).await?)
         })
     }
 

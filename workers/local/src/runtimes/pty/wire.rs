@@ -8,7 +8,7 @@
 //! A client asks one thing at a time on a connection and waits for its answer; an attached client gets output frames
 //! in between. The holder answers a call it will not do with [`Frame::Refused`].
 
-use ao_domain::port::runtime::{Screen, Size};
+use ao_domain::port::runtime::{Prompt, Screen, Size, Withheld};
 use ao_domain::{Exit, ProcessId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -133,16 +133,79 @@ impl From<Shown> for Screen {
     }
 }
 
+/// A text to be typed and sent off with Enter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The text.
+    pub text: String,
+    /// Its name: what was typed under it is not typed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What has to be on the screen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Line>,
+}
+
+/// Where a program takes a text, as [`Prompt`] says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// What stands at the beginning of its first line.
+    pub mark: String,
+    /// The key that takes one line of the text away.
+    pub clear: String,
+}
+
+impl From<&Prompt> for Line {
+    fn from(prompt: &Prompt) -> Self {
+        Self {
+            mark: prompt.mark.clone(),
+            clear: prompt.clear.clone(),
+        }
+    }
+}
+
+/// Keys to be pressed on a screen that shows certain lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Press {
+    /// Its name: what was pressed under it is not pressed again.
+    pub id: String,
+    /// The keys.
+    pub keys: String,
+    /// What has to be on the screen.
+    pub showing: Vec<String>,
+}
+
 /// Why a holder will not do what it was asked. The agent is untouched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// A word for programs: `ended`, `running`, `full`.
+    /// A word for programs: `ended`, `running`, `full`, or one of [`WITHHELD`].
     pub code: String,
     /// A sentence for people.
     pub text: String,
     /// How the agent ended, where that is the reason.
     #[serde(default)]
     pub exit: Option<Exit>,
+}
+
+/// The words for what was not typed.
+pub const WITHHELD: [(&str, Withheld); 6] = [
+    ("no_prompt", Withheld::NoPrompt),
+    ("occupied", Withheld::Occupied),
+    ("person", Withheld::Person),
+    ("not_shown", Withheld::NotShown),
+    ("covered", Withheld::Covered),
+    ("changed", Withheld::Changed),
+];
+
+impl From<Withheld> for Refusal {
+    fn from(why: Withheld) -> Self {
+        let word = WITHHELD.iter().find(|(_, known)| *known == why);
+        Self {
+            code: word.map_or("", |(word, _)| word).to_owned(),
+            text: why.to_string(),
+            exit: None,
+        }
+    }
 }
 
 /// One thing said.
@@ -157,7 +220,7 @@ pub enum Frame {
     /// Client: keys of an attached person; no answer.
     Input(Vec<u8>),
     /// Client: type this text and press Enter. Answered by [`Frame::Done`] once both are written.
-    Message(String),
+    Message(Message),
     /// Client: what does the terminal show? Answered by [`Frame::ScreenIs`].
     Screen,
     /// Client: the last so many lines. Answered by [`Frame::TailIs`].
@@ -168,6 +231,8 @@ pub enum Frame {
     Kill(u64),
     /// Client: end yourself; the agent has to have ended. Answered by [`Frame::Done`].
     Bye,
+    /// Client: press these keys, if the screen shows what they are for. Answered by [`Frame::Done`] once they are written.
+    Press(Press),
     /// Holder: its first frame.
     Welcome(Hello),
     /// Holder: how the run stands.
@@ -212,10 +277,6 @@ pub enum WireError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct TextBody {
-    text: String,
-}
-#[derive(Serialize, Deserialize)]
 struct LinesBody {
     lines: u32,
 }
@@ -244,12 +305,13 @@ impl Frame {
             Self::Status => (0x02, Vec::new()),
             Self::Attach(attach) => (0x03, json(attach)),
             Self::Input(bytes) => return with_header(0x04, bytes),
-            Self::Message(text) => (0x05, json(&TextBody { text: text.clone() })),
+            Self::Message(message) => (0x05, json(message)),
             Self::Screen => (0x06, Vec::new()),
             Self::Tail(lines) => (0x07, json(&LinesBody { lines: *lines })),
             Self::Resize(size) => (0x08, json(size)),
             Self::Kill(grace_ms) => (0x09, json(&GraceBody { grace_ms: *grace_ms })),
             Self::Bye => (0x0a, Vec::new()),
+            Self::Press(press) => (0x0b, json(press)),
             Self::Welcome(hello) => (0x81, json(hello)),
             Self::StatusIs(status) => (0x82, json(status)),
             Self::Attached(size) => (0x83, json(size)),
@@ -275,12 +337,13 @@ impl Frame {
             0x02 => Self::Status,
             0x03 => Self::Attach(read(kind, body)?),
             0x04 => Self::Input(body.to_vec()),
-            0x05 => Self::Message(read::<TextBody>(kind, body)?.text),
+            0x05 => Self::Message(read(kind, body)?),
             0x06 => Self::Screen,
             0x07 => Self::Tail(read::<LinesBody>(kind, body)?.lines),
             0x08 => Self::Resize(read(kind, body)?),
             0x09 => Self::Kill(read::<GraceBody>(kind, body)?.grace_ms),
             0x0a => Self::Bye,
+            0x0b => Self::Press(read(kind, body)?),
             0x81 => Self::Welcome(read(kind, body)?),
             0x82 => Self::StatusIs(read(kind, body)?),
             0x83 => Self::Attached(read(kind, body)?),
@@ -393,7 +456,32 @@ mod tests {
                 }),
             ),
             ("input", Frame::Input(b"\x1b[A\x03".to_vec())),
-            ("message", Frame::Message("one\ntwo \u{e4}".to_owned())),
+            (
+                "message",
+                Frame::Message(Message {
+                    text: "one\ntwo \u{e4}".to_owned(),
+                    ..Message::default()
+                }),
+            ),
+            (
+                "message_looked_for",
+                Frame::Message(Message {
+                    text: "one".to_owned(),
+                    id: Some("m1.1".to_owned()),
+                    prompt: Some(Line {
+                        mark: ">".to_owned(),
+                        clear: "\u{15}".to_owned(),
+                    }),
+                }),
+            ),
+            (
+                "press",
+                Frame::Press(Press {
+                    id: "m2.1".to_owned(),
+                    keys: "1".to_owned(),
+                    showing: vec!["> 1. Yes".to_owned()],
+                }),
+            ),
             ("screen", Frame::Screen),
             ("tail", Frame::Tail(200)),
             ("resize", Frame::Resize(Cells { cols: 80, rows: 24 })),

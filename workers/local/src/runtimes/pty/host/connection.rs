@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
-use super::typing::{Answers, Asker};
+use super::answers::Answers;
+use super::typing::Asker;
 use crate::runtimes::pty::wire::{Decoder, Frame, MAX_FROM_CLIENT, Scrollback, WireError};
 
 /// What may wait for a viewer that does not read. Beyond it the waiting output is dropped, and a snapshot takes its

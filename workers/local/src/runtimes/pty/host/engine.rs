@@ -222,6 +222,11 @@ impl Engine {
         tail
     }
 
+    /// The grid as it stands now.
+    pub(super) fn grid(&self) -> &Grid<Cell> {
+        self.term.grid()
+    }
+
     fn answers(&mut self) -> Vec<u8> {
         let mut answers = Vec::new();
         let said = std::mem::take(&mut *self.said.0.borrow_mut());
@@ -272,11 +277,11 @@ impl Engine {
 /// Where the background's colour stands in the engine's palette.
 pub(super) const BACKGROUND_INDEX: usize = 257;
 
-fn line_at(index: usize) -> Line {
+pub(super) fn line_at(index: usize) -> Line {
     Line(i32::try_from(index).expect("grids have few lines"))
 }
 
-fn text(grid: &Grid<Cell>, line: Line) -> String {
+pub(super) fn text(grid: &Grid<Cell>, line: Line) -> String {
     let mut text = untrimmed(grid, line);
     text.truncate(text.trim_end_matches(' ').len());
     text

@@ -10,12 +10,15 @@
 //!
 //! # What it does not do
 //! It opens no database, knows nothing of sessions and starts nothing but the agent (and a shell, if a person asks
-//! for one once the agent has ended). It never types anything of its own.
+//! for one once the agent has ended). It types what it is asked to, and looks at the screen first where it is told how.
 
 mod agent;
+mod answers;
 mod connection;
 mod edge;
 mod engine;
+mod input_log;
+mod prompt;
 mod serve;
 mod snapshot;
 mod socket;

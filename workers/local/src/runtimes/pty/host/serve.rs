@@ -17,9 +17,10 @@ use signal_hook::consts::{SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use super::agent::{self, Started};
 use super::connection::Connection;
 use super::engine::{self, Engine};
+use super::input_log::InputLog;
 use super::socket::Socket;
 use super::stop::Stop;
-use super::typing::{Asker, Typing};
+use super::typing::{Asker, Typing, Went};
 use super::{FIRST_SIZE, Signals, log};
 use crate::runtimes::pty::files::{ExitRecord, LaunchFile, RunDir};
 use crate::runtimes::pty::wire::{Cells, Frame, Refusal};
@@ -92,6 +93,7 @@ pub(super) struct Host {
     terminal: Option<(OwnedFd, OwnedFd)>,
     engine: Engine,
     typing: Typing,
+    input_log: InputLog,
     connections: Vec<Connection>,
     next_asker: Asker,
     phase: Phase,
@@ -108,6 +110,7 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(parts: Parts) -> Self {
+        let input_log = InputLog::in_run(&parts.dir);
         Self {
             dir: parts.dir,
             dir_fd: parts.dir_fd,
@@ -123,6 +126,7 @@ impl Host {
             terminal: Some((parts.started.controller, parts.started.user)),
             engine: Engine::new(FIRST_SIZE),
             typing: Typing::default(),
+            input_log,
             connections: Vec::new(),
             next_asker: 1,
             phase: Phase::Running,
@@ -320,14 +324,17 @@ impl Host {
     /// Types what waits, as far as the program reads.
     fn type_on(&mut self) {
         loop {
-            let engine = &self.engine;
-            let done = self.typing.advance(Instant::now(), || engine.bracketed_paste());
-            if let Some(asker) = done {
-                self.answer(asker, &Frame::Done);
+            let went = self.typing.advance(Instant::now(), &self.engine);
+            for deed in self.typing.deeds() {
+                self.input_log.write(&deed, &mut self.engine);
+            }
+            if let Some(Went { asker, how }) = went {
+                let answer = how.map_or_else(|why| Frame::Refused(why.into()), |()| Frame::Done);
+                self.answer(asker, &answer);
             }
             let next = self.typing.next();
             if next.is_empty() {
-                if done.is_some() {
+                if went.is_some() {
                     continue; // the next message may begin
                 }
                 return;
@@ -336,7 +343,7 @@ impl Host {
                 return;
             };
             match rustix::io::write(controller, next) {
-                Ok(count) => self.typing.written(count),
+                Ok(count) => self.typing.written_out(count),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return, // full: `poll` says when; hung up: the signal comes
             }

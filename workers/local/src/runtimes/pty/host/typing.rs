@@ -1,35 +1,122 @@
 //! What goes to the program's keyboard, and in which order: one writer for answers, people and messages.
 //!
 //! A message is typed as a whole: its text (in paste brackets where the program asked for them), a pause, then Enter
-//! by itself. Keys of attached people wait meanwhile, so that neither ends up inside the other.
+//! by itself. Keys of attached people wait meanwhile, so that neither ends up inside the other. Where the asker says how the
+//! program shows that it takes a text, the screen is looked at before the text and again before Enter: an Enter that reached a
+//! dialog would answer it. A text that was written and not sent off is taken away again before the next one.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use ao_domain::port::runtime::Withheld;
+
+use crate::runtimes::pty::wire::{Line, Message, Press};
 
 /// Between text and Enter. Agents take keys that come faster than a person's for a paste, and an Enter right after
 /// one for a line of it; 120 ms is the longest such window known.
 pub(super) const PAUSE: Duration = Duration::from_millis(150);
 
+/// Within what a program shows what was typed, or that it was taken away. It takes milliseconds; seconds on a machine that swaps.
+pub(super) const SHOWN: Duration = Duration::from_secs(4);
+
+/// A person who pressed a key so recently may be in the middle of a line that the program does not show yet.
+pub(super) const PERSON: Duration = Duration::from_secs(2);
+
 /// What may wait for a program that does not read; more is dropped, as a terminal drops keys.
 const LIMIT: usize = 1024 * 1024;
+
+/// How many names are remembered. One message is under way at a time, so the last few would do.
+const NAMES: usize = 256;
 
 /// Who asked for a message: a number the loop gives to connections.
 pub(super) type Asker = u64;
 
-#[derive(Debug)]
+/// What stands where a program takes a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// There is no such place on the screen.
+    NoPlace,
+    /// Nothing.
+    Nothing,
+    /// So many lines.
+    Lines(usize),
+}
+
+/// What is looked at before something is typed.
+pub(super) trait Look {
+    /// Whether the program asked for paste brackets.
+    fn bracketed(&self) -> bool;
+    /// What stands where it takes a text.
+    fn written(&self, line: &Line) -> Written;
+    /// Whether the screen has these lines, in this order.
+    fn has(&self, lines: &[String]) -> bool;
+}
+
+/// Something that was done, for the log of what was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// The text was written.
+    Text(String),
+    /// Enter was pressed.
+    Enter(String),
+    /// These keys were pressed.
+    Keys(String, String),
+    /// A text that was left was taken away.
+    Cleared(String),
+    /// It was not typed to the end.
+    Withheld(String, Withheld),
+}
+
+/// How a message went, for who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Went {
+    pub(super) asker: Asker,
+    pub(super) how: Result<(), Withheld>,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Text(Message),
+    Keys(Press),
+}
+
+impl What {
+    fn id(&self) -> Option<&str> {
+        match self {
+            Self::Text(message) => message.id.as_deref(),
+            Self::Keys(press) => Some(&press.id),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(message) => message.text.len(),
+            Self::Keys(press) => press.keys.len(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 enum Step {
+    /// What an earlier message left is being taken away; given up at this time.
+    Clearing(Instant),
     /// The text is being taken by the program.
     Text,
-    /// It was; Enter follows at this time.
+    /// It was; the program is to show it by this time.
+    Shown(Instant),
+    /// It does; Enter follows at this time.
     Pause(Instant),
-    /// Enter is being taken.
-    Enter,
+    /// The last key is being taken.
+    Last,
 }
 
 #[derive(Debug)]
 struct Job {
     asker: Asker,
+    what: What,
     step: Step,
+    /// When the text was taken whole.
+    taken: Option<Instant>,
 }
 
 /// Bytes on their way to the program.
@@ -38,7 +125,14 @@ pub(super) struct Typing {
     ready: VecDeque<u8>,
     held: Vec<u8>,
     job: Option<Job>,
-    waiting: VecDeque<(Asker, String)>,
+    waiting: VecDeque<(Asker, What)>,
+    /// Names under which everything was typed.
+    done: VecDeque<String>,
+    /// Whether a text of ours may stand where the program takes texts, without Enter.
+    left: bool,
+    /// When a person last pressed a key.
+    person: Option<Instant>,
+    deeds: Vec<Deed>,
 }
 
 impl Typing {
@@ -48,7 +142,12 @@ impl Typing {
     }
 
     /// Keys of an attached person.
-    pub(super) fn keys(&mut self, bytes: &[u8]) {
+    pub(super) fn keys(&mut self, bytes: &[u8], now: Instant) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.person = Some(now);
+        self.left = false; // whatever stands there now is theirs too
         if self.job.is_none() {
             self.push(bytes);
         } else if self.held.len() + bytes.len() <= LIMIT {
@@ -57,12 +156,28 @@ impl Typing {
     }
 
     /// A message, typed after those before it. `false`: too much is waiting already, nothing was taken.
-    pub(super) fn message(&mut self, asker: Asker, text: String) -> bool {
-        let waiting: usize = self.waiting.iter().map(|(_, text)| text.len()).sum();
-        if waiting + text.len() > LIMIT {
+    pub(super) fn message(&mut self, asker: Asker, message: Message) -> bool {
+        self.take(asker, What::Text(message))
+    }
+
+    /// Keys on a screen that shows certain lines, in the same order as messages.
+    pub(super) fn press(&mut self, asker: Asker, press: Press) -> bool {
+        self.take(asker, What::Keys(press))
+    }
+
+    fn take(&mut self, asker: Asker, what: What) -> bool {
+        if let Some(job) = &mut self.job
+            && what.id().is_some()
+            && job.what.id() == what.id()
+        {
+            job.asker = asker; // who asked before has gone, or will not be told
+            return true;
+        }
+        let waiting: usize = self.waiting.iter().map(|(_, what)| what.len()).sum();
+        if waiting + what.len() > LIMIT {
             return false;
         }
-        self.waiting.push_back((asker, text));
+        self.waiting.push_back((asker, what));
         true
     }
 
@@ -71,57 +186,174 @@ impl Typing {
         self.waiting.retain(|(who, _)| *who != asker);
     }
 
-    /// Moves on as far as it goes without the program reading; gives the asker whose message is whole.
-    pub(super) fn advance(&mut self, now: Instant, bracketed: impl FnOnce() -> bool) -> Option<Asker> {
-        match &self.job {
-            None => {
-                if self.ready.is_empty()
-                    && let Some((asker, text)) = self.waiting.pop_front()
-                {
-                    let typed = typed(&text, bracketed());
-                    self.ready.extend(typed);
-                    self.job = Some(Job {
-                        asker,
-                        step: Step::Text,
-                    });
+    /// Moves on as far as it goes without the program reading; says how a message went that is over.
+    pub(super) fn advance(&mut self, now: Instant, screen: &impl Look) -> Option<Went> {
+        if !self.ready.is_empty() {
+            return None; // what was said before is not read yet
+        }
+        let Some(mut job) = self.job.take() else {
+            let (asker, what) = self.waiting.pop_front()?;
+            return self.begin(asker, what, now, screen);
+        };
+        match job.step {
+            Step::Clearing(until) => match self.written(&job, screen) {
+                Written::Nothing => {
+                    self.left = false;
+                    if let Some(id) = job.what.id() {
+                        self.deeds.push(Deed::Cleared(id.to_owned()));
+                    }
+                    return self.write_text(job, screen);
+                }
+                _ if now < until => {}
+                Written::NoPlace => return self.withheld(&job, Withheld::NoPrompt),
+                Written::Lines(_) => return self.withheld(&job, Withheld::Occupied),
+            },
+            Step::Text => {
+                job.taken = Some(now);
+                job.step = if Self::line(&job).is_some() {
+                    Step::Shown(now + SHOWN)
+                } else {
+                    Step::Pause(now + PAUSE)
+                };
+            }
+            Step::Shown(until) => match self.written(&job, screen) {
+                Written::Lines(_) => job.step = Step::Pause(job.taken.unwrap_or(now) + PAUSE),
+                _ if now < until => {}
+                Written::Nothing => return self.withheld(&job, Withheld::NotShown),
+                Written::NoPlace => return self.withheld(&job, Withheld::Covered),
+            },
+            Step::Pause(until) if now >= until => {
+                // The last look: what is there now is what Enter meets.
+                if Self::line(&job).is_some() && !matches!(self.written(&job, screen), Written::Lines(_)) {
+                    job.step = Step::Shown(now + SHOWN);
+                } else {
+                    self.ready.push_back(b'\r');
+                    if let Some(id) = job.what.id() {
+                        self.deeds.push(Deed::Enter(id.to_owned()));
+                    }
+                    self.left = false;
+                    job.step = Step::Last;
                 }
             }
-            Some(Job { asker, step }) => match step {
-                Step::Text if self.ready.is_empty() => {
-                    self.job = Some(Job {
-                        asker: *asker,
-                        step: Step::Pause(now + PAUSE),
-                    });
+            Step::Pause(_) => {}
+            Step::Last => {
+                if let Some(id) = job.what.id() {
+                    if self.done.len() == NAMES {
+                        self.done.pop_front();
+                    }
+                    self.done.push_back(id.to_owned());
                 }
-                Step::Pause(until) if now >= *until && self.ready.is_empty() => {
-                    let asker = *asker;
-                    self.ready.push_back(b'\r');
-                    self.job = Some(Job {
-                        asker,
-                        step: Step::Enter,
-                    });
-                }
-                Step::Enter if self.ready.is_empty() => {
-                    let asker = *asker;
-                    self.job = None;
-                    let held = std::mem::take(&mut self.held);
-                    self.push(&held);
-                    return Some(asker);
-                }
-                Step::Text | Step::Pause(_) | Step::Enter => {}
-            },
+                return Some(self.over(&job, Ok(())));
+            }
         }
+        self.job = Some(job);
         None
     }
 
-    /// When [`Self::advance`] has something to do even if the program reads nothing.
+    fn begin(&mut self, asker: Asker, what: What, now: Instant, screen: &impl Look) -> Option<Went> {
+        let mut job = Job {
+            asker,
+            what,
+            step: Step::Text,
+            taken: None,
+        };
+        if job
+            .what
+            .id()
+            .is_some_and(|id| self.done.iter().any(|done| done == id))
+        {
+            return Some(Went { asker, how: Ok(()) });
+        }
+        let person = self.person.is_some_and(|at| now < at + PERSON);
+        match &job.what {
+            What::Keys(_) if person => return self.withheld(&job, Withheld::Person),
+            What::Keys(press) if screen.has(&press.showing) => {
+                let (id, keys) = (press.id.clone(), press.keys.clone());
+                self.push(keys.as_bytes());
+                self.deeds.push(Deed::Keys(id, keys));
+                job.step = Step::Last;
+                self.job = Some(job);
+                return None;
+            }
+            What::Keys(_) => return self.withheld(&job, Withheld::Changed),
+            What::Text(_) => {}
+        }
+        let Some(line) = Self::line(&job) else {
+            return self.write_text(job, screen);
+        };
+        match screen.written(line) {
+            _ if person => self.withheld(&job, Withheld::Person),
+            Written::NoPlace => self.withheld(&job, Withheld::NoPrompt),
+            Written::Nothing => {
+                self.left = false;
+                self.write_text(job, screen)
+            }
+            Written::Lines(count) if self.left => {
+                // One for the text of each line, one for its end, and one more.
+                let clear = line.clear.repeat(2 * count + 1);
+                self.push(clear.as_bytes());
+                job.step = Step::Clearing(now + SHOWN);
+                self.job = Some(job);
+                None
+            }
+            Written::Lines(_) => self.withheld(&job, Withheld::Occupied),
+        }
+    }
+
+    fn write_text(&mut self, mut job: Job, screen: &impl Look) -> Option<Went> {
+        if let What::Text(message) = &job.what {
+            self.ready.extend(typed(&message.text, screen.bracketed()));
+            if let Some(id) = &message.id {
+                self.deeds.push(Deed::Text(id.clone()));
+            }
+            self.left = message.prompt.is_some();
+        }
+        job.step = Step::Text;
+        self.job = Some(job);
+        None
+    }
+
+    fn withheld(&mut self, job: &Job, why: Withheld) -> Option<Went> {
+        if let Some(id) = job.what.id() {
+            self.deeds.push(Deed::Withheld(id.to_owned(), why));
+        }
+        Some(self.over(job, Err(why)))
+    }
+
+    fn over(&mut self, job: &Job, how: Result<(), Withheld>) -> Went {
+        self.job = None;
+        let held = std::mem::take(&mut self.held);
+        self.push(&held);
+        Went {
+            asker: job.asker,
+            how,
+        }
+    }
+
+    fn line(job: &Job) -> Option<&Line> {
+        match &job.what {
+            What::Text(message) => message.prompt.as_ref(),
+            What::Keys(_) => None,
+        }
+    }
+
+    fn written(&self, job: &Job, screen: &impl Look) -> Written {
+        Self::line(job).map_or(Written::NoPlace, |line| screen.written(line))
+    }
+
+    /// What was done since the last call.
+    pub(super) fn deeds(&mut self) -> Vec<Deed> {
+        std::mem::take(&mut self.deeds)
+    }
+
+    /// When [`Self::advance`] has something to do even if the program reads and writes nothing.
     pub(super) fn due(&self) -> Option<Instant> {
-        match self.job {
-            Some(Job {
-                step: Step::Pause(until),
-                ..
-            }) => Some(until),
-            _ => None,
+        if !self.ready.is_empty() {
+            return None; // the program reads first
+        }
+        match self.job.as_ref()?.step {
+            Step::Pause(until) | Step::Shown(until) | Step::Clearing(until) => Some(until),
+            Step::Text | Step::Last => None,
         }
     }
 
@@ -131,7 +363,7 @@ impl Typing {
     }
 
     /// So many of them were written.
-    pub(super) fn written(&mut self, count: usize) {
+    pub(super) fn written_out(&mut self, count: usize) {
         self.ready.drain(..count);
         if self.ready.is_empty() {
             self.ready = VecDeque::new(); // an idle holder keeps no buffer
@@ -171,239 +403,5 @@ fn typed(text: &str, bracketed: bool) -> Vec<u8> {
     }
 }
 
-/// Takes the answers of a viewer's terminal out of what it sends: the holder alone answers the program, and a second
-/// answer would be read as keys.
-#[derive(Debug, Default)]
-pub(super) struct Answers {
-    held: Vec<u8>,
-}
-
-/// The longest answer looked for; what is longer is no answer.
-const LONGEST_ANSWER: usize = 4 * 1024;
-
-impl Answers {
-    /// The keys in `bytes`. An answer that has begun and not ended is held until the rest has come.
-    pub(super) fn drop_from(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut all = std::mem::take(&mut self.held);
-        all.extend_from_slice(bytes);
-        let mut keys = Vec::with_capacity(all.len());
-        let mut rest = &all[..];
-        while let Some(escape) = rest.iter().position(|byte| *byte == 0x1b) {
-            keys.extend_from_slice(&rest[..escape]);
-            rest = &rest[escape..];
-            match sequence(rest) {
-                Sequence::Key(length) => {
-                    keys.extend_from_slice(&rest[..length]);
-                    rest = &rest[length..];
-                }
-                Sequence::Answer(length) => rest = &rest[length..],
-                Sequence::Begun if rest.len() > LONGEST_ANSWER => {
-                    keys.push(rest[0]);
-                    rest = &rest[1..];
-                }
-                Sequence::Begun => {
-                    self.held = rest.to_vec();
-                    rest = &[];
-                }
-            }
-        }
-        keys.extend_from_slice(rest);
-        keys
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Sequence {
-    Key(usize),
-    Answer(usize),
-    Begun,
-}
-
-/// What the sequence at the beginning of `bytes` (an escape) is.
-fn sequence(bytes: &[u8]) -> Sequence {
-    match bytes.get(1) {
-        Some(b'[') => {
-            let is_parameter = |byte: &u8| matches!(byte, 0x20..=0x3f);
-            let parameters = &bytes[2..];
-            let Some(end) = parameters.iter().position(|byte| !is_parameter(byte)) else {
-                // Alt-[ is these two bytes alone; no key has parameters and no end.
-                return if parameters.is_empty() {
-                    Sequence::Key(2)
-                } else {
-                    Sequence::Begun
-                };
-            };
-            let length = end + 3;
-            if is_answer(&parameters[..end], parameters[end]) {
-                Sequence::Answer(length)
-            } else {
-                Sequence::Key(length)
-            }
-        }
-        // OSC and DCS: no key sends them (Alt-] and Alt-P are two bytes and nothing behind).
-        Some(b']' | b'P') if bytes.len() > 2 => {
-            let body = &bytes[2..];
-            if bytes[1] == b']' && !body[0].is_ascii_digit() {
-                return Sequence::Key(2);
-            }
-            if bytes[1] == b'P' && !matches!(body[0], b'0' | b'1' | b'>' | b'!') {
-                return Sequence::Key(2);
-            }
-            let bell = body.iter().position(|byte| *byte == 0x07).map(|at| at + 3);
-            let string = body
-                .windows(2)
-                .position(|pair| pair == b"\x1b\\")
-                .map(|at| at + 4);
-            match (bell, string) {
-                (Some(a), Some(b)) => Sequence::Answer(a.min(b)),
-                (Some(end), None) | (None, Some(end)) => Sequence::Answer(end),
-                (None, None) => Sequence::Begun,
-            }
-        }
-        Some(_) => Sequence::Key(2),
-        None => Sequence::Key(1),
-    }
-}
-
-/// Whether a CSI with these parameters and this last byte is a terminal's answer.
-fn is_answer(parameters: &[u8], last: u8) -> bool {
-    let first = parameters.first().copied();
-    let private = first.is_some_and(|byte| matches!(byte, b'?' | b'>' | b'='));
-    match last {
-        // Device attributes; no key ends in `c` with parameters.
-        b'c' => private || first.is_some_and(|byte| byte.is_ascii_digit()),
-        // Cursor position. F3 with a modifier is `1 ; modifier R` and is taken for it: the lesser evil.
-        b'R' => private || parameters.contains(&b';'),
-        b'n' => !parameters.is_empty(),
-        // Mode reports end in `$ y`; keyboard flags are `? flags u`.
-        b'y' => parameters.last() == Some(&b'$'),
-        b'u' => first == Some(b'?'),
-        // Sizes: `4 ; height ; width t` and the like.
-        b't' => parameters.contains(&b';'),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Writes all that is ready, as a program that reads would let it.
-    fn drain(typing: &mut Typing) -> Vec<u8> {
-        let mut written = Vec::new();
-        while !typing.next().is_empty() {
-            let next = typing.next().to_vec();
-            typing.written(next.len());
-            written.extend(next);
-        }
-        written
-    }
-
-    #[test]
-    fn a_message_is_text_pause_enter_and_keys_come_after() {
-        let mut typing = Typing::default();
-        let start = Instant::now();
-        assert!(typing.message(1, "one\ntwo".to_owned()));
-        assert_eq!(typing.advance(start, || true), None);
-        assert_eq!(drain(&mut typing), b"\x1b[200~one\ntwo\x1b[201~");
-        typing.keys(b"x");
-        assert_eq!(typing.advance(start, || true), None);
-        assert_eq!(typing.due(), Some(start + PAUSE));
-        assert_eq!(
-            typing.advance(start + PAUSE - Duration::from_millis(1), || true),
-            None
-        );
-        assert_eq!(drain(&mut typing), b"");
-        typing.advance(start + PAUSE, || true);
-        assert_eq!(drain(&mut typing), b"\r");
-        assert_eq!(typing.advance(start + PAUSE, || true), Some(1));
-        assert_eq!(drain(&mut typing), b"x");
-    }
-
-    #[test]
-    fn nothing_in_a_text_can_end_the_paste_or_press_a_key() {
-        assert_eq!(
-            typed("a\x1b[201~rm\r\nb\rc\x07\u{9b}1A\td", true),
-            b"\x1b[200~a[201~rm\nb\nc1A\td\x1b[201~"
-        );
-        assert_eq!(typed("\x03", true), b"");
-        assert_eq!(typed("a\nb", false), b"a\nb");
-    }
-
-    #[test]
-    fn who_leaves_is_forgotten_unless_begun() {
-        let mut typing = Typing::default();
-        let now = Instant::now();
-        typing.message(1, "first".to_owned());
-        typing.message(2, "second".to_owned());
-        typing.advance(now, || false);
-        typing.forget(1);
-        typing.forget(2);
-        assert_eq!(drain(&mut typing), b"first");
-        typing.advance(now, || false);
-        typing.advance(now + PAUSE, || false);
-        assert_eq!(drain(&mut typing), b"\r");
-        assert_eq!(typing.advance(now + PAUSE, || false), Some(1));
-        typing.advance(now + PAUSE, || false);
-        assert_eq!(drain(&mut typing), b"");
-    }
-
-    #[test]
-    fn answers_of_a_viewers_terminal_are_no_keys() {
-        for answer in [
-            "\x1b[?62;22c",
-            "\x1b[>41;354;0c",
-            "\x1b[12;40R",
-            "\x1b[?12;40R",
-            "\x1b[0n",
-            "\x1b[?997;1n",
-            "\x1b[?2004;1$y",
-            "\x1b[?1u",
-            "\x1b[8;50;220t",
-            "\x1b]11;rgb:0000/0000/0000\x07",
-            "\x1b]10;rgb:ffff/ffff/ffff\x1b\\",
-            "\x1bP>|XTerm(388)\x1b\\",
-            "\x1bP1+r544e=787465726d\x1b\\",
-        ] {
-            let text = format!("a{answer}b");
-            assert_eq!(Answers::default().drop_from(text.as_bytes()), b"ab", "{answer:?}");
-            // Read in two parts, wherever the cut is once it cannot be a key any more.
-            for cut in 4..text.len() {
-                let mut parts = Answers::default();
-                let first = parts.drop_from(&text.as_bytes()[..cut]);
-                let second = parts.drop_from(&text.as_bytes()[cut..]);
-                assert_eq!([first, second].concat(), b"ab", "{answer:?} cut at {cut}");
-            }
-        }
-    }
-
-    #[test]
-    fn keys_are_keys() {
-        for key in [
-            "\x1b",
-            "\x1b[A",
-            "\x1bOP",
-            "\x1b[1;5C",
-            "\x1b[3~",
-            "\x1b[15;2~",
-            "\x1b[<64;10;5M",
-            "\x1b[<0;1;1m",
-            "\x1b[I",
-            "\x1b[97;5u",
-            "\x1b[27;5;92~",
-            "\x1b[200~pasted\x1b[201~",
-            "\x1bx",
-            "\x1b[",
-            "\x1b]",
-            "\x1bP",
-            "\x1b]x",
-            "gr\u{fc}n\r",
-        ] {
-            assert_eq!(
-                Answers::default().drop_from(key.as_bytes()),
-                key.as_bytes(),
-                "{key:?}"
-            );
-        }
-    }
-}
+mod tests;

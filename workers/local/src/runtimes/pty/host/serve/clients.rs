@@ -81,14 +81,15 @@ impl Host {
                 self.keys(&keys);
                 return;
             }
-            Frame::Message(text) => match self.exit() {
+            Frame::Message(message) => match self.exit() {
                 Some(exit) => refused_ended(exit),
-                None if self.typing.message(asker, text) => return,
-                None => Frame::Refused(Refusal {
-                    code: "full".to_owned(),
-                    text: "too many messages are waiting to be typed".to_owned(),
-                    exit: None,
-                }),
+                None if self.typing.message(asker, message) => return,
+                None => full(),
+            },
+            Frame::Press(press) => match self.exit() {
+                Some(exit) => refused_ended(exit),
+                None if self.typing.press(asker, press) => return,
+                None => full(),
             },
             Frame::Screen => Frame::ScreenIs(self.engine.shown()),
             Frame::Tail(lines) => {
@@ -133,7 +134,7 @@ impl Host {
             self.last_key = now;
         }
         match self.phase {
-            Phase::Running | Phase::Ended { shell: Some(_), .. } => self.typing.keys(keys),
+            Phase::Running | Phase::Ended { shell: Some(_), .. } => self.typing.keys(keys, now),
             Phase::Ended { shell: None, .. } if keys == b"s" && quiet => self.start_shell(),
             Phase::Ended { .. } | Phase::Reaped(_) => {}
         }
@@ -185,4 +186,12 @@ impl Host {
             !connection.is_over()
         });
     }
+}
+
+fn full() -> Frame {
+    Frame::Refused(Refusal {
+        code: "full".to_owned(),
+        text: "too many messages are waiting to be typed".to_owned(),
+        exit: None,
+    })
 }

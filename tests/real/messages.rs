@@ -1,0 +1,293 @@
+//! Claude Code is spoken to: messages arrive once, whole and at the right time.
+
+use std::fs;
+
+use ao_tests::{Seed, settle};
+use camino::Utf8PathBuf;
+use serde_json::{Value, json};
+
+use crate::claude::{Claude, Person};
+
+#[test]
+fn a_message_waits_while_a_dialog_is_open_and_arrives_when_it_is_answered() {
+    let Some(claude) = Claude::started("messages::a_message_waits_while_a_dialog_is_open") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: write hello.txt hi\nSTUB: say written");
+    claude.until(&id, "needs_input");
+    settle("the dialog is read", || {
+        claude.world.session(&id)["dialog"].is_object()
+    });
+    let shown = claude.world.ao(&["session", "get", &id]).ok().out;
+    for line in [
+        "Do you want to create hello.txt?",
+        "\n    1. Yes\n",
+        "\n    3. No\n",
+        "answer with: ao session answer",
+        "status: needs_input",
+        "reason: a person has to decide: Do you want to create hello.txt?",
+    ] {
+        assert!(shown.contains(line), "`{line}` is not in {shown}");
+    }
+    // Held, and not typed: the holder has not typed a thing.
+    let waited = claude
+        .world
+        .ao(&["send", &id, "STUB: say got it", "--wait", "--timeout", "3s"]);
+    assert_eq!(waited.code, 1);
+    assert!(waited.err.contains("is queued: a dialog is open"), "{waited:?}");
+    assert_eq!(claude.typed(&id), Vec::<Value>::new());
+    assert_eq!(claude.world.session(&id)["messagesWaiting"], 1);
+    let wrong = claude.world.ao(&["session", "answer", &id, "7"]);
+    assert!(wrong.err.contains("choose one of 1 (Yes), 2 ("), "{wrong:?}");
+    let answered = claude.world.ao(&["session", "answer", &id, "1"]).ok();
+    assert!(answered.out.contains(": 1. Yes"), "{answered:?}");
+    let done = claude.world.until(&id, "lastMessage", "got it");
+    let worktree = Utf8PathBuf::from(done["worktree"]["path"].as_str().unwrap());
+    assert_eq!(fs::read_to_string(worktree.join("hello.txt")).unwrap(), "hi");
+    let states: Vec<Value> = claude
+        .messages(&id)
+        .iter()
+        .map(|message| message["state"].clone())
+        .collect();
+    assert_eq!(states, ["accepted", "accepted"]);
+    assert_eq!(claude.model.turns_with("got it"), 1);
+    let did: Vec<Value> = claude
+        .typed(&id)
+        .iter()
+        .map(|entry| entry["did"].clone())
+        .collect();
+    assert_eq!(did, ["keys", "text", "enter"]);
+    let late = claude.world.ao(&["session", "answer", &id, "1"]);
+    assert!(late.err.contains("no dialog open"), "{late:?}");
+    claude.kill(&id, &["--discard"]);
+}
+
+#[test]
+fn an_answer_can_say_no_and_questions_can_be_answered() {
+    let Some(claude) = Claude::started("messages::an_answer_can_say_no") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: write hello.txt hi");
+    settle("the dialog is read", || {
+        claude.world.session(&id)["dialog"].is_object()
+    });
+    claude.world.ao(&["session", "answer", &id, "no"]).ok();
+    let after = claude.until(&id, "idle");
+    let worktree = Utf8PathBuf::from(after["worktree"]["path"].as_str().unwrap());
+    assert!(!worktree.join("hello.txt").exists());
+    assert_eq!(after["dialog"], Value::Null);
+    claude
+        .world
+        .ao(&[
+            "send",
+            &id,
+            "STUB: question which colour?\nSTUB: say chosen",
+            "--wait",
+        ])
+        .ok();
+    settle("the question is read", || {
+        claude.world.session(&id)["dialog"]["text"]
+            .as_array()
+            .is_some_and(|text| text.contains(&json!("which colour?")))
+    });
+    claude.world.ao(&["session", "answer", &id, "2"]).ok();
+    claude.world.until(&id, "lastMessage", "chosen");
+    claude.kill(&id, &[]);
+}
+
+#[test]
+fn long_and_short_messages_arrive_whole() {
+    let Some(claude) = Claude::started("messages::long_and_short_messages") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: say ready");
+    claude.world.until(&id, "lastMessage", "ready");
+    let lines = |count: usize| {
+        let lines: Vec<String> = (1..=count)
+            .map(|n| format!("line {n} \u{e4} <b> \"x\""))
+            .collect();
+        lines.join("\n")
+    };
+    for (count, said) in [(1, "one"), (3, "three"), (120, "many")] {
+        let text = format!("{}\nSTUB: say {said}", lines(count));
+        claude.world.ao(&["send", &id, &text, "--wait"]).ok();
+        claude.world.until(&id, "lastMessage", said);
+        let asked = claude.model.asked();
+        let turn = asked.iter().rfind(|asked| asked.tools > 0).unwrap();
+        assert!(turn.text.contains(&text), "{count} lines: {}", turn.text);
+    }
+    // Beyond what is typed: a file, which it reads without asking.
+    let long = format!("STUB: read\n{}\nthe end", lines(1_100));
+    assert!(long.len() > 20_000);
+    let file = claude.world.dir.join("long.md");
+    fs::write(&file, &long).unwrap();
+    let sent = claude
+        .world
+        .ao(&["--json", "send", &id, "--file", file.as_str(), "--wait"])
+        .ok()
+        .json();
+    let put = sent["sent"]["file"].as_str().unwrap();
+    assert_eq!(fs::read_to_string(put).unwrap(), long);
+    settle("it has read the file", || {
+        claude
+            .model
+            .asked()
+            .iter()
+            .any(|asked| asked.results == 1 && asked.text.contains(put))
+    });
+    claude.until(&id, "idle");
+    assert_eq!(claude.model.turns_with(put), 1);
+    assert!(
+        claude
+            .messages(&id)
+            .iter()
+            .all(|message| message["state"] == "accepted" && message["typed"] == 1)
+    );
+    claude.kill(&id, &[]);
+}
+
+/// A message that is sent while it works waits inside it, and is its own turn afterwards.
+#[test]
+fn a_message_to_one_that_works_is_accepted_at_once_and_done_later() {
+    let Some(claude) = Claude::started("messages::a_message_to_one_that_works") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: slow 4\nSTUB: say first");
+    claude.until(&id, "working");
+    settle("the model streams", || claude.model.turns_with("slow 4") == 1);
+    claude.world.ao(&["send", &id, "STUB: say second", "--wait"]).ok();
+    assert_eq!(claude.model.turns_with("second"), 0, "its turn has not begun");
+    claude.world.until(&id, "lastMessage", "second");
+    claude.until(&id, "idle");
+    assert_eq!(claude.model.turns_with("second"), 1);
+    claude.kill(&id, &[]);
+}
+
+#[test]
+fn a_persons_half_line_is_not_mixed_with_a_message() {
+    let Some(claude) = Claude::started("messages::a_persons_half_line") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: say ready");
+    claude.world.until(&id, "lastMessage", "ready");
+    claude.until(&id, "idle");
+    let mut person = Person::at(&claude, &id);
+    person.types("half a li");
+    person.sees("half a li");
+    let waited = claude
+        .world
+        .ao(&["send", &id, "STUB: say hello", "--wait", "--timeout", "4s"]);
+    assert!(
+        waited
+            .err
+            .contains("a text that was not sent stands in its terminal"),
+        "{waited:?}"
+    );
+    person.types("ne");
+    std::thread::park_timeout(std::time::Duration::from_millis(300)); // a person's pause: keys that come faster are a paste
+    person.types("\r");
+    claude.world.until(&id, "lastMessage", "hello");
+    person.leaves();
+    let asked = claude.model.asked();
+    let turns: Vec<&str> = asked
+        .iter()
+        .filter(|asked| asked.tools > 0)
+        .map(|asked| asked.text.as_str())
+        .collect();
+    assert_eq!(
+        turns[turns.len() - 2..],
+        ["half a line", "STUB: say hello"],
+        "{turns:?}"
+    );
+    claude.kill(&id, &[]);
+}
+
+#[test]
+fn a_quota_wall_ends_the_turn_and_is_named() {
+    let Some(claude) = Claude::started("messages::a_quota_wall") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: wall");
+    settle("it waits, and the wall is named", || {
+        let session = claude.world.session(&id);
+        let reason = session["reason"].as_str().unwrap_or_default();
+        session["status"] == "idle" && reason.contains("rate_limit") && reason.contains("429")
+    });
+    // The next turn that goes well takes it away.
+    claude
+        .world
+        .ao(&["send", &id, "STUB: say well again", "--wait"])
+        .ok();
+    let well = claude.world.until(&id, "lastMessage", "well again");
+    assert_eq!(well["trouble"], Value::Null);
+    claude.kill(&id, &[]);
+}
+
+#[test]
+fn a_wait_for_another_try_is_work_and_is_named() {
+    let Some(claude) = Claude::started("messages::a_wait_for_another_try") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: error 529 5\nSTUB: say at last");
+    settle("the wait is named", || {
+        let session = claude.world.session(&id);
+        let reason = session["reason"].as_str().unwrap_or_default();
+        session["status"] == "working"
+            && reason.contains("it waits to try again: 529")
+            && reason.contains("attempt")
+    });
+    let done = claude.world.until(&id, "lastMessage", "at last");
+    assert!(!done["reason"].as_str().unwrap().contains("try again"), "{done}");
+    claude.kill(&id, &[]);
+}
+
+/// The daemon is killed a hundred times while a message is being typed. Each message is asked of the model once: the one that holds
+/// the terminal types nothing twice under one name. Counted where it arrives, not in our rows.
+#[test]
+fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing() {
+    const KILLS: usize = 100;
+    let Some(mut claude) = Claude::started("messages::a_hundred_kills") else {
+        return;
+    };
+    let mut seed = Seed::printed("a hundred kills in typing");
+    let id = claude.spawn(&[], "STUB: say ready");
+    claude.world.until(&id, "lastMessage", "ready");
+    let (mut kills, mut sent, mut after_enter) = (0, 0, 0);
+    while kills < KILLS {
+        sent += 1;
+        assert!(sent < 4 * KILLS, "only {kills} kills met a message in typing");
+        let text = format!("STUB: say number {sent}.");
+        claude.world.ao(&["send", &id, &text]).ok();
+        // The text, its pause of 150 ms, Enter: about 200 ms. Whatever is asked of the daemon meanwhile is one row.
+        let moment = seed.below(220);
+        let question = format!("SELECT state FROM messages WHERE body = '{text}'");
+        let state = |claude: &Claude| claude.world.query(&question);
+        settle("it is being typed, or was", || state(&claude) != "queued");
+        std::thread::park_timeout(std::time::Duration::from_millis(moment));
+        claude.world.kill_now();
+        claude.world.wait_for_the_end();
+        match state(&claude).as_str() {
+            "typing" => kills += 1,
+            "typed" => after_enter += 1,
+            _ => {}
+        }
+        claude.world.start();
+        claude.world.until(&id, "lastMessage", &format!("number {sent}."));
+        settle("it is accepted", || state(&claude) == "accepted");
+        claude.until(&id, "idle");
+    }
+    for n in 1..=sent {
+        assert_eq!(
+            claude.model.turns_with(&format!("number {n}.")),
+            1,
+            "message {n} of {sent}"
+        );
+    }
+    let session = claude.world.session(&id);
+    assert_eq!(
+        (&session["generation"], &session["messagesWaiting"]),
+        (&json!(1), &json!(0))
+    );
+    println!("{sent} messages, {kills} kills in typing, {after_enter} between typed and accepted");
+    claude.kill(&id, &[]);
+}

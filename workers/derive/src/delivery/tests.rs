@@ -1,0 +1,393 @@
+use ao_domain::port::agent::Takes;
+use ao_domain::{Activity, ActivityState, Choice, Dialog, EndReason, Exit, Looked, ProcessFacts, SessionId};
+use expect_test::expect_file;
+
+use super::*;
+use crate::status::tests::{at, live, process};
+use crate::{Watch, shown};
+
+const QUEUES: Habits = Habits {
+    reports: true,
+    one_shot: false,
+    takes: Some(Takes {
+        queues: true,
+        commands: &['/'],
+    }),
+};
+
+const WAITS: Habits = Habits {
+    takes: Some(Takes {
+        queues: false,
+        commands: &[],
+    }),
+    ..QUEUES
+};
+
+fn dialog(question: &str) -> Dialog {
+    let yes = Choice {
+        key: "1".to_owned(),
+        label: "Yes".to_owned(),
+    };
+    Dialog {
+        text: vec![question.to_owned()],
+        choices: vec![yes],
+    }
+}
+
+fn text() -> Message {
+    Message {
+        id: 7,
+        session: "web-1".parse().unwrap(),
+        kind: MessageKind::Text,
+        sender: None,
+        body: "please look at the log".to_owned(),
+        dialog: None,
+        state: MessageState::Queued,
+        attempts: 0,
+        typings: 0,
+        generation: None,
+        typed: None,
+        file: None,
+        reason: None,
+        try_at: None,
+        queued_at: at(1_012),
+        state_at: at(1_012),
+    }
+}
+
+fn typed(state: MessageState) -> Message {
+    Message {
+        state,
+        attempts: 1,
+        typings: u32::from(state == MessageState::Typed),
+        generation: Some(1),
+        typed: Some("please look at the log".to_owned()),
+        ..text()
+    }
+}
+
+fn answer_in(state: MessageState) -> Message {
+    Message {
+        kind: MessageKind::Answer,
+        body: "1".to_owned(),
+        dialog: Some(dialog("Run it?")),
+        state,
+        generation: (state != MessageState::Queued).then_some(1),
+        ..text()
+    }
+}
+
+fn says(state: ActivityState) -> Session {
+    Session {
+        first_signal_at: Some(at(1_005)),
+        activity: Activity {
+            state,
+            since: at(1_010),
+        },
+        dialog: (state == ActivityState::WaitingInput).then(|| dialog("Run it?")),
+        ..live()
+    }
+}
+
+/// Each rule: what is so, and what becomes of the message.
+fn rows() -> Vec<(&'static str, Session, Habits, Message, Timestamp)> {
+    use ActivityState::{Active, Idle, WaitingInput};
+    use MessageState::{Queued, Typed, Typing};
+    let soon = at(1_020);
+    vec![
+        (
+            "its agent has ended",
+            Session {
+                phase: Phase::Finished,
+                end_reason: Some(EndReason::Exited),
+                process: Some(ProcessFacts {
+                    exit: Some(Exit::Code(0)),
+                    ..process(Looked::Dead)
+                }),
+                ..says(Idle)
+            },
+            QUEUES,
+            text(),
+            soon,
+        ),
+        (
+            "its agent is on its way up",
+            Session {
+                phase: Phase::Launch,
+                ..says(Idle)
+            },
+            QUEUES,
+            text(),
+            soon,
+        ),
+        (
+            "its agent takes no messages",
+            says(Idle),
+            Habits {
+                takes: None,
+                ..QUEUES
+            },
+            text(),
+            soon,
+        ),
+        ("nobody has heard of its agent yet", live(), QUEUES, text(), soon),
+        ("its agent waits for work", says(Idle), QUEUES, text(), soon),
+        (
+            "it works, and queues what is typed",
+            says(Active),
+            QUEUES,
+            text(),
+            soon,
+        ),
+        ("it works, and queues nothing", says(Active), WAITS, text(), soon),
+        ("a dialog is open", says(WaitingInput), QUEUES, text(), soon),
+        (
+            "nobody knows how it stands",
+            Session {
+                process: Some(process(Looked::Failed)),
+                ..says(Idle)
+            },
+            QUEUES,
+            text(),
+            soon,
+        ),
+        (
+            "its screen did not take it a moment ago",
+            says(Idle),
+            QUEUES,
+            Message {
+                reason: Some("a person is typing in its terminal".to_owned()),
+                try_at: Some(at(1_021)),
+                state_at: at(1_019),
+                ..text()
+            },
+            soon,
+        ),
+        (
+            "its screen did not take it, and something has come since",
+            Session {
+                activity: Activity {
+                    state: Idle,
+                    since: at(1_020),
+                },
+                ..says(Idle)
+            },
+            QUEUES,
+            Message {
+                try_at: Some(at(1_021)),
+                state_at: at(1_019),
+                ..text()
+            },
+            soon,
+        ),
+        (
+            "whoever typed it was cut off",
+            says(Idle),
+            QUEUES,
+            typed(Typing),
+            soon,
+        ),
+        (
+            "whoever typed it was cut off, and a dialog is open now",
+            says(WaitingInput),
+            QUEUES,
+            typed(Typing),
+            soon,
+        ),
+        (
+            "it was being typed in a run that has ended",
+            Session {
+                generation: 2,
+                process: Some(ProcessFacts {
+                    generation: 2,
+                    ..process(Looked::Alive)
+                }),
+                ..says(Idle)
+            },
+            QUEUES,
+            typed(Typing),
+            soon,
+        ),
+        (
+            "it was typed a moment ago",
+            says(Idle),
+            QUEUES,
+            typed(Typed),
+            soon,
+        ),
+        (
+            "it was typed, and nothing proved it in time",
+            says(Idle),
+            QUEUES,
+            typed(Typed),
+            at(1_060),
+        ),
+        (
+            "the same, while its agent works",
+            says(Active),
+            QUEUES,
+            typed(Typed),
+            at(1_060),
+        ),
+        (
+            "the same, for the third time",
+            says(Idle),
+            QUEUES,
+            Message {
+                typings: 3,
+                ..typed(Typed)
+            },
+            at(1_060),
+        ),
+        (
+            "a command of the agent's own was typed",
+            says(Idle),
+            QUEUES,
+            Message {
+                typed: Some("/compact".to_owned()),
+                ..typed(Typed)
+            },
+            soon,
+        ),
+        (
+            "an answer, and its dialog is open",
+            says(WaitingInput),
+            QUEUES,
+            answer_in(Queued),
+            soon,
+        ),
+        (
+            "an answer, and another dialog is open",
+            Session {
+                dialog: Some(dialog("Delete it?")),
+                ..says(WaitingInput)
+            },
+            QUEUES,
+            answer_in(Queued),
+            soon,
+        ),
+        (
+            "an answer, and no dialog is open",
+            says(Active),
+            QUEUES,
+            answer_in(Queued),
+            soon,
+        ),
+        (
+            "an answer whose key was pressed, and its dialog is open",
+            says(WaitingInput),
+            QUEUES,
+            answer_in(Typed),
+            soon,
+        ),
+        (
+            "the same, after a while",
+            says(WaitingInput),
+            QUEUES,
+            answer_in(Typed),
+            at(1_060),
+        ),
+        (
+            "an answer whose key was pressed, and its dialog is gone",
+            says(Active),
+            QUEUES,
+            answer_in(Typed),
+            soon,
+        ),
+        (
+            "an answer, and its agent has ended",
+            Session {
+                phase: Phase::Finished,
+                end_reason: Some(EndReason::Exited),
+                ..says(Idle)
+            },
+            QUEUES,
+            answer_in(Queued),
+            soon,
+        ),
+    ]
+}
+
+#[test]
+fn the_table_of_deliveries_is_the_one_in_the_docs() {
+    let mut text = String::from(
+        "# When a message is typed\n\nPrinted by the test that checks it (`workers/derive/src/delivery/tests.rs`). The rules stand in the order in which they are \
+         looked at. The screen is looked at besides, by whoever holds the terminal, before the text and again before Enter.\n\n\
+         | What is so | How far it is | What is next |\n|---|---|---|\n",
+    );
+    for (what, session, habits, message, now) in rows() {
+        let shown = shown(&session, habits, Watch::default(), now);
+        let next = match delivery(&session, habits, &shown, &message, now) {
+            Delivery::Hold { why, until: None } => format!("held: {why}"),
+            Delivery::Hold { why, until: Some(_) } => format!("held for a while: {why}"),
+            Delivery::Type if message.kind == MessageKind::Answer => "its key is pressed".to_owned(),
+            Delivery::Type => "typed".to_owned(),
+            Delivery::Resume => "the holder is asked how that went".to_owned(),
+            Delivery::Requeue { why } => format!("queued again, as a repetition: {why}"),
+            Delivery::Accept => "accepted".to_owned(),
+            Delivery::Unprovable { why } => format!("unprovable: {why}"),
+            Delivery::GiveUp { why } => format!("failed: {why}"),
+        };
+        text += &format!("| {what} | {} | {next} |\n", message.state);
+    }
+    expect_file!["../../../../docs/delivery.md"].assert_eq(&text);
+}
+
+#[test]
+fn an_answer_does_not_wait_for_texts_and_texts_wait_for_each_other() {
+    let session = says(ActivityState::WaitingInput);
+    let now = at(1_020);
+    let shown = shown(&session, QUEUES, Watch::default(), now);
+    let second = Message { id: 8, ..text() };
+    let answer = Message {
+        id: 9,
+        ..answer_in(MessageState::Queued)
+    };
+    let next = |waiting: &[Message]| {
+        next_delivery(&session, QUEUES, &shown, waiting, now).map(|(message, next)| (message.id, next))
+    };
+    assert_eq!(next(&[text(), second.clone(), answer]), Some((9, Delivery::Type)));
+    assert!(matches!(
+        next(&[text(), second]),
+        Some((7, Delivery::Hold { .. }))
+    ));
+    assert_eq!(next(&[]), None);
+}
+
+#[test]
+fn words_say_where_they_come_from_and_that_they_may_come_again() {
+    assert_eq!(typed_words(&text(), None), "please look at the log");
+    let from = SessionId::new(&"web".parse().unwrap(), 2);
+    let message = Message {
+        sender: Some(from),
+        body: "done\u{1b}[201~\r\nrm -rf /\u{202e}".to_owned(),
+        ..text()
+    };
+    assert_eq!(
+        typed_words(&message, None),
+        "[from web-2] done␛[201~\nrm -rf /<U+202E>"
+    );
+    let again = typed_words(&typed(MessageState::Queued), None);
+    assert!(again.starts_with("(This may be a repetition") && again.ends_with("please look at the log"));
+    let long = Message {
+        body: format!("\nthe first line\n{}", "x".repeat(20_000)),
+        ..text()
+    };
+    assert!(goes_by_file(&long) && !goes_by_file(&text()));
+    let words = typed_words(&long, Some("/data/messages/web-1/7.md"));
+    assert!(
+        words.contains("\n/data/messages/web-1/7.md\n") && words.ends_with("> the first line"),
+        "{words}"
+    );
+    assert!(words.contains("20016 bytes"), "{words}");
+}
+
+#[test]
+fn tries_come_slower_and_never_end() {
+    let tries: Vec<i64> = [0, 1, 2, 5, 100]
+        .map(|attempts| next_try(&Message { attempts, ..text() }, at(1_020)))
+        .iter()
+        .map(|at| at.as_millis() / 1_000 - 1_020)
+        .collect();
+    assert_eq!(tries, [1, 1, 2, 5, 5]);
+}

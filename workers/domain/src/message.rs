@@ -1,0 +1,134 @@
+//! Messages to agents: what is asked, and how far it has come.
+
+use std::fmt;
+use std::str::FromStr;
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+use crate::session::words;
+use crate::{SessionId, Timestamp, UnknownWord};
+
+words! {
+    /// How far a message has come.
+    MessageState, "message state" {
+        /// It waits for a moment at which it may be typed.
+        Queued = "queued",
+        /// It is being typed; nobody knows whether Enter was pressed.
+        Typing = "typing",
+        /// It was typed, and Enter was pressed; its agent has not said that it has it.
+        Typed = "typed",
+        /// Its agent has said that it has it.
+        Accepted = "accepted",
+        /// It was typed, and nothing will ever say whether it was taken.
+        Unprovable = "unprovable",
+        /// It was given up; the reason says why.
+        Failed = "failed",
+    }
+}
+
+impl MessageState {
+    /// Whether nothing more happens to it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Accepted | Self::Unprovable | Self::Failed)
+    }
+}
+
+words! {
+    /// What is said.
+    MessageKind, "kind of message" {
+        /// A text, which its agent reads as its user's.
+        Text = "text",
+        /// A choice in the dialog that is open.
+        Answer = "answer",
+    }
+}
+
+/// One thing that is said to an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its number, which no other message of any session has.
+    pub id: u64,
+    /// To whom.
+    pub session: SessionId,
+    /// Text or answer.
+    pub kind: MessageKind,
+    /// The session it comes from; `None` for a person.
+    pub sender: Option<SessionId>,
+    /// What is said: the text as it was sent, or the key of the choice.
+    pub body: String,
+    /// The dialog that is answered, as it was seen by who answered.
+    pub dialog: Option<Dialog>,
+    /// How far it has come.
+    pub state: MessageState,
+    /// How often typing it was begun.
+    pub attempts: u32,
+    /// How often it was typed to the end.
+    pub typings: u32,
+    /// The run of the agent it was last typed in.
+    pub generation: Option<u32>,
+    /// What was typed last, to the letter. Of one that is queued it may have arrived.
+    pub typed: Option<String>,
+    /// The file it lies in, where it is too long to be typed.
+    pub file: Option<Utf8PathBuf>,
+    /// Why it was not typed at the last try, or was given up.
+    pub reason: Option<String>,
+    /// When the next try is due, if not at once.
+    pub try_at: Option<Timestamp>,
+    /// When it was sent.
+    pub queued_at: Timestamp,
+    /// When it came to its state.
+    pub state_at: Timestamp,
+}
+
+impl Message {
+    /// Longest text that is typed, in bytes; of a longer one the place is typed. With everything that JSON adds to it, it comes
+    /// back whole in the hook that says that it arrived (`HookRecord::PAYLOAD_MAX`).
+    pub const TYPED_MAX: usize = 4 * 1024;
+
+    /// Longest text that is taken, in bytes: beyond what an agent reads at once.
+    pub const MAX: usize = 256 * 1024;
+
+    /// What this attempt is called where it is typed: the same name is never typed twice.
+    pub fn attempt(&self) -> String {
+        format!("m{}.{}", self.id, self.attempts)
+    }
+}
+
+/// A dialog that an agent shows: it waits for a person's choice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dialog {
+    /// What it says, line by line.
+    pub text: Vec<String>,
+    /// What can be chosen, in its order; never empty.
+    pub choices: Vec<Choice>,
+}
+
+/// One way to answer a dialog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The key that takes it.
+    pub key: String,
+    /// What it says.
+    pub label: String,
+}
+
+/// Whether two texts are the same but for spaces and line ends, which terminals and agents change.
+pub fn same_words(one: &str, other: &str) -> bool {
+    fn letters(text: &str) -> impl Iterator<Item = char> {
+        text.chars().filter(|c| !c.is_whitespace())
+    }
+    letters(one).eq(letters(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_compared_and_spaces_are_not() {
+        assert!(same_words("one\n  two\tthree", "one two three "));
+        assert!(!same_words("one two", "one two three"));
+        assert!(!same_words("", "x"));
+    }
+}

@@ -1,0 +1,319 @@
+//! Messages to agents: sent, brought on, and proved to have arrived.
+
+use ao_domain::{Dialog, Message, MessageKind, MessageState, Phase, SessionId, Timestamp, same_words};
+use ao_supervisor::Incarnation;
+use camino::Utf8PathBuf;
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder};
+
+use super::WriteTx;
+use super::intents::IntentWriter;
+use super::observations::ObservationWriter;
+use super::outcomes::{Moved, OutcomeWriter};
+use crate::FactsError;
+use crate::entity::{messages, parse, sessions, text_of};
+use crate::error::{read, write};
+
+/// Something to be said to an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    /// The client's idempotency key: sent again with it, the first message is the answer.
+    pub key: Option<String>,
+    /// To whom.
+    pub session: SessionId,
+    /// Text or answer.
+    pub kind: MessageKind,
+    /// The session it comes from; `None` for a person.
+    pub sender: Option<SessionId>,
+    /// What is said.
+    pub body: String,
+    /// The dialog that is answered.
+    pub dialog: Option<Dialog>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What became of a message that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is written down, and will be typed when its time comes. Sent before with the same key, it is that one as it stands.
+    Yes(Box<Message>),
+    /// There is no such session; nothing was written.
+    NotFound,
+    /// The session's agent is over; nothing was written.
+    Over,
+}
+
+/// How far a message was when the caller read it: the condition of its write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Which.
+    pub id: u64,
+    /// Its state.
+    pub state: MessageState,
+    /// How often typing it had been begun.
+    pub attempts: u32,
+}
+
+impl Reached {
+    /// Where `message` stands.
+    pub fn of(message: &Message) -> Self {
+        Self {
+            id: message.id,
+            state: message.state,
+            attempts: message.attempts,
+        }
+    }
+}
+
+/// What a message comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It is going to be typed, for one more time, in this run of the agent, to this letter.
+    Typing {
+        /// The run.
+        generation: u32,
+        /// What is typed.
+        typed: String,
+        /// The file it lies in.
+        file: Option<Utf8PathBuf>,
+    },
+    /// It was not typed, or nobody knows: it waits again.
+    Queued {
+        /// Why.
+        reason: String,
+        /// When to try again, if not at once.
+        try_at: Option<Timestamp>,
+        /// Whether it may have arrived all the same.
+        may_have_arrived: bool,
+    },
+    /// It was typed, and Enter was pressed.
+    Typed,
+    /// It was taken.
+    Accepted,
+    /// It was typed, and nothing more can be known.
+    Unprovable {
+        /// Why.
+        reason: String,
+    },
+    /// It is given up.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Step {
+    fn state(&self) -> MessageState {
+        match self {
+            Self::Typing { .. } => MessageState::Typing,
+            Self::Queued { .. } => MessageState::Queued,
+            Self::Typed => MessageState::Typed,
+            Self::Accepted => MessageState::Accepted,
+            Self::Unprovable { .. } => MessageState::Unprovable,
+            Self::Failed { .. } => MessageState::Failed,
+        }
+    }
+}
+
+impl IntentWriter {
+    /// Writes a message down for a session whose agent is not over. From then on it is delivered, or shown as given up.
+    pub async fn send(&self, new: NewMessage) -> Result<Sent, FactsError> {
+        let tx = self.store.begin(None).await?;
+        if let Some(key) = &new.key {
+            let earlier = messages::Entity::find()
+                .filter(messages::Column::Key.eq(key))
+                .one(tx.connection())
+                .await;
+            if let Some(earlier) = earlier.map_err(read("messages"))? {
+                return Ok(Sent::Yes(Box::new(earlier.try_into()?)));
+            }
+        }
+        let Some(session) = tx.session(&new.session).await? else {
+            return Ok(Sent::NotFound);
+        };
+        let phase: Phase = parse("sessions", &session.id, "phase", &session.phase)?;
+        if crate::read::TERMINATED.contains(&phase) {
+            return Ok(Sent::Over);
+        }
+        let now = new.now.to_string();
+        let row = messages::ActiveModel {
+            session_id: Set(new.session.to_string()),
+            key: Set(new.key),
+            kind: Set(new.kind.to_string()),
+            sender: Set(new.sender.map(|sender| sender.to_string())),
+            body: Set(new.body),
+            dialog: Set(new.dialog.as_ref().map(text_of)),
+            state: Set(MessageState::Queued.to_string()),
+            attempts: Set(0),
+            typings: Set(0),
+            queued_at: Set(now.clone()),
+            state_at: Set(now),
+            ..Default::default()
+        };
+        let row = row.insert(tx.connection()).await.map_err(write("messages"))?;
+        let message = row.try_into()?;
+        tx.commit().await?;
+        Ok(Sent::Yes(Box::new(message)))
+    }
+
+    /// Takes a message back that was not typed yet. `Overtaken`: it was, or it is not there; nothing was written.
+    pub async fn withdraw(&self, session: &SessionId, id: u64, now: Timestamp) -> Result<Moved, FactsError> {
+        use messages::Column;
+        let tx = self.store.begin(None).await?;
+        let done = messages::Entity::update_many()
+            .col_expr(Column::State, Expr::value(MessageState::Failed.as_str()))
+            .col_expr(Column::Reason, Expr::value("taken back by who sent it"))
+            .col_expr(Column::StateAt, Expr::value(now.to_string()))
+            .filter(Column::Id.eq(i64::try_from(id).unwrap_or(i64::MAX)))
+            .filter(Column::SessionId.eq(session.as_str()))
+            .filter(Column::State.eq(MessageState::Queued.as_str()))
+            .exec(tx.connection())
+            .await
+            .map_err(write("messages"))?;
+        if done.rows_affected == 0 {
+            return Ok(Moved::Overtaken);
+        }
+        tx.commit().await?;
+        Ok(Moved::Yes)
+    }
+}
+
+impl OutcomeWriter {
+    /// Brings a message on, if it still stands where the caller saw it.
+    pub async fn deliver(
+        &self,
+        by: &Incarnation,
+        seen: Reached,
+        step: Step,
+        now: Timestamp,
+    ) -> Result<Moved, FactsError> {
+        use messages::Column;
+        let tx = self.store.begin(Some(by)).await?;
+        let mut update = messages::Entity::update_many()
+            .col_expr(Column::State, Expr::value(step.state().as_str()))
+            .col_expr(Column::StateAt, Expr::value(now.to_string()))
+            .filter(Column::Id.eq(i64::try_from(seen.id).unwrap_or(i64::MAX)))
+            .filter(Column::State.eq(seen.state.as_str()))
+            .filter(Column::Attempts.eq(seen.attempts));
+        let (reason, try_at) = match step {
+            Step::Typing {
+                generation,
+                typed,
+                file,
+            } => {
+                update = update
+                    .col_expr(Column::Attempts, Expr::value(seen.attempts + 1))
+                    .col_expr(Column::Generation, Expr::value(generation))
+                    .col_expr(Column::Typed, Expr::value(typed))
+                    .col_expr(Column::File, Expr::value(file.map(Utf8PathBuf::into_string)));
+                (None, None)
+            }
+            Step::Queued {
+                reason,
+                try_at,
+                may_have_arrived,
+            } => {
+                if !may_have_arrived {
+                    update = update.col_expr(Column::Typed, Expr::value(Option::<String>::None));
+                }
+                (Some(reason), try_at)
+            }
+            Step::Typed => {
+                update = update.col_expr(Column::Typings, Expr::col(Column::Typings).add(1));
+                (None, None)
+            }
+            Step::Accepted => (None, None),
+            Step::Unprovable { reason } | Step::Failed { reason } => (Some(reason), None),
+        };
+        let done = update
+            .col_expr(Column::Reason, Expr::value(reason))
+            .col_expr(Column::TryAt, Expr::value(try_at.map(|at| at.to_string())))
+            .exec(tx.connection())
+            .await
+            .map_err(write("messages"))?;
+        if done.rows_affected == 0 {
+            return Ok(Moved::Overtaken);
+        }
+        tx.commit().await?;
+        Ok(Moved::Yes)
+    }
+}
+
+/// What was read off a session's screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScreenSeen {
+    /// The dialog that is open.
+    pub dialog: Option<Dialog>,
+    /// What it waits for in the middle of its work.
+    pub delay: Option<String>,
+}
+
+impl ObservationWriter {
+    /// Writes down what a session's screen shows, if its agent's state has been the same `since` the caller read it: what
+    /// was on the screen then says nothing about another state.
+    pub async fn screen(
+        &self,
+        by: &Incarnation,
+        session: &SessionId,
+        generation: u32,
+        since: Timestamp,
+        seen: ScreenSeen,
+        now: Timestamp,
+    ) -> Result<Moved, FactsError> {
+        use sessions::Column;
+        let tx = self.store.begin(Some(by)).await?;
+        let done = sessions::Entity::update_many()
+            .col_expr(Column::Dialog, Expr::value(seen.dialog.as_ref().map(text_of)))
+            .col_expr(Column::Delay, Expr::value(seen.delay))
+            .col_expr(Column::UpdatedAt, Expr::value(now.to_string()))
+            .filter(Column::Id.eq(session.as_str()))
+            .filter(Column::Generation.eq(generation))
+            .filter(Column::ActivitySince.eq(since.to_string()))
+            .exec(tx.connection())
+            .await
+            .map_err(write("sessions"))?;
+        if done.rows_affected == 0 {
+            return Ok(Moved::Overtaken);
+        }
+        tx.commit().await?;
+        Ok(Moved::Yes)
+    }
+}
+
+/// An agent says that it was asked `prompt`: the message that was being typed, if it is that one, has arrived.
+pub(super) async fn prove(
+    tx: &WriteTx,
+    session: &SessionId,
+    generation: u32,
+    prompt: &str,
+    at: Timestamp,
+) -> Result<(), FactsError> {
+    use messages::Column;
+    let under_way = messages::Entity::find()
+        .filter(Column::SessionId.eq(session.as_str()))
+        .filter(Column::Kind.eq(MessageKind::Text.as_str()))
+        .filter(Column::Generation.eq(generation))
+        .filter(Column::State.is_in([MessageState::Typing, MessageState::Typed].map(MessageState::as_str)))
+        .order_by_asc(Column::Id)
+        .one(tx.connection())
+        .await
+        .map_err(read("messages"))?;
+    let arrived = under_way.filter(|row| {
+        row.typed
+            .as_deref()
+            .is_some_and(|typed| same_words(typed, prompt))
+    });
+    if let Some(row) = arrived {
+        messages::Entity::update_many()
+            .col_expr(Column::State, Expr::value(MessageState::Accepted.as_str()))
+            .col_expr(Column::StateAt, Expr::value(at.to_string()))
+            .col_expr(Column::Reason, Expr::value(Option::<String>::None))
+            .filter(Column::Id.eq(row.id))
+            .exec(tx.connection())
+            .await
+            .map_err(write("messages"))?;
+    }
+    Ok(())
+}

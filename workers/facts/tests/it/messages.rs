@@ -1,0 +1,330 @@
+//! Messages: written down once, brought on only from where they stand, and proved by what the agent was asked.
+
+use ao_domain::{
+    ActivityState, Choice, Dialog, Message, MessageKind, MessageState, Phase, SessionId, Signal,
+};
+use ao_facts::{AppliedSignal, Moved, NewMessage, Reached, ScreenSeen, Sent, Step, Store};
+use sea_orm::ConnectionTrait as _;
+
+use crate::support::*;
+
+fn text(id: &SessionId, body: &str, key: Option<&str>) -> NewMessage {
+    NewMessage {
+        key: key.map(str::to_owned),
+        session: id.clone(),
+        kind: MessageKind::Text,
+        sender: None,
+        body: body.to_owned(),
+        dialog: None,
+        now: at(20),
+    }
+}
+
+async fn send(store: &Store, new: NewMessage) -> Message {
+    match store.intents().send(new).await.unwrap() {
+        Sent::Yes(message) => *message,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn bring(store: &Store, message: &Message, to: Step) -> Message {
+    let moved = store
+        .outcomes()
+        .deliver(&me(), Reached::of(message), to, at(30))
+        .await
+        .unwrap();
+    assert_eq!(moved, Moved::Yes);
+    again(store, message).await
+}
+
+async fn again(store: &Store, message: &Message) -> Message {
+    let found = store.reader().message(&message.session, message.id).await;
+    found.unwrap().unwrap()
+}
+
+fn typing(generation: u32, typed: &str) -> Step {
+    Step::Typing {
+        generation,
+        typed: typed.to_owned(),
+        file: None,
+    }
+}
+
+fn asked(id: &SessionId, number: u64, prompt: &str) -> AppliedSignal {
+    let signal = Signal {
+        state: Some(ActivityState::Active),
+        prompt: Some(prompt.to_owned()),
+        ..Signal::default()
+    };
+    AppliedSignal {
+        signal,
+        ..hook(id, number, None)
+    }
+}
+
+async fn hear(store: &Store, id: &SessionId, from: u64, signal: AppliedSignal) {
+    store
+        .observations()
+        .apply_signals(&me(), id, from, from + 100, &[signal], at(99))
+        .await
+        .unwrap();
+}
+
+async fn live() -> (Place, Store, SessionId) {
+    let (place, store) = world().await;
+    let id = spawn(&store, "web").await;
+    put(&store, &id, Phase::Live).await;
+    (place, store, id)
+}
+
+#[tokio::test]
+async fn a_message_is_written_down_once_for_a_session_that_is_not_over() {
+    let (_place, store, id) = live().await;
+    let first = send(&store, text(&id, "go on", Some("k"))).await;
+    assert_eq!(
+        (first.state, first.attempts, first.queued_at),
+        (MessageState::Queued, 0, at(20))
+    );
+    let same = send(&store, text(&id, "go on", Some("k"))).await;
+    assert_eq!(same.id, first.id);
+    let second = send(&store, text(&id, "go on", None)).await;
+    assert_ne!(second.id, first.id);
+    let session = get(&store, &id).await;
+    assert_eq!(
+        (session.messages_waiting, session.waiting_since),
+        (2, Some(at(20)))
+    );
+    let waiting = store.reader().waiting_messages(&id).await.unwrap();
+    assert_eq!(
+        waiting.iter().map(|message| message.id).collect::<Vec<_>>(),
+        [first.id, second.id]
+    );
+    let nobody = text(&"web-9".parse().unwrap(), "x", None);
+    assert_eq!(store.intents().send(nobody).await.unwrap(), Sent::NotFound);
+    for phase in [Phase::Finished, Phase::Stopping, Phase::Freeing, Phase::Ended] {
+        put(&store, &id, phase).await;
+        assert_eq!(
+            store.intents().send(text(&id, "x", None)).await.unwrap(),
+            Sent::Over,
+            "{phase}"
+        );
+    }
+    // Sent before it was over: the same answer as then.
+    assert_eq!(send(&store, text(&id, "go on", Some("k"))).await.id, first.id);
+}
+
+#[tokio::test]
+async fn a_message_goes_on_only_from_where_it_was_seen() {
+    let (_place, store, id) = live().await;
+    let queued = send(&store, text(&id, "go on", None)).await;
+    let under_way = bring(&store, &queued, typing(1, "go on")).await;
+    assert_eq!(
+        (under_way.state, under_way.attempts, under_way.generation),
+        (MessageState::Typing, 1, Some(1))
+    );
+    assert_eq!(under_way.attempt(), format!("m{}.1", queued.id));
+    // Whoever saw it queued comes too late.
+    for to in [typing(1, "again"), Step::Typed, Step::Accepted] {
+        let moved = store
+            .outcomes()
+            .deliver(&me(), Reached::of(&queued), to, at(31))
+            .await
+            .unwrap();
+        assert_eq!(moved, Moved::Overtaken);
+    }
+    let put_off = Step::Queued {
+        reason: "a person is typing".to_owned(),
+        try_at: Some(at(40)),
+        may_have_arrived: false,
+    };
+    let waits = bring(&store, &under_way, put_off).await;
+    assert_eq!(
+        (waits.state, waits.typed.as_deref(), waits.try_at),
+        (MessageState::Queued, None, Some(at(40)))
+    );
+    assert_eq!(waits.reason.as_deref(), Some("a person is typing"));
+    let typed = bring(&store, &waits, typing(1, "go on")).await;
+    let typed = bring(&store, &typed, Step::Typed).await;
+    assert_eq!(
+        (typed.state, typed.typings, typed.reason.as_deref()),
+        (MessageState::Typed, 1, None)
+    );
+    let perhaps = Step::Queued {
+        reason: "nothing proved it".to_owned(),
+        try_at: None,
+        may_have_arrived: true,
+    };
+    assert_eq!(
+        bring(&store, &typed, perhaps).await.typed.as_deref(),
+        Some("go on")
+    );
+    assert!(
+        store
+            .outcomes()
+            .deliver(&revoked().await, Reached::of(&queued), Step::Typed, at(31))
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn an_agent_that_says_what_it_was_asked_proves_it() {
+    let (_place, store, id) = live().await;
+    let message = send(&store, text(&id, "one\n  two", None)).await;
+    // Queued: whatever it was asked, it was not this one.
+    hear(&store, &id, 0, asked(&id, 1, "one two")).await;
+    assert_eq!(again(&store, &message).await.state, MessageState::Queued);
+    let message = bring(&store, &message, typing(1, "one\n  two")).await;
+    hear(&store, &id, 100, asked(&id, 2, "one two three")).await;
+    assert_eq!(
+        again(&store, &message).await.state,
+        MessageState::Typing,
+        "another text"
+    );
+    let mut stranger = asked(&id, 3, "one two");
+    stranger.record.generation = 2;
+    hear(&store, &id, 200, stranger).await;
+    assert_eq!(
+        again(&store, &message).await.state,
+        MessageState::Typing,
+        "another run"
+    );
+    hear(&store, &id, 300, asked(&id, 4, "one two")).await;
+    let proved = again(&store, &message).await;
+    assert_eq!(
+        proved.state,
+        MessageState::Accepted,
+        "before it was known to be typed"
+    );
+    let late = store
+        .outcomes()
+        .deliver(&me(), Reached::of(&message), Step::Typed, at(31))
+        .await
+        .unwrap();
+    assert_eq!(late, Moved::Overtaken);
+    let session = get(&store, &id).await;
+    assert_eq!((session.messages_waiting, session.waiting_since), (0, None));
+}
+
+#[tokio::test]
+async fn only_a_queued_message_is_taken_back() {
+    let (_place, store, id) = live().await;
+    let (one, two) = (
+        send(&store, text(&id, "one", None)).await,
+        send(&store, text(&id, "two", None)).await,
+    );
+    let intents = store.intents();
+    assert_eq!(intents.withdraw(&id, one.id, at(30)).await.unwrap(), Moved::Yes);
+    assert_eq!(again(&store, &one).await.state, MessageState::Failed);
+    assert_eq!(
+        intents.withdraw(&id, one.id, at(30)).await.unwrap(),
+        Moved::Overtaken
+    );
+    bring(&store, &two, typing(1, "two")).await;
+    assert_eq!(
+        intents.withdraw(&id, two.id, at(30)).await.unwrap(),
+        Moved::Overtaken
+    );
+    assert_eq!(
+        intents
+            .withdraw(&"web-9".parse().unwrap(), two.id, at(30))
+            .await
+            .unwrap(),
+        Moved::Overtaken
+    );
+}
+
+#[tokio::test]
+async fn what_a_screen_showed_belongs_to_the_state_it_was_seen_in() {
+    let (_place, store, id) = live().await;
+    hear(&store, &id, 0, hook(&id, 1, Some(ActivityState::WaitingInput))).await;
+    let since = get(&store, &id).await.activity.since;
+    let dialog = Dialog {
+        text: vec!["Run it?".to_owned()],
+        choices: vec![Choice {
+            key: "1".to_owned(),
+            label: "Yes".to_owned(),
+        }],
+    };
+    let seen = || ScreenSeen {
+        dialog: Some(dialog.clone()),
+        delay: None,
+    };
+    let write = async |generation, since| {
+        store
+            .observations()
+            .screen(&me(), &id, generation, since, seen(), at(50))
+            .await
+            .unwrap()
+    };
+    assert_eq!(write(2, since).await, Moved::Overtaken);
+    assert_eq!(write(1, at(3)).await, Moved::Overtaken);
+    assert_eq!(get(&store, &id).await.dialog, None);
+    assert_eq!(write(1, since).await, Moved::Yes);
+    assert_eq!(get(&store, &id).await.dialog, Some(dialog.clone()));
+    // The same word again leaves it; another takes it away.
+    hear(&store, &id, 100, hook(&id, 2, Some(ActivityState::WaitingInput))).await;
+    assert_eq!(get(&store, &id).await.dialog, Some(dialog.clone()));
+    hear(&store, &id, 200, hook(&id, 3, Some(ActivityState::Active))).await;
+    assert_eq!(get(&store, &id).await.dialog, None);
+}
+
+#[tokio::test]
+async fn what_ended_a_turn_stands_until_the_next_word() {
+    let (_place, store, id) = live().await;
+    let failed = Signal {
+        state: Some(ActivityState::Idle),
+        trouble: Some("rate_limit".to_owned()),
+        ..Signal::default()
+    };
+    let failed = AppliedSignal {
+        signal: failed,
+        ..hook(&id, 1, None)
+    };
+    hear(&store, &id, 0, failed).await;
+    assert_eq!(get(&store, &id).await.trouble.as_deref(), Some("rate_limit"));
+    hear(&store, &id, 100, hook(&id, 2, None)).await;
+    assert_eq!(
+        get(&store, &id).await.trouble.as_deref(),
+        Some("rate_limit"),
+        "a mere sign of life"
+    );
+    hear(&store, &id, 200, hook(&id, 3, Some(ActivityState::Active))).await;
+    assert_eq!(get(&store, &id).await.trouble, None);
+}
+
+#[tokio::test]
+async fn each_step_of_a_message_is_told_of_and_so_is_its_session() {
+    let (place, store, id) = live().await;
+    let before = head(&store).await;
+    let message = send(&store, text(&id, "go on", None)).await;
+    assert_eq!(
+        types(&store, before).await,
+        ["message_created", "session_updated"]
+    );
+    let told = changes(&store, before).await;
+    assert_eq!(told[0].payload["id"], message.id);
+    assert_eq!(
+        (told[0].session.as_ref(), &told[0].project),
+        (Some(&id), &project("web"))
+    );
+    let before = head(&store).await;
+    let message = bring(&store, &message, typing(1, "go on")).await;
+    let message = bring(&store, &message, Step::Typed).await;
+    assert_eq!(
+        types(&store, before).await,
+        ["message_updated", "message_updated"]
+    );
+    let before = head(&store).await;
+    bring(&store, &message, Step::Accepted).await;
+    assert_eq!(
+        types(&store, before).await,
+        ["message_updated", "session_updated"]
+    );
+    let db = raw(&place.database()).await;
+    let before = head(&store).await;
+    db.execute_unprepared("UPDATE messages SET typed = 'x', try_at = NULL")
+        .await
+        .unwrap();
+    assert_eq!(head(&store).await, before, "what the API does not show");
+}

@@ -1,0 +1,168 @@
+//! What Claude Code shows on its screen and tells by no hook, as version 2.1.330 draws it.
+
+use ao_domain::port::agent::Shows;
+use ao_domain::port::runtime::Screen;
+use ao_domain::{Choice, Dialog};
+
+/// Longest text of a dialog kept, in lines: what it is about stands at its end.
+const LINES_MAX: usize = 40;
+
+/// Before the choice that Enter would take.
+const CURSOR: char = '\u{276f}';
+
+pub(super) fn shows(screen: &Screen) -> Shows {
+    Shows {
+        dialog: dialog(&screen.lines),
+        delay: delay(&screen.lines),
+    }
+}
+
+/// Numbered choices, one of them under the cursor, and below them a line that says how to leave.
+fn dialog(lines: &[String]) -> Option<Dialog> {
+    let foot = lines.iter().rposition(|line| {
+        line.trim_start().starts_with("Esc to cancel") || line.contains("\u{b7} Esc to cancel")
+    })?;
+    // The last line that begins a list begins this one.
+    let first = lines[..foot]
+        .iter()
+        .rposition(|line| choice(line).is_some_and(|(_, number, _)| number == 1))?;
+    let (mut choices, mut is_marked): (Vec<Choice>, bool) = (Vec::new(), false);
+    for line in &lines[first..foot] {
+        match choice(line) {
+            Some((marked, number, label)) if number == choices.len() + 1 => {
+                is_marked |= marked;
+                choices.push(Choice {
+                    key: number.to_string(),
+                    label: label.to_owned(),
+                });
+            }
+            _ if is_rule(line) || line.trim().is_empty() => {}
+            // What explains a choice stands below it.
+            _ => {
+                let last = choices.last_mut()?;
+                last.label = format!("{} ({})", last.label, line.trim());
+            }
+        }
+    }
+    let begin = lines[..first]
+        .iter()
+        .rposition(|line| is_rule(line))
+        .map_or(0, |rule| rule + 1);
+    let text: Vec<String> = lines[begin..first]
+        .iter()
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.is_empty() && !line.chars().all(|c| c == '\u{254c}'))
+        .collect();
+    let text = text[text.len().saturating_sub(LINES_MAX)..].to_vec();
+    is_marked.then_some(Dialog { text, choices })
+}
+
+/// Whether it is under the cursor, its number, and what it says.
+fn choice(line: &str) -> Option<(bool, usize, &str)> {
+    let line = line.trim_start();
+    let (is_marked, line) = match line.strip_prefix(CURSOR) {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, line),
+    };
+    let (number, label) = line.split_once(". ")?;
+    // One digit: the key that takes it.
+    let number = number.parse().ok().filter(|number| (1..10).contains(number))?;
+    Some((is_marked, number, label.trim()))
+}
+
+fn is_rule(line: &str) -> bool {
+    line.starts_with("\u{2500}\u{2500}\u{2500}\u{2500}\u{2500}")
+}
+
+/// `529 Overloaded · retrying in 2s · attempt 3/10`, above the line that takes a text.
+fn delay(lines: &[String]) -> Option<String> {
+    let line = lines
+        .iter()
+        .rev()
+        .find(|line| line.contains(" \u{b7} retrying in "))?;
+    let (said, rest) = line.split_once(" \u{b7} retrying in ")?;
+    let said = said.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let attempt = rest.split_once(" \u{b7} ").map(|(_, attempt)| attempt.trim())?;
+    attempt
+        .starts_with("attempt ")
+        .then(|| format!("{said}, {attempt}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines()
+            .map(|line| line.replace("----", &"\u{2500}".repeat(60)))
+            .collect()
+    }
+
+    /// As it was on the screen of the real program.
+    #[test]
+    fn dialogs_are_read_with_their_choices() {
+        let write = lines(
+            "● Write(a.txt)\n----\n Create file\n a.txt\n╌╌╌╌╌╌╌╌\n 1 hi\n╌╌╌╌╌╌╌╌\n Do you want to create a.txt?\n ❯ 1. Yes\n   \
+             2. Yes, and switch to accept edits for this session (shift+tab)\n   3. No\n\n Esc to cancel · Tab to amend",
+        );
+        let found = dialog(&write).unwrap();
+        assert_eq!(
+            found.text,
+            ["Create file", "a.txt", "1 hi", "Do you want to create a.txt?"]
+        );
+        let labels: Vec<_> = found
+            .choices
+            .iter()
+            .map(|choice| (choice.key.as_str(), choice.label.as_str()))
+            .collect();
+        assert_eq!(
+            labels,
+            [
+                ("1", "Yes"),
+                (
+                    "2",
+                    "Yes, and switch to accept edits for this session (shift+tab)"
+                ),
+                ("3", "No")
+            ]
+        );
+        let question = lines(
+            "----\n ☐ Stub\n\nwhich colour?\n\n  1. One\n     first\n❯ 2. Two\n     second\n  3. Type something.\n----\n  4. Chat about this\n\n\
+             Enter to select · ↑/↓ to navigate · Esc to cancel",
+        );
+        let found = dialog(&question).unwrap();
+        assert_eq!(found.text, ["☐ Stub", "which colour?"]);
+        let labels: Vec<_> = found.choices.iter().map(|choice| choice.label.as_str()).collect();
+        assert_eq!(
+            labels,
+            [
+                "One (first)",
+                "Two (second)",
+                "Type something.",
+                "Chat about this"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_an_agent_writes_is_no_dialog() {
+        for text in [
+            "● A list:\n  1. One\n  2. Two\n----\n❯ \n----\n  ⏸ manual mode on · ? for shortcuts",
+            "● Press Esc to cancel\n  1. One\n----\n❯ 1. x\n----\n  esc to interrupt",
+            "",
+            "Esc to cancel",
+            "  2. Two\n ❯ 3. Three\n Esc to cancel",
+        ] {
+            assert_eq!(dialog(&lines(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wait_for_another_try_is_read_without_its_seconds() {
+        let shown = lines(
+            "❯ hello\n✻ 529 stub error 529 · retrying in 2s · attempt 3/10\n  ⎿  If it persists\n----\n❯ \n----\n  esc to interrupt",
+        );
+        assert_eq!(delay(&shown).as_deref(), Some("529 stub error 529, attempt 3/10"));
+        assert_eq!(delay(&lines("● retrying in vain\n----\n❯ \n----")), None);
+    }
+}
