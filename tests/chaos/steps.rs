@@ -138,7 +138,7 @@ fn assert_census(world: &World, point: &str, sessions: usize) {
 }
 
 /// Waits until what was armed has struck and the daemon is there again; it never goes away where only a task of its is cut.
-fn get_over(world: &mut World, point: &str, deed: &str) {
+pub(crate) fn get_over(world: &mut World, point: &str, deed: &str) {
     if deed == "kill" {
         return restart_after_the_kill(world, point);
     }

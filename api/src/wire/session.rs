@@ -190,7 +190,7 @@ pub struct Session {
     /// Since when it is so.
     #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
-    /// What the status was worked out from: `process`, `exit`, `hook` or `phase`.
+    /// What the status was worked out from: `process`, `exit`, `hook`, `screen` or `phase`.
     pub evidence: String,
     /// What the agent last said and does.
     pub activity: Activity,

@@ -19,9 +19,13 @@ use ao_domain::port::runtime::{
 };
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{
-    Exit, Phase, ProcessId, Repository, SessionId, SessionKind, Signal, Timestamp, WorktreeOwner,
+    ActivityState, Exit, HookRecord, Message, MessageKind, MessageState, Phase, ProcessId, Repository,
+    SessionId, SessionKind, Signal, Timestamp, WorktreeOwner,
 };
-use ao_facts::{Added, NewProject, NewSession, Reader, Spawn, Store, StoreOptions, Until};
+use ao_facts::{
+    Added, Applied, AppliedSignal, NewMessage, NewProject, NewSession, Reader, Sent, Spawn, Store,
+    StoreOptions, Until,
+};
 use ao_supervisor::{Budget, Restart, Root, Strategy, Supervisor, child};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::watch;
@@ -421,5 +425,200 @@ async fn a_place_that_another_session_frees_is_taken() {
         .unwrap();
     stage.until(&first, |session| session.phase == Phase::Ended).await;
     stage.until(&second, |session| session.phase == Phase::Live).await;
+    root.stop().await;
+}
+
+/// A live session whose agent has said that it waits for work.
+async fn heard(stage: &Stage, id: &SessionId) {
+    stage.until(id, |session| session.phase == Phase::Live).await;
+    say(stage, id, 1, Some(ActivityState::Idle), None).await;
+}
+
+/// One word of the agent's hooks.
+async fn say(stage: &Stage, id: &SessionId, number: u64, state: Option<ActivityState>, prompt: Option<&str>) {
+    let record = HookRecord {
+        v: 1,
+        id: format!("{number:032x}"),
+        session: id.clone(),
+        generation: 1,
+        secret: "5".repeat(32),
+        agent: "reporter".to_owned(),
+        event: "word".to_owned(),
+        boot: "boot".to_owned(),
+        boot_ms: number,
+        at: stage.clock.now(),
+        payload: String::new(),
+        truncated: false,
+    };
+    let signal = Signal {
+        state,
+        prompt: prompt.map(str::to_owned),
+        ..Signal::default()
+    };
+    let nobody = ao_supervisor::Incarnation::detached();
+    let applied = [AppliedSignal { record, signal }];
+    let offset = stage.facts.spool_offset(id).await.unwrap();
+    let seen = stage.store.observations();
+    let written = seen.apply_signals(&nobody, id, offset, offset + 1, &applied, stage.clock.now());
+    assert!(matches!(written.await.unwrap(), Applied::Yes { counted: 1 }));
+}
+
+async fn send(stage: &Stage, id: &SessionId, body: &str) -> u64 {
+    let new = NewMessage {
+        key: None,
+        session: id.clone(),
+        kind: MessageKind::Text,
+        sender: None,
+        body: body.to_owned(),
+        dialog: None,
+        now: stage.clock.now(),
+    };
+    match stage.store.intents().send(new).await.unwrap() {
+        Sent::Yes(message) => message.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn until_message(
+    stage: &Stage,
+    id: &SessionId,
+    number: u64,
+    what: impl Fn(&Message) -> bool,
+) -> Message {
+    let mut wakeups = stage.facts.wakeups();
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let message = stage.facts.message(id, number).await.unwrap().unwrap();
+        if what(&message) {
+            return message;
+        }
+        assert!(tokio::time::Instant::now() < end, "{message:?}");
+        let _ = tokio::time::timeout(Duration::from_secs(1), wakeups.changed()).await;
+    }
+}
+
+impl Stage {
+    fn typed(&self) -> Vec<(String, String)> {
+        self.runtime.typed.lock().unwrap().clone()
+    }
+
+    /// Somebody looks at all sessions now, so that what was seen is no older than this.
+    async fn sweep(&self) {
+        let (nobody, now) = (ao_supervisor::Incarnation::detached(), self.clock.now());
+        self.store.intents().set_due("sessions", now).await.unwrap();
+        let seen = self.store.observations();
+        seen.sweep_finished(&nobody, "sessions", now, None, now)
+            .await
+            .unwrap();
+    }
+}
+
+/// Nothing ever says that a text arrived: it is typed again, with a word about that, and given up after the third time.
+#[tokio::test]
+async fn a_message_that_nothing_proves_is_typed_again_with_a_word_and_then_given_up() {
+    let stage = Stage::set(0).await;
+    let id = stage.want().await;
+    let root = stage.run(&[&id]).await;
+    heard(&stage, &id).await;
+    let number = send(&stage, &id, "anybody there?").await;
+    for times in 1..=3_u32 {
+        let typed = until_message(&stage, &id, number, |message| {
+            message.state == MessageState::Typed && message.typings == times
+        });
+        typed.await;
+        stage.clock.at(1_000 + 20 * i64::from(times));
+        stage.sweep().await;
+    }
+    let given_up = until_message(&stage, &id, number, |message| {
+        message.state == MessageState::Failed
+    })
+    .await;
+    assert!(given_up.reason.unwrap().contains("typed 3 times"));
+    let typed = stage.typed();
+    assert_eq!(typed.len(), 3, "{typed:?}");
+    assert_eq!(typed[0], (format!("m{number}.1"), "anybody there?".to_owned()));
+    for again in &typed[1..] {
+        assert!(
+            again.1.starts_with("(This may be a repetition") && again.1.ends_with("anybody there?"),
+            "{again:?}"
+        );
+    }
+    root.stop().await;
+}
+
+/// A screen that does not take it: the same words are tried again later, without a word about repetition; the next message waits.
+#[tokio::test]
+async fn a_message_that_is_withheld_is_tried_again_and_the_next_one_waits_for_it() {
+    let stage = Stage::set(0).await;
+    let id = stage.want().await;
+    stage
+        .runtime
+        .withholds
+        .lock()
+        .unwrap()
+        .extend([Withheld::Person, Withheld::Covered]);
+    let root = stage.run(&[&id]).await;
+    heard(&stage, &id).await;
+    let (first, second) = (
+        send(&stage, &id, "first").await,
+        send(&stage, &id, "second").await,
+    );
+    let waits = until_message(&stage, &id, first, |message| message.try_at.is_some()).await;
+    assert_eq!(
+        waits.reason.as_deref(),
+        Some("a person is typing in its terminal")
+    );
+    stage.clock.at(1_002);
+    until_message(&stage, &id, first, |message| {
+        message.attempts == 2 && message.try_at.is_some()
+    })
+    .await;
+    stage.clock.at(1_010);
+    until_message(&stage, &id, first, |message| message.state == MessageState::Typed).await;
+    assert_eq!(
+        stage.facts.message(&id, second).await.unwrap().unwrap().state,
+        MessageState::Queued
+    );
+    say(&stage, &id, 2, Some(ActivityState::Active), Some("first")).await;
+    until_message(&stage, &id, first, |message| {
+        message.state == MessageState::Accepted
+    })
+    .await;
+    // It works, and this agent takes nothing meanwhile.
+    assert_eq!(
+        stage.facts.message(&id, second).await.unwrap().unwrap().state,
+        MessageState::Queued
+    );
+    say(&stage, &id, 3, Some(ActivityState::Idle), None).await;
+    until_message(&stage, &id, second, |message| {
+        message.state == MessageState::Typed
+    })
+    .await;
+    let words: Vec<String> = stage.typed().into_iter().map(|(_, words)| words).collect();
+    assert_eq!(words, ["first", "first", "first", "second"]);
+    root.stop().await;
+}
+
+/// A message that waits for a minute is said to, although no row changes.
+#[tokio::test]
+async fn a_message_that_waits_long_is_in_the_status() {
+    let stage = Stage::set(0).await;
+    let id = stage.want().await;
+    let root = stage.run(&[&id]).await;
+    stage.until(&id, |session| session.phase == Phase::Live).await;
+    send(&stage, &id, "held: nobody has heard of its agent").await;
+    let before = stage.until(&id, |session| session.messages_waiting == 1).await;
+    stage.clock.at(1_061);
+    stage.sweep().await;
+    let after = stage
+        .until(&id, |session| session.revision > before.revision)
+        .await;
+    let habits = ao_derive::Habits::of(stage.parts.agents.get("reporter").unwrap().description());
+    let watch = ao_derive::Watch {
+        swept_at: Some(stage.clock.now()),
+    };
+    let shown = ao_derive::shown(&after, habits, watch, stage.clock.now());
+    assert!(shown.reason.contains("a message waits since"), "{}", shown.reason);
+    assert_eq!(stage.typed(), []);
     root.stop().await;
 }

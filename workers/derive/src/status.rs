@@ -111,7 +111,7 @@ pub struct Shown {
     pub reason: String,
     /// Since when it has been so.
     pub since: Timestamp,
-    /// What it was worked out from, oldest rule first: `process`, `exit`, `hook`, `phase`.
+    /// What it was worked out from: `process`, `exit`, `hook`, `screen` or `phase`.
     pub evidence: &'static str,
     /// The judge's word about the process.
     pub liveness: Liveness,
@@ -122,25 +122,24 @@ pub struct Shown {
 /// How long a message may wait before the status says so.
 pub const SAYS_WAITING_AFTER: Duration = Duration::from_secs(60);
 
-/// How long after a state was entered its dialog may not be painted yet, and is looked for often.
+/// How long after its start, or after a state was entered, an agent's dialog may not be painted yet and is looked for often.
 const PAINTING: Duration = Duration::from_secs(10);
 
-/// How soon to look at an agent's screen again for what its hooks do not tell; `None` where it has nothing more to say: only one
-/// that asks, or works, shows more than its hooks told.
+/// How soon to look at an agent's screen again for what its hooks do not tell; `None` where nothing is to be expected: it has said
+/// that it waits for work, and no dialog was there.
 pub fn screen_look(session: &Session, now: Timestamp) -> Option<Duration> {
-    match session.activity.state {
-        ActivityState::WaitingInput => {
-            let is_new = now < session.activity.since.plus(PAINTING);
-            let pause = if session.dialog.is_none() && is_new {
-                200
-            } else {
-                1_000
-            };
-            Some(Duration::from_millis(pause))
-        }
-        ActivityState::Active => Some(Duration::from_secs(3)),
-        ActivityState::Idle | ActivityState::Exited => None,
-    }
+    let is_new = |since: Timestamp| now < since.plus(PAINTING);
+    let pause = match session.activity.state {
+        _ if session.dialog.is_some() => 1_000,
+        ActivityState::WaitingInput if is_new(session.activity.since) => 200,
+        ActivityState::WaitingInput => 1_000,
+        ActivityState::Active => 3_000,
+        // What it asks before it says anything.
+        ActivityState::Idle if session.first_signal_at.is_none() && is_new(session.phase_at) => 500,
+        ActivityState::Idle if session.first_signal_at.is_none() => 5_000,
+        ActivityState::Idle | ActivityState::Exited => return None,
+    };
+    Some(Duration::from_millis(pause))
 }
 
 /// A session's status at `now`. The first rule that fits decides; their order is the table of `docs/status.md`.
@@ -242,6 +241,15 @@ fn without_messages(session: &Session, habits: Habits, watch: Watch, now: Timest
         ),
         ..shown
     };
+    // Its hooks may come later than its dialog, or not at all.
+    if let Some(dialog) = &session.dialog
+        && session.activity.state != ActivityState::WaitingInput
+    {
+        let asked = dialog.text.last().map_or("", String::as_str);
+        let reason = format!("its screen shows a dialog: {asked}");
+        let shown = answer(Status::NeedsInput, reason, session.updated_at, "screen");
+        return until(shown, fresh_until);
+    }
     if session.first_signal_at.is_none() {
         if habits.one_shot {
             let shown = answer(
@@ -583,6 +591,18 @@ pub(crate) mod tests {
                         choices: Vec::new(),
                     }),
                     ..heard(ActivityState::WaitingInput)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "its screen shows a dialog, and no hook has told of one",
+                Session {
+                    dialog: Some(ao_domain::Dialog {
+                        text: vec!["Do you trust the files in this folder?".to_owned()],
+                        choices: Vec::new(),
+                    }),
+                    ..live()
                 },
                 REPORTS,
                 at(1_020),

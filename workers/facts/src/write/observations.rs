@@ -406,11 +406,10 @@ impl Heard {
             return;
         }
         self.trouble.clone_from(&signal.trouble);
-        let waits = ActivityState::WaitingInput;
-        if state != waits || self.state != waits.as_str() {
-            // What was on its screen before may be gone: it is looked at again.
+        // What was on its screen before may be gone: it is looked at again.
+        self.delay = None;
+        if state != ActivityState::WaitingInput {
             self.dialog = None;
-            self.delay = None;
         }
         if self.state != state.as_str() {
             self.state = state.to_string();

@@ -1,0 +1,276 @@
+//! What is said to an agent survives every cut: it arrives once, in its order, and no key of ours meets a dialog by chance.
+
+use std::fs;
+
+use ao_tests::{World, settle};
+use serde_json::{Value, json};
+
+use crate::AO;
+use crate::steps::{at_each, get_over, points};
+
+/// A world whose agent stands in for Claude Code, and a session of it that was spawned with `prompt`.
+fn spoken_to(prompt: &str) -> (World, String) {
+    let mut world = World::new(AO);
+    let bin = world.dir.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_stand-in-agent"), bin.join("claude")).unwrap();
+    world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
+    world.start();
+    world
+        .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+        .ok();
+    let id = speaking(&world, prompt);
+    (world, id)
+}
+
+fn speaking(world: &World, prompt: &str) -> String {
+    let body = json!({"projectId": "web", "harness": "claude-code", "prompt": prompt});
+    let answer = world.ask("POST", "/api/v1/sessions", Some(&body));
+    assert!(matches!(answer.status, 201 | 202), "{}", answer.status);
+    answer.json()["session"]["id"].as_str().unwrap().to_owned()
+}
+
+/// Sends under a key; the connection may break, because the daemon dies under it.
+fn send(world: &World, id: &str, text: &str) -> Option<u16> {
+    let body = json!({"message": text}).to_string();
+    let key: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
+    let host = format!("127.0.0.1:{}", world.port());
+    let headers = [
+        ("Host", host.as_str()),
+        ("Content-Type", "application/json"),
+        ("Idempotency-Key", key.as_str()),
+    ];
+    let path = format!("/api/v1/sessions/{id}/send");
+    let answer = world
+        .try_http()?
+        .raw("POST", &path, &headers, body.as_bytes())
+        .ok()?;
+    Some(answer.status)
+}
+
+fn answer(world: &World, id: &str, choice: &str) -> Option<u16> {
+    let path = format!("/api/v1/sessions/{id}/answer");
+    let answer = world
+        .try_http()?
+        .ask("POST", &path, Some(&json!({"choice": choice})))
+        .ok()?;
+    Some(answer.status)
+}
+
+/// What the agents were asked, in order.
+fn asked(world: &World) -> Vec<String> {
+    let asked = fs::read_to_string(world.dir.join("home/asked")).unwrap_or_default();
+    asked
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn messages(world: &World, id: &str) -> Vec<Value> {
+    let list = world.get(&format!("/api/v1/sessions/{id}/messages"));
+    list["messages"].as_array().unwrap().clone()
+}
+
+fn until_all(world: &World, id: &str, state: &str) -> Vec<Value> {
+    settle(&format!("all messages are {state}"), || {
+        let messages = messages(world, id);
+        !messages.is_empty() && messages.iter().all(|message| message["state"] == state)
+    });
+    messages(world, id)
+}
+
+fn until_dialog(world: &World, id: &str) {
+    settle("the dialog is shown", || world.session(id)["dialog"].is_object());
+}
+
+fn end(world: &World, id: &str) {
+    world.ao(&["session", "kill", id]).ok();
+    world.until(id, "phase", "ended");
+}
+
+fn cut_a_message(deed: &str) {
+    let names = [
+        "intent.send",
+        "outbox.letter",
+        "outbox.to_typing",
+        "outbox.type",
+        "outbox.to_typed",
+    ];
+    at_each(points(&names), |point| {
+        let (mut world, id) = spoken_to("hello");
+        world.until(&id, "status", "idle");
+        let text = if point.starts_with("outbox.letter") {
+            format!("a long one {}", "x".repeat(5_000))
+        } else {
+            "the only one".to_owned()
+        };
+        world.arm(point, deed);
+        let _ = send(&world, &id, &text);
+        get_over(&mut world, point, deed);
+        // Whoever lost the answer sends it again under the same key.
+        assert_eq!(send(&world, &id, &text), Some(200), "{point}");
+        assert_eq!(send(&world, &id, "and another"), Some(200), "{point}");
+        let messages = until_all(&world, &id, "accepted");
+        assert_eq!(messages.len(), 2, "{point}: {messages:?}");
+        let asked = asked(&world);
+        assert_eq!(asked.len(), 3, "{point}: {asked:?}");
+        assert!(
+            asked[1].contains(&text) || asked[1].contains(messages[0]["file"].as_str().unwrap_or("none")),
+            "{point}: {asked:?}"
+        );
+        assert_eq!(asked[2], "and another", "{point}");
+        end(&world, &id);
+    });
+}
+
+#[test]
+fn a_message_survives_a_kill_at_every_step() {
+    cut_a_message("kill");
+}
+
+#[test]
+fn a_message_survives_a_panic_at_every_step() {
+    cut_a_message("panic");
+}
+
+fn cut_an_answer(deed: &str) {
+    at_each(
+        points(&[
+            "intent.answer",
+            "outbox.press",
+            "outbox.to_end",
+            "watch.screen",
+            "watch.shows",
+        ]),
+        |point| {
+            let is_seen = point.starts_with("watch.");
+            let (mut world, id) = spoken_to("hello");
+            world.until(&id, "status", "idle");
+            if is_seen {
+                world.arm(point, deed);
+            }
+            let _ = send(&world, &id, "open a dialog");
+            if is_seen {
+                get_over(&mut world, point, deed);
+            }
+            assert_eq!(send(&world, &id, "open a dialog"), Some(200), "{point}");
+            until_dialog(&world, &id);
+            assert_eq!(send(&world, &id, "behind it"), Some(200), "{point}");
+            if !is_seen {
+                world.arm(point, deed);
+            }
+            let _ = answer(&world, &id, "2");
+            if !is_seen {
+                get_over(&mut world, point, deed);
+            }
+            // Asked again where it was cut: it is taken, or the dialog has gone meanwhile.
+            let again = answer(&world, &id, "2");
+            assert!(matches!(again, Some(200 | 202 | 409)), "{point}: {again:?}");
+            world.until(&id, "lastMessage", "behind it");
+            settle(&format!("{point}: nothing waits"), || {
+                world.session(&id)["messagesWaiting"] == 0
+            });
+            assert_eq!(asked(&world), ["hello", "open a dialog", "behind it"], "{point}");
+            let said =
+                world.query("SELECT group_concat(event, ' ') FROM (SELECT event FROM signals ORDER BY seq)");
+            assert_eq!(said.matches("PostToolUse").count(), 1, "{point}: {said}");
+            end(&world, &id);
+        },
+    );
+}
+
+#[test]
+fn an_answer_survives_a_kill_at_every_step() {
+    cut_an_answer("kill");
+}
+
+#[test]
+fn an_answer_survives_a_panic_at_every_step() {
+    cut_an_answer("panic");
+}
+
+/// A screen that takes nothing: the message waits, says why, and can be taken back.
+fn cut_a_held_one(deed: &str) {
+    at_each(points(&["outbox.to_queued", "intent.withdraw"]), |point| {
+        let (mut world, id) = spoken_to("draft");
+        world.until(&id, "status", "idle");
+        if point.starts_with("outbox.") {
+            world.arm(point, deed);
+        }
+        let _ = send(&world, &id, "held");
+        if point.starts_with("outbox.") {
+            get_over(&mut world, point, deed);
+        }
+        settle("it says why it waits", || {
+            let messages = messages(&world, &id);
+            messages.first().is_some_and(|held| {
+                held["reason"]
+                    .as_str()
+                    .is_some_and(|reason| reason.contains("a text that was not sent"))
+            })
+        });
+        let number = messages(&world, &id)[0]["id"].as_u64().unwrap();
+        if point.starts_with("intent.") {
+            world.arm(point, deed);
+        }
+        let path = format!("/api/v1/sessions/{id}/messages/{number}");
+        let withdraw = |world: &World| {
+            world
+                .try_http()
+                .and_then(|mut http| http.ask("DELETE", &path, None).ok())
+        };
+        let _ = withdraw(&world);
+        if point.starts_with("intent.") {
+            get_over(&mut world, point, deed);
+        }
+        // It may be typing in this instant, which is over at once.
+        settle("it is taken back", || {
+            let _ = withdraw(&world);
+            messages(&world, &id)[0]["state"] == "failed"
+        });
+        assert_eq!(asked(&world), ["draft"], "{point}");
+        end(&world, &id);
+    });
+}
+
+#[test]
+fn a_held_message_survives_a_kill_at_every_step() {
+    cut_a_held_one("kill");
+}
+
+#[test]
+fn a_held_message_survives_a_panic_at_every_step() {
+    cut_a_held_one("panic");
+}
+
+/// Sent by many at once: each arrives once, whole and by itself, those of one sender in their order.
+#[test]
+fn messages_of_many_senders_arrive_each_by_itself() {
+    let (world, id) = spoken_to("hello");
+    world.until(&id, "status", "idle");
+    std::thread::scope(|scope| {
+        for sender in 0..4 {
+            let (world, id) = (&world, &id);
+            scope.spawn(move || {
+                for n in 0..3 {
+                    assert_eq!(
+                        send(world, id, &format!("sender {sender}\nmessage {n}")),
+                        Some(200)
+                    );
+                }
+            });
+        }
+    });
+    until_all(&world, &id, "accepted");
+    let asked = asked(&world);
+    assert_eq!(asked.len(), 13, "{asked:?}");
+    for sender in 0..4 {
+        let of_one: Vec<&String> = asked
+            .iter()
+            .filter(|text| text.starts_with(&format!("sender {sender}\n")))
+            .collect();
+        let wanted: Vec<String> = (0..3).map(|n| format!("sender {sender}\nmessage {n}")).collect();
+        assert_eq!(of_one, wanted.iter().collect::<Vec<_>>());
+    }
+    end(&world, &id);
+}
