@@ -1,0 +1,58 @@
+//! Whatever an agent's hook, its transcript or its screen says, reading it ends, and what is kept of it stays within its bounds.
+#![no_main]
+
+use ao_domain::HookRecord;
+use ao_domain::port::agent::Agents as _;
+use ao_domain::port::runtime::{Screen, Size};
+use ao_local::agents::Registry;
+use libfuzzer_sys::fuzz_target;
+
+const EVENTS: [&str; 8] = [
+    "SessionStart",
+    "UserPromptSubmit",
+    "PermissionRequest",
+    "Notification",
+    "Stop",
+    "StopFailure",
+    "SessionEnd",
+    "waiting-for-work",
+];
+
+fuzz_target!(|bytes: &[u8]| {
+    let text = String::from_utf8_lossy(bytes);
+    let registry = Registry::new("".as_ref());
+    for id in registry.ids() {
+        let agent = registry.get(id).expect("it is in the list");
+        for event in EVENTS {
+            let Some(signal) = agent.signal(event, &text) else { continue };
+            if let Some(title) = signal.title {
+                assert!(!title.is_empty() && title.chars().count() <= 120 && !title.contains('\n'));
+            }
+            assert!(signal.last_message.is_none_or(|message| message.len() <= 4 * 1024));
+            assert!(signal.prompt.is_none_or(|prompt| prompt.len() <= text.len() * 3));
+            assert!(signal.trouble.is_none_or(|trouble| trouble.lines().count() <= text.lines().count().max(1)));
+        }
+        for line in text.lines() {
+            if let Some(note) = agent.note(line) {
+                assert!(note.id.len() == 32 && note.id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            }
+        }
+        let screen = Screen {
+            lines: text.lines().map(str::to_owned).collect(),
+            cursor: (0, 0),
+            size: Size { cols: 80, rows: 24 },
+            bracketed_paste: false,
+            title: None,
+        };
+        if let Some(dialog) = agent.shows(&screen).dialog {
+            assert!(!dialog.choices.is_empty() && dialog.choices.len() < 10);
+            let keys = dialog.choices.iter().enumerate();
+            keys.for_each(|(index, choice)| assert_eq!(choice.key, (index + 1).to_string()));
+        }
+    }
+    // A line of a spool: either it is a record, which is written as it was read, or it is none.
+    if let Ok(record) = serde_json::from_slice::<HookRecord>(bytes) {
+        let written = serde_json::to_vec(&record).expect("a record can be written");
+        assert_eq!(serde_json::from_slice::<HookRecord>(&written).expect("and read again"), record);
+    }
+});
