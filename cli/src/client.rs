@@ -394,6 +394,20 @@ impl Events {
         }
     }
 
+    /// The next change, or the number that the log begins after, where it does not reach back to what was asked for; `None`
+    /// when the stream ended. Cancel safe.
+    pub(crate) async fn next_or_reset(&mut self) -> Option<Result<Event, i64>> {
+        loop {
+            let frame = self.frame().await?;
+            if let Some(event) = event_of(&frame) {
+                return Some(Ok(event));
+            }
+            if let Some(floor) = reset_of(&frame) {
+                return Some(Err(floor));
+            }
+        }
+    }
+
     /// Resolves when something was said, whatever; `None` when the stream ended. Cancel safe.
     pub(crate) async fn anything(&mut self) -> Option<()> {
         while self.frame().await?.starts_with(b":") {}
@@ -437,13 +451,24 @@ fn take_frame(read: &mut Vec<u8>) -> Option<Vec<u8>> {
 
 /// The event in a frame; comments, `bye` and `reset` have none.
 fn event_of(frame: &[u8]) -> Option<Event> {
+    serde_json::from_str(&data_of(frame)?).ok()
+}
+
+/// The number that the log begins after, in a `reset`.
+fn reset_of(frame: &[u8]) -> Option<i64> {
+    let data: serde_json::Value = serde_json::from_str(&data_of(frame)?).ok()?;
+    data.get("head")?;
+    data.get("floor")?.as_i64()
+}
+
+fn data_of(frame: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(frame).ok()?;
     let data: Vec<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("data:"))
         .map(str::trim_start)
         .collect();
-    serde_json::from_str(&data.join("\n")).ok()
+    Some(data.join("\n"))
 }
 
 #[cfg(test)]

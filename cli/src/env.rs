@@ -166,6 +166,11 @@ impl Env {
         self.text("AO_CHAOS").as_deref() == Some("1")
     }
 
+    /// Whether a shell asks what could come next (`ao completion`).
+    pub fn asks_for_completion(&self) -> bool {
+        self.text(crate::commands::completion::ASKED_BY).is_some()
+    }
+
     /// Whether colours are unwanted (no-color.org).
     pub fn no_color(&self) -> bool {
         self.text("NO_COLOR").is_some() || self.text("TERM").as_deref() == Some("dumb")

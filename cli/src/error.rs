@@ -221,6 +221,14 @@ pub enum CliError {
         #[source]
         source: io::Error,
     },
+    /// There is no completion for such a shell.
+    #[error("there is no completion for `{shell}`: one of {known}")]
+    UnknownShell {
+        /// What was asked for.
+        shell: String,
+        /// Which there are.
+        known: String,
+    },
     /// What was to be said could not be printed.
     #[error("could not print")]
     Print(#[source] io::Error),
@@ -286,6 +294,7 @@ impl CliError {
             | Self::Unhealthy { .. }
             | Self::Demo(_)
             | Self::NotConfirmed
+            | Self::UnknownShell { .. }
             | Self::Io { .. }
             | Self::Print(_) => None,
         }
@@ -318,6 +327,7 @@ impl CliError {
             Self::Unhealthy { .. } => "UNHEALTHY",
             Self::Demo(_) => "DEMO",
             Self::NotConfirmed => "NOT_CONFIRMED",
+            Self::UnknownShell { .. } => "UNKNOWN_SHELL",
             Self::Io { .. } | Self::Print(_) => "IO",
         }
     }

@@ -82,6 +82,14 @@ impl Out {
             .map_err(CliError::Print)
     }
 
+    /// A text for another program, as it is.
+    pub(crate) fn verbatim(&mut self, text: &str) -> Result<(), CliError> {
+        self.results
+            .write_all(text.as_bytes())
+            .and_then(|()| self.results.flush())
+            .map_err(CliError::Print)
+    }
+
     /// One line beside the result, on standard error: progress and remarks. Not printed where JSON was asked for.
     pub(crate) fn note(&mut self, text: impl AsRef<str>) -> Result<(), CliError> {
         if self.json {

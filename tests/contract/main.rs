@@ -5,9 +5,11 @@ mod bad_input;
 mod database;
 mod door;
 mod hooks;
+mod messages;
 mod orphans;
 mod rescue;
 mod tree;
+mod watching;
 
 /// The shipped program with crash points in it.
 const AO: &str = env!("CARGO_BIN_EXE_ao-with-faults");

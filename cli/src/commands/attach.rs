@@ -5,7 +5,9 @@ use ao_domain::port::runtime::{Runtime as _, RuntimeRef};
 use ao_local::runtimes::pty::attach::{AttachEnd, DetachKey};
 use ao_local::runtimes::pty::{PtyConfig, PtyRuntime, attach};
 use camino::Utf8PathBuf;
+use clap_complete::engine::ArgValueCompleter;
 
+use super::completion::live_sessions;
 use crate::env::Env;
 use crate::error::CliError;
 use crate::presence::{self, Trace};
@@ -21,6 +23,7 @@ Examples:
   ao attach web-7 --detach-key ctrl-]")]
 pub(crate) struct AttachArgs {
     /// The session's id
+    #[arg(add = ArgValueCompleter::new(live_sessions))]
     session: SessionId,
 
     /// The key that leaves
@@ -30,7 +33,21 @@ pub(crate) struct AttachArgs {
 
 pub(crate) fn run(args: &AttachArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
     let root = data_dir(env)?.join("pty");
-    let at = newest_run(&root, &args.session)?;
+    let runtime = PtyRuntime::new(PtyConfig {
+        root: root.clone(),
+        executable: "ao".into(), // nothing is started here
+        leading_args: Vec::new(),
+    });
+    let failed = |source| CliError::Io {
+        doing: "starting the runtime",
+        path: "ao".into(),
+        source,
+    };
+    let at = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?
+        .block_on(newest_run(&runtime, &args.session))?;
     let id = &args.session;
     let ended = attach::run(&root, &at, args.detach_key).map_err(|source| CliError::Attach {
         session: id.to_string(),
@@ -46,7 +63,7 @@ pub(crate) fn run(args: &AttachArgs, env: &Env, out: &mut Out) -> Result<(), Cli
 }
 
 /// The data directory of the daemon that runs, else the environment's.
-fn data_dir(env: &Env) -> Result<Utf8PathBuf, CliError> {
+pub(super) fn data_dir(env: &Env) -> Result<Utf8PathBuf, CliError> {
     let places = env.places()?;
     Ok(match presence::trace(&places.run_file) {
         Ok(Trace::Warm(run)) => run.data_dir,
@@ -55,26 +72,12 @@ fn data_dir(env: &Env) -> Result<Utf8PathBuf, CliError> {
     })
 }
 
-fn newest_run(root: &Utf8PathBuf, session: &SessionId) -> Result<RuntimeRef, CliError> {
-    let runtime = PtyRuntime::new(PtyConfig {
-        root: root.clone(),
-        executable: "ao".into(), // nothing is started here
-        leading_args: Vec::new(),
-    });
-    let failed = |source| CliError::Io {
-        doing: "starting the runtime",
-        path: "ao".into(),
+/// The newest run of a session that a terminal is held for.
+pub(super) async fn newest_run(runtime: &PtyRuntime, session: &SessionId) -> Result<RuntimeRef, CliError> {
+    let runs = runtime.list().await.map_err(|source| CliError::Attach {
+        session: session.to_string(),
         source,
-    };
-    let runs = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?
-        .block_on(runtime.list())
-        .map_err(|source| CliError::Attach {
-            session: session.to_string(),
-            source,
-        })?;
+    })?;
     let newest = runs
         .iter()
         .filter(|run| run.session == *session)

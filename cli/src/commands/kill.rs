@@ -3,7 +3,9 @@
 use ao_api::wire::{KillSession, Killed, SessionAnswer, Worktree};
 use ao_domain::{Phase, ProjectId, SessionId, WorktreeState, undo_line};
 use camino::Utf8Path;
+use clap_complete::engine::ArgValueCompleter;
 
+use super::completion::{any_sessions, projects};
 use super::session::{check_scope, with_nearest};
 use crate::client::{Ask, Daemon, encoded};
 use crate::env::Env;
@@ -21,6 +23,7 @@ Examples:
   ao kill web-7 --discard                      also what exists nowhere else")]
 pub(crate) struct KillArgs {
     /// The session's id
+    #[arg(add = ArgValueCompleter::new(any_sessions))]
     session: SessionId,
 
     /// Remove the worktree whatever it holds, after writing a rescue ref
@@ -28,7 +31,7 @@ pub(crate) struct KillArgs {
     discard: bool,
 
     /// Only if it belongs to this project
-    #[arg(short, long)]
+    #[arg(short, long, add = ArgValueCompleter::new(projects))]
     project: Option<ProjectId>,
 }
 

@@ -1,11 +1,14 @@
 //! The commands, one file each, and how they are told apart.
 
 mod attach;
+pub(crate) mod completion;
 mod daemon;
 pub(crate) mod demo;
 mod doctor;
+mod events;
 pub(crate) mod hooks;
 mod kill;
+mod logs;
 mod overview;
 mod project;
 pub(crate) mod pty_host;
@@ -72,10 +75,13 @@ enum Command {
     Session(session::SessionArgs),
     Kill(kill::KillArgs),
     Send(send::SendArgs),
+    Logs(logs::LogsArgs),
+    Events(events::EventsArgs),
     Attach(attach::AttachArgs),
     Tree(tree::TreeArgs),
     Doctor(doctor::DoctorArgs),
     Demo(demo::DemoArgs),
+    Completion(completion::CompletionArgs),
     Version(version::VersionArgs),
     #[command(hide = true)]
     Daemon(DaemonArgs),
@@ -106,6 +112,9 @@ fn command_line(chaos: bool) -> clap::Command {
 /// Runs the command line `arguments` (with the program's own name in front).
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     let env = Env::of_process();
+    if let Some(answered) = completion::asked(arguments, &env) {
+        return answered;
+    }
     let json_asked = arguments
         .iter()
         .take_while(|word| *word != "--")
@@ -141,6 +150,7 @@ fn dispatch(cli: Cli, env: &Env, out: &mut Out) -> Result<(), CliError> {
     // These two need no runtime, and `version` has to be as fast as a program can be.
     let command = match cli.command {
         Some(Command::Version(_)) => return version::run(out),
+        Some(Command::Completion(args)) => return completion::run(&args, out),
         Some(Command::Attach(args)) => return attach::run(&args, env, out),
         command => command,
     };
@@ -163,10 +173,12 @@ fn dispatch(cli: Cli, env: &Env, out: &mut Out) -> Result<(), CliError> {
             Some(Command::Session(args)) => session::run(args, env, out).await,
             Some(Command::Kill(args)) => kill::run(&args, env, out).await,
             Some(Command::Send(args)) => send::send(args, env, out).await,
+            Some(Command::Logs(args)) => logs::run(&args, env, out).await,
+            Some(Command::Events(args)) => events::run(&args, env, out).await,
             Some(Command::Tree(args)) => tree::run(args, env, out).await,
             Some(Command::Doctor(args)) => doctor::run(&args, env, out).await,
             Some(Command::Demo(args)) => demo::run(&args, env, out).await,
-            Some(Command::Version(_) | Command::Attach(_) | Command::Daemon(_)) => {
+            Some(Command::Version(_) | Command::Completion(_) | Command::Attach(_) | Command::Daemon(_)) => {
                 unreachable!("these need no runtime and were run before it was made")
             }
         }
@@ -264,7 +276,7 @@ mod tests {
             see: ao --help"#]]
         .assert_eq(&text(&["ao", "sesion"]));
         expect_test::expect![[r#"
-            unrecognized subcommand 'bogus'
+            unrecognized subcommand 'bogus'; tip: a similar subcommand exists: 'logs'
             see: ao session --help"#]]
         .assert_eq(&text(&["ao", "session", "bogus"]));
         expect_test::expect![[r#"

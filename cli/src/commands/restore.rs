@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use ao_api::wire::{RenameSession, RestoreSession, SessionAnswer};
 use ao_domain::SessionId;
+use clap_complete::engine::ArgValueCompleter;
 
+use super::completion::{any_sessions, over_sessions};
 use super::session::with_nearest;
 use super::spawn;
 use crate::client::{Ask, encoded};
@@ -21,6 +23,7 @@ use crate::render::Out;
 #[command(after_help = "Examples:\n  ao session restore web-7\n  ao session restore web-7 --start-over")]
 pub(crate) struct RestoreArgs {
     /// The session's id
+    #[arg(add = ArgValueCompleter::new(over_sessions))]
     session: SessionId,
 
     /// Begin a new conversation, with the prompt or the command that the session was spawned with
@@ -39,6 +42,7 @@ pub(crate) struct RestoreArgs {
 )]
 pub(crate) struct RenameArgs {
     /// The session's id
+    #[arg(add = ArgValueCompleter::new(any_sessions))]
     session: SessionId,
 
     /// What people are to call it

@@ -6,8 +6,10 @@ use std::time::Duration;
 use ao_api::wire::{AnswerDialog, Message, MessageAnswer, MessageList, MessageSent, SendMessage};
 use ao_domain::{MessageState, SessionId, Timestamp};
 use camino::Utf8PathBuf;
+use clap_complete::engine::ArgValueCompleter;
 use tokio::time::Instant;
 
+use super::completion::{any_sessions, live_sessions};
 use super::session::with_nearest;
 use super::spawn::{fresh_key, news_of};
 use crate::client::{Ask, Daemon, encoded};
@@ -32,7 +34,7 @@ Examples:
   ao send --session web-7 --message \"go on\"")]
 pub(crate) struct SendArgs {
     /// The session's id
-    #[arg(value_name = "SESSION", required_unless_present = "to")]
+    #[arg(value_name = "SESSION", required_unless_present = "to", add = ArgValueCompleter::new(live_sessions))]
     session: Option<SessionId>,
 
     /// The text; left out, or `-`, it is read from standard input
@@ -40,7 +42,7 @@ pub(crate) struct SendArgs {
     text: Option<String>,
 
     /// The session's id, as an option
-    #[arg(long = "session", id = "to", value_name = "SESSION")]
+    #[arg(long = "session", id = "to", value_name = "SESSION", add = ArgValueCompleter::new(live_sessions))]
     to: Option<SessionId>,
 
     /// The text, as an option
@@ -75,6 +77,7 @@ Examples:
   ao session messages web-7 --withdraw 12      take a message back that was not typed yet")]
 pub(crate) struct MessagesArgs {
     /// The session's id
+    #[arg(add = ArgValueCompleter::new(any_sessions))]
     session: SessionId,
 
     /// How many, the newest
@@ -97,6 +100,7 @@ Examples:
   ao session answer web-7 no")]
 pub(crate) struct AnswerArgs {
     /// The session's id
+    #[arg(add = ArgValueCompleter::new(live_sessions))]
     session: SessionId,
 
     /// The choice's key, or what it says

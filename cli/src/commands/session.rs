@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use ao_api::wire::{Exit, Session, SessionAnswer, SessionList, Status};
 use ao_domain::{PermissionMode, Phase, ProjectId, SessionId, SessionKind, Timestamp, WorktreeState};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
+use super::completion::{any_sessions, projects};
 use super::kill::{self, KillArgs};
+use super::logs::{self, LogsArgs};
 use super::restore::{self, RenameArgs, RestoreArgs};
 use super::send::{self, AnswerArgs, MessagesArgs};
 use crate::client::{Ask, Daemon, encoded};
@@ -32,6 +35,7 @@ enum SessionCommand {
     Restore(RestoreArgs),
     Rename(RenameArgs),
     Messages(MessagesArgs),
+    Logs(LogsArgs),
     Answer(AnswerArgs),
 }
 
@@ -47,7 +51,7 @@ Examples:
 )]
 struct LsArgs {
     /// Only those of this project
-    #[arg(short, long)]
+    #[arg(short, long, add = ArgValueCompleter::new(projects))]
     project: Option<ProjectId>,
 
     /// Orchestrators too
@@ -64,10 +68,11 @@ struct LsArgs {
 #[command(after_help = "Examples:\n  ao session get web-7\n  ao session get web-7 --json")]
 struct GetArgs {
     /// The session's id
+    #[arg(add = ArgValueCompleter::new(any_sessions))]
     session: SessionId,
 
     /// Only if it belongs to this project
-    #[arg(short, long)]
+    #[arg(short, long, add = ArgValueCompleter::new(projects))]
     project: Option<ProjectId>,
 }
 
@@ -80,6 +85,7 @@ pub(crate) async fn run(args: SessionArgs, env: &Env, out: &mut Out) -> Result<(
         Some(SessionCommand::Restore(args)) => restore::restore(&args, env, out).await,
         Some(SessionCommand::Rename(args)) => restore::rename(args, env, out).await,
         Some(SessionCommand::Messages(args)) => send::messages(&args, env, out).await,
+        Some(SessionCommand::Logs(args)) => logs::run(&args, env, out).await,
         Some(SessionCommand::Answer(args)) => send::answer(&args, env, out).await,
     }
 }

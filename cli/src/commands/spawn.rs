@@ -6,8 +6,10 @@ use std::time::Duration;
 use ao_api::wire::{ProjectList, Session, SessionAnswer, SpawnSession, Status};
 use ao_domain::{EndReason, PermissionMode, ProjectId, SessionId, shell_word};
 use camino::Utf8Path;
+use clap_complete::engine::ArgValueCompleter;
 use tokio::time::Instant;
 
+use super::completion::{agents, projects};
 use super::{project, session};
 use crate::client::{Ask, Daemon, Events};
 use crate::duration;
@@ -35,11 +37,11 @@ Examples:
   ao spawn --json --detach -- ./long-job.sh")]
 pub(crate) struct SpawnArgs {
     /// The project; not needed inside its repository
-    #[arg(short, long)]
+    #[arg(short, long, add = ArgValueCompleter::new(projects))]
     project: Option<ProjectId>,
 
     /// The agent; the daemon's AO_AGENT when not given, `shell` for a command
-    #[arg(long, visible_alias = "harness", value_name = "AGENT")]
+    #[arg(long, visible_alias = "harness", value_name = "AGENT", add = ArgValueCompleter::new(agents))]
     agent: Option<String>,
 
     /// The model; the agent's own choice when not given
