@@ -166,6 +166,12 @@ impl Env {
         self.text("AO_CHAOS").as_deref() == Some("1")
     }
 
+    /// Where GitHub is asked (`AO_GITHUB_API`).
+    pub fn github_api(&self) -> String {
+        self.text("AO_GITHUB_API")
+            .unwrap_or_else(|| ao_github::API.to_owned())
+    }
+
     /// Whether a shell asks what could come next (`ao completion`).
     pub fn asks_for_completion(&self) -> bool {
         self.text(crate::commands::completion::ASKED_BY).is_some()
@@ -256,7 +262,8 @@ impl Env {
         }
     }
 
-    fn inherited(&self) -> Vec<(String, String)> {
+    /// What sessions inherit: every variable that is text, but for those that say which session one is in.
+    pub fn inherited(&self) -> Vec<(String, String)> {
         self.vars
             .iter()
             .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))

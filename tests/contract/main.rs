@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod database;
+mod doctor;
 mod door;
 mod hooks;
 mod messages;

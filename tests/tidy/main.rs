@@ -30,6 +30,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
         &["ao-supervisor", "ao-domain", "ao-facts", "ao-derive"],
     ),
     ("workers/local", "ao-local", &["ao-domain"]),
+    ("workers/github", "ao-github", &[]),
     (
         "api",
         "ao-api",
@@ -55,6 +56,7 @@ const EDGES: &[(&str, &str, &[&str])] = &[
             "ao-api",
             "ao-domain",
             "ao-facts",
+            "ao-github",
             "ao-local",
             "ao-supervisor",
             "ao-workers",

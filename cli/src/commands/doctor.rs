@@ -10,6 +10,7 @@ use std::time::Duration;
 use ao_domain::port::agent::Agents as _;
 use ao_domain::{Timestamp, chain};
 use ao_facts::{DirLock, LockError, OpenError};
+use ao_github::{Token, WhoError};
 use ao_local::agents::Registry;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -33,9 +34,13 @@ const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
 /// live agents from their holders.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  ao doctor\n  ao doctor --json\n  ao doctor --salvage                           after the daemon refused a damaged database"
+    after_help = "Examples:\n  ao doctor\n  ao doctor --json\n  ao doctor --offline\n  ao doctor --salvage                           after the daemon refused a damaged database"
 )]
 pub(crate) struct DoctorArgs {
+    /// Ask nobody outside this machine: the GitHub token is looked for, and not tried
+    #[arg(long)]
+    offline: bool,
+
     /// Move a damaged database aside, so that the daemon starts with a new one
     #[arg(long)]
     salvage: bool,
@@ -99,7 +104,7 @@ pub(crate) async fn run(args: &DoctorArgs, env: &Env, out: &mut Out) -> Result<(
         return salvage(&env.places()?, out).await;
     }
     let checks = match env.config() {
-        Ok(config) => examine(&config, env).await,
+        Ok(config) => examine(&config, args, env).await,
         Err(bad) => vec![
             Check::new(Level::Fail, "Core", "config", bad.to_string())
                 .with("set them right or leave them unset"),
@@ -146,7 +151,7 @@ fn print(checks: &[Check], out: &mut Out) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn examine(config: &Config, env: &Env) -> Vec<Check> {
+async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     let places = Places {
         run_file: config.run_file.clone(),
         data_dir: config.data_dir.clone(),
@@ -171,7 +176,10 @@ async fn examine(config: &Config, env: &Env) -> Vec<Check> {
     checks.push(daemon);
     checks.push(git(env.path().as_os_str()).await);
     checks.push(runtime(config));
+    checks.push(ao_binary(&env.path()));
     checks.push(agent(config, env));
+    checks.extend(agents(env).await);
+    checks.push(github(args.offline, env).await);
     checks
 }
 
@@ -427,6 +435,170 @@ fn runtime(config: &Config) -> Check {
         ),
         Err(error) => check(Level::Fail, format!("the system gives no terminal: {error}"))
             .with("mount /dev/pts, or raise kernel.pty.max"),
+    }
+}
+
+/// Whether the `ao` that people and agents find is this one.
+fn ao_binary(path: &OsStr) -> Check {
+    let check = |level, message: String| Check::new(level, "Tools", "ao-binary", message);
+    let own = std::env::current_exe().and_then(|own| Ok((own.clone(), std::fs::metadata(own)?)));
+    let found = std::env::split_paths(path)
+        .map(|folder| folder.join("ao"))
+        .find(|file| file.is_file());
+    let remedy = "put the folder of this program first on PATH, or remove the other";
+    match (own, found) {
+        (Err(error), _) => check(Level::Warn, format!("this program cannot be found: {error}")).with(remedy),
+        (Ok((own, _)), None) => check(
+            Level::Warn,
+            format!("no `ao` is on PATH (this one is {})", own.display()),
+        )
+        .with(remedy),
+        (Ok((own, ours)), Some(found)) => {
+            let same = std::fs::metadata(&found)
+                .is_ok_and(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()));
+            if same {
+                check(
+                    Level::Pass,
+                    format!("`ao` on PATH is this program ({})", found.display()),
+                )
+            } else {
+                check(
+                    Level::Warn,
+                    format!(
+                        "`ao` on PATH is {}, this one is {}",
+                        found.display(),
+                        own.display()
+                    ),
+                )
+                .with(remedy)
+            }
+        }
+    }
+}
+
+/// Each agent that is a program: whether it is there, starts, knows what it is started with, and asks nothing.
+async fn agents(env: &Env) -> Vec<Check> {
+    let vars = env.inherited();
+    let path = env.path();
+    let mut checks = Vec::new();
+    for agent in Registry::new(&path).installed(&vars) {
+        let check = |level, message: String| Check::new(level, "Agents", agent.id, message);
+        let Some(program) = &agent.path else {
+            checks.push(
+                check(Level::Warn, format!("`{}` was not found on PATH", agent.program)).with(format!(
+                    "install it, or start the daemon with a PATH that has `{}`",
+                    agent.program
+                )),
+            );
+            continue;
+        };
+        let reinstall = format!("try it yourself: {program} --version; then install it anew");
+        let version = match say(program.as_str(), &["--version"], &path).await {
+            Ok(said) => said,
+            Err(why) => {
+                checks.push(check(Level::Warn, format!("{program} does not start: {why}")).with(reinstall));
+                continue;
+            }
+        };
+        let number = version.split_whitespace().next().unwrap_or_default();
+        checks.push(if number == agent.checkup.seen {
+            check(Level::Pass, format!("{program}, version {number}"))
+        } else {
+            check(
+                Level::Warn,
+                format!(
+                    "{program} is version {number}; what ao knows of it was seen of {}",
+                    agent.checkup.seen
+                ),
+            )
+            .with("it may do: if its status or its dialogs are not shown rightly, use that version")
+        });
+        let help = say(program.as_str(), &["--help"], &path)
+            .await
+            .unwrap_or_default();
+        let unknown: Vec<&str> = agent
+            .checkup
+            .options
+            .iter()
+            .copied()
+            .filter(|option| !help.contains(option))
+            .collect();
+        checks.push(if unknown.is_empty() {
+            check(
+                Level::Pass,
+                "knows every option that it is started with".to_owned(),
+            )
+        } else {
+            check(Level::Fail, format!("does not know {}", unknown.join(", ")))
+                .with(format!("install version {}", agent.checkup.seen))
+        });
+        for finding in (agent.checkup.own_files)(&vars) {
+            let message = format!("{}: {}", finding.what, finding.said);
+            checks.push(match finding.remedy {
+                None => check(Level::Pass, message),
+                Some(remedy) => check(Level::Warn, message).with(remedy),
+            });
+        }
+    }
+    checks
+}
+
+/// What a program says, within a moment.
+async fn say(program: &str, arguments: &[&str], path: &OsStr) -> Result<String, String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "asks an agent for its version and its help and nothing else, with a deadline"
+    )]
+    let mut command = tokio::process::Command::new(program);
+    command
+        .args(arguments)
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    match tokio::time::timeout(ASK, command.output()).await {
+        Ok(Ok(output)) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
+        Ok(Ok(output)) => Err(output.status.to_string()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("it said nothing within {} s", ASK.as_secs())),
+    }
+}
+
+/// The token that pull requests are read with.
+async fn github(offline: bool, env: &Env) -> Check {
+    let check = |level, message: String| Check::new(level, "GitHub", "github-token", message);
+    let Some(token) = Token::find(&env.inherited()).await else {
+        return check(
+            Level::Warn,
+            "no token was found: pull requests will not be watched".to_owned(),
+        )
+        .with("gh auth login, or set GITHUB_TOKEN for the daemon");
+    };
+    let source = token.source();
+    if offline {
+        return check(Level::Pass, format!("found by {source}; not tried"));
+    }
+    let api = env.github_api();
+    match ao_github::who(&api, &token).await {
+        Ok(who) => {
+            let may = who.scopes.filter(|scopes| !scopes.is_empty());
+            let may = may.map_or_else(
+                || "no list of scopes".to_owned(),
+                |scopes| format!("scopes {scopes}"),
+            );
+            check(Level::Pass, format!("{} by {source}, {may}", who.login))
+        }
+        Err(error @ WhoError::Status(_)) => {
+            check(Level::Warn, format!("the token by {source}: {}", chain(&error))).with("try again later")
+        }
+        Err(error @ WhoError::Refused(_)) => {
+            check(Level::Fail, format!("the token by {source}: {}", chain(&error)))
+                .with("gh auth login, or set another GITHUB_TOKEN for the daemon")
+        }
+        Err(error) => check(Level::Fail, format!("the token by {source}: {}", chain(&error)))
+            .with("see that the network is there, or leave this out: ao doctor --offline"),
     }
 }
 

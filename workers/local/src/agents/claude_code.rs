@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Argv, Event, Keys, Own, ScreenRules, Sheet, claude_screen, event, value_of};
+use super::{Argv, Checkup, Event, Keys, Own, ScreenRules, Sheet, checkup, claude_screen, event, value_of};
 
 const ID: &str = "claude-code";
 
@@ -52,6 +52,17 @@ pub(super) const SHEET: Sheet = Sheet {
         mark: "\u{276f}",
         clear: "\u{15}",
         shows: claude_screen::shows,
+    }),
+    checkup: Some(Checkup {
+        seen: "2.1.330",
+        options: &[
+            "--session-id",
+            "--resume",
+            "--settings",
+            "--permission-mode",
+            "--model",
+        ],
+        own_files: checkup::claude,
     }),
 };
 
@@ -125,11 +136,7 @@ fn make(request: &LaunchRequest<'_>) -> (Vec<String>, Vec<Preparation>) {
     if let Some(prompt) = request.prompt.filter(|_| resumed.is_none()) {
         option("--", prompt.to_owned());
     }
-    let config = match value_of(request.env, "CLAUDE_CONFIG_DIR") {
-        Some(dir) => Some(Utf8Path::new(dir).join(".claude.json")),
-        None => value_of(request.env, "HOME").map(|home| Utf8Path::new(home).join(".claude.json")),
-    };
-    let trust = config.map(|config| Preparation::ClaudeTrust {
+    let trust = checkup::claude_config(request.env).map(|config| Preparation::ClaudeTrust {
         config,
         folder: request.worktree.to_owned(),
     });

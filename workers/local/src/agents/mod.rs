@@ -3,6 +3,7 @@
 //! Adding an agent is adding a file with a [`Sheet`] and a line in `SHEETS`; the conformance tests below run over
 //! the registry, so a new agent adds its cases by being in it.
 
+mod checkup;
 mod claude_code;
 mod claude_screen;
 mod claude_trust;
@@ -36,6 +37,8 @@ pub struct Sheet {
     pub own: Option<Own>,
     /// How to read its screen.
     pub screen: Option<ScreenRules>,
+    /// How its installation is looked over; `None` of one that has none.
+    pub checkup: Option<Checkup>,
 }
 
 /// How to read an agent's screen.
@@ -131,6 +134,21 @@ const TITLE_MAX: usize = 120;
 /// Longest last message kept, in bytes: enough to see what it was about.
 const MESSAGE_MAX: usize = 4 * 1024;
 
+pub use checkup::{Checkup, Finding};
+
+/// An agent that is installed as a program of its own, for `doctor`.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// Its id.
+    pub id: &'static str,
+    /// Its name on PATH.
+    pub program: &'static str,
+    /// Where it was found.
+    pub path: Option<Utf8PathBuf>,
+    /// How it is looked over.
+    pub checkup: Checkup,
+}
+
 /// Makes a sheet an [`Agent`].
 struct Described {
     sheet: &'static Sheet,
@@ -154,6 +172,26 @@ impl Registry {
                 })
                 .collect(),
         }
+    }
+}
+
+impl Registry {
+    /// The agents that are programs of their own, each where it would be started from with the environment `env`.
+    pub fn installed(&self, env: Environment<'_>) -> Vec<Installed> {
+        let found = self.agents.iter().filter_map(|agent| {
+            let Argv::Made { program, places, .. } = &agent.sheet.argv else {
+                return None;
+            };
+            let path = find_program(program, Path::new("/"), agent.path.as_os_str())
+                .or_else(|| in_places(value_of(env, "HOME")?, places));
+            Some(Installed {
+                id: agent.sheet.description.id,
+                program,
+                path: path.map(Utf8PathBuf::from),
+                checkup: agent.sheet.checkup?,
+            })
+        });
+        found.collect()
     }
 }
 

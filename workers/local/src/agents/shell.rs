@@ -32,4 +32,5 @@ pub(super) const SHEET: Sheet = Sheet {
     },
     own: None,
     screen: None,
+    checkup: None,
 };
