@@ -1,7 +1,5 @@
 //! What is said to an agent survives every cut: it arrives once, in its order, and no key of ours meets a dialog by chance.
 
-use std::fs;
-
 use ao_tests::{World, settle};
 use serde_json::{Value, json};
 
@@ -10,24 +8,9 @@ use crate::steps::{at_each, get_over, points};
 
 /// A world whose agent stands in for Claude Code, and a session of it that was spawned with `prompt`.
 fn spoken_to(prompt: &str) -> (World, String) {
-    let mut world = World::new(AO);
-    let bin = world.dir.join("bin");
-    fs::create_dir_all(&bin).unwrap();
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_stand-in-agent"), bin.join("claude")).unwrap();
-    world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
-    world.start();
-    world
-        .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
-        .ok();
-    let id = speaking(&world, prompt);
+    let world = World::with_agent(AO, env!("CARGO_BIN_EXE_stand-in-agent"));
+    let id = world.spawn_claude(prompt);
     (world, id)
-}
-
-fn speaking(world: &World, prompt: &str) -> String {
-    let body = json!({"projectId": "web", "harness": "claude-code", "prompt": prompt});
-    let answer = world.ask("POST", "/api/v1/sessions", Some(&body));
-    assert!(matches!(answer.status, 201 | 202), "{}", answer.status);
-    answer.json()["session"]["id"].as_str().unwrap().to_owned()
 }
 
 /// Sends under a key; the connection may break, because the daemon dies under it.
@@ -55,15 +38,6 @@ fn answer(world: &World, id: &str, choice: &str) -> Option<u16> {
         .ask("POST", &path, Some(&json!({"choice": choice})))
         .ok()?;
     Some(answer.status)
-}
-
-/// What the agents were asked, in order.
-fn asked(world: &World) -> Vec<String> {
-    let asked = fs::read_to_string(world.dir.join("home/asked")).unwrap_or_default();
-    asked
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
 }
 
 fn messages(world: &World, id: &str) -> Vec<Value> {
@@ -112,7 +86,7 @@ fn cut_a_message(deed: &str) {
         assert_eq!(send(&world, &id, "and another"), Some(200), "{point}");
         let messages = until_all(&world, &id, "accepted");
         assert_eq!(messages.len(), 2, "{point}: {messages:?}");
-        let asked = asked(&world);
+        let asked = world.asked();
         assert_eq!(asked.len(), 3, "{point}: {asked:?}");
         assert!(
             asked[1].contains(&text) || asked[1].contains(messages[0]["file"].as_str().unwrap_or("none")),
@@ -170,7 +144,7 @@ fn cut_an_answer(deed: &str) {
             settle(&format!("{point}: nothing waits"), || {
                 world.session(&id)["messagesWaiting"] == 0
             });
-            assert_eq!(asked(&world), ["hello", "open a dialog", "behind it"], "{point}");
+            assert_eq!(world.asked(), ["hello", "open a dialog", "behind it"], "{point}");
             let said =
                 world.query("SELECT group_concat(event, ' ') FROM (SELECT event FROM signals ORDER BY seq)");
             assert_eq!(said.matches("PostToolUse").count(), 1, "{point}: {said}");
@@ -228,7 +202,7 @@ fn cut_a_held_one(deed: &str) {
             let _ = withdraw(&world);
             messages(&world, &id)[0]["state"] == "failed"
         });
-        assert_eq!(asked(&world), ["draft"], "{point}");
+        assert_eq!(world.asked(), ["draft"], "{point}");
         end(&world, &id);
     });
 }
@@ -262,7 +236,7 @@ fn messages_of_many_senders_arrive_each_by_itself() {
         }
     });
     until_all(&world, &id, "accepted");
-    let asked = asked(&world);
+    let asked = world.asked();
     assert_eq!(asked.len(), 13, "{asked:?}");
     for sender in 0..4 {
         let of_one: Vec<&String> = asked

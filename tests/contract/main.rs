@@ -5,6 +5,7 @@ mod bad_input;
 mod database;
 mod doctor;
 mod door;
+mod faults;
 mod hooks;
 mod messages;
 mod orphans;

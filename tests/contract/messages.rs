@@ -7,24 +7,13 @@ use crate::AO;
 
 /// A session whose agent takes messages and never says a word: whatever is sent to it is held.
 fn silent() -> (World, String) {
-    let mut world = World::new(AO);
-    let bin = world.dir.join("bin");
-    std::fs::create_dir_all(&bin).unwrap();
-    std::os::unix::fs::symlink("/bin/sleep", bin.join("sleep")).unwrap();
-    std::fs::write(bin.join("claude"), "#!/bin/sh\nexec sleep 1000\n").unwrap();
-    std::fs::set_permissions(
-        bin.join("claude"),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
-    world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
-    world.start();
-    world
-        .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
-        .ok();
-    let body = json!({"projectId": "web", "harness": "claude-code", "prompt": "x"});
-    let answer = world.ask("POST", "/api/v1/sessions", Some(&body));
-    let id = answer.json()["session"]["id"].as_str().unwrap().to_owned();
+    let world = World::with_agent(AO, "/bin/true");
+    // The world has its folder of programs now: another one takes the place.
+    let claude = world.dir.join("bin/claude");
+    std::fs::remove_file(&claude).unwrap();
+    std::fs::write(&claude, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    std::fs::set_permissions(&claude, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let id = world.spawn_claude("x");
     world.until(&id, "phase", "live");
     (world, id)
 }

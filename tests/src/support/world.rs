@@ -127,6 +127,44 @@ impl World {
         world
     }
 
+    /// A world like that of [`World::started`] in which `agent` stands in the place of Claude Code's program.
+    pub fn with_agent(program: &str, agent: &str) -> Self {
+        let mut world = Self::new(program);
+        let bin = world.dir.join("bin");
+        fs::create_dir_all(&bin).expect("the world is writable");
+        std::os::unix::fs::symlink(agent, bin.join("claude")).expect("the world is writable");
+        world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
+        world.start();
+        world
+            .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+            .ok();
+        world
+    }
+
+    /// Spawns a session of Claude Code, or of what stands in its place, with `prompt`.
+    pub fn spawn_claude(&self, prompt: &str) -> String {
+        let body = json!({"projectId": "web", "harness": "claude-code", "prompt": prompt});
+        let answer = self.ask("POST", "/api/v1/sessions", Some(&body));
+        assert!(
+            matches!(answer.status, 201 | 202),
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        answer.json()["session"]["id"]
+            .as_str()
+            .expect("a session has an id")
+            .to_owned()
+    }
+
+    /// What stand-ins for agents were asked in this world, in order.
+    pub fn asked(&self) -> Vec<String> {
+        let asked = fs::read_to_string(self.dir.join("home/asked")).unwrap_or_default();
+        asked
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("each line is a text"))
+            .collect()
+    }
+
     /// Sets a variable for every process started from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.env.retain(|(known, _)| known != name);
