@@ -122,7 +122,8 @@ fn s_12_over_is_over_and_an_agent_that_is_gone_is_not_waited_for() {
     let asks = world.spawn("ao hooks shell needs-decision </dev/null; sleep 1000 & exec sleep 1000");
     let session = world.until(&asks, "status", "needs_input");
     kill_agent(&session);
-    let ended = world.until(&asks, "status", "terminated");
+    world.until(&asks, "status", "terminated");
+    let ended = world.until(&asks, "phase", "finished");
     assert_eq!(
         (&ended["exit"], &ended["endReason"]),
         (&json!({"signal": 9}), &json!("exited"))
