@@ -146,6 +146,48 @@ fn long_and_short_messages_arrive_whole() {
     claude.kill(&id, &[]);
 }
 
+/// What an agent's own line would complete or take for a command is sent off all the same.
+#[test]
+fn a_message_that_looks_like_something_else_arrives_as_it_is() {
+    let Some(claude) = Claude::started("messages::a_message_that_looks_like_something_else") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: say ready");
+    claude.world.until(&id, "lastMessage", "ready");
+    for (n, text) in [
+        "look at @READ",
+        "# a heading",
+        "-- --help",
+        "a question?",
+        "see ~/x and $(true)",
+        "1. Yes",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let text = format!("{text}\nSTUB: say number {n}");
+        claude
+            .world
+            .ao(&["send", &id, "--message", &text, "--wait", "--timeout", "50s"])
+            .ok();
+        claude.world.until(&id, "lastMessage", &format!("number {n}"));
+        // And where the mark that it could take for a command or a beginning stands last.
+        let turned = format!("STUB: say turned {n}\n{}", text.lines().next().unwrap());
+        claude
+            .world
+            .ao(&["send", &id, "--message", &turned, "--wait", "--timeout", "50s"])
+            .ok();
+        claude.world.until(&id, "lastMessage", &format!("turned {n}"));
+    }
+    assert!(
+        claude
+            .messages(&id)
+            .iter()
+            .all(|message| message["state"] == "accepted" && message["typed"] == 1)
+    );
+    claude.kill(&id, &[]);
+}
+
 /// A message that is sent while it works waits inside it, and is its own turn afterwards.
 #[test]
 fn a_message_to_one_that_works_is_accepted_at_once_and_done_later() {

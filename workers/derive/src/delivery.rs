@@ -128,14 +128,14 @@ pub fn delivery(
                 .as_deref()
                 .is_some_and(|typed| typed.starts_with(takes.commands));
             let until = message.state_at.plus(PROVED_WITHIN);
-            return if is_command {
-                Delivery::Unprovable {
-                    why: "its agent does not say that it took a command of its own".to_owned(),
-                }
-            } else if now < until {
+            return if now < until {
                 Delivery::Hold {
                     why: "it was typed: its agent has not said yet that it has it".to_owned(),
                     until: Some(until),
+                }
+            } else if is_command {
+                Delivery::Unprovable {
+                    why: "its agent does not say that it took a command of its own".to_owned(),
                 }
             } else if shown.status != Status::Idle {
                 hold("it was typed: its agent has not said that it has it, and is not waiting for work")

@@ -240,14 +240,14 @@ fn rows() -> Vec<(&'static str, Session, Habits, Message, Timestamp)> {
             at(1_060),
         ),
         (
-            "a command of the agent's own was typed",
+            "a command of the agent's own was typed, and nothing proved it in time",
             says(Idle),
             QUEUES,
             Message {
                 typed: Some("/compact".to_owned()),
                 ..typed(Typed)
             },
-            soon,
+            at(1_060),
         ),
         (
             "an answer, and its dialog is open",

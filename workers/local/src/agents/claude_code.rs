@@ -28,7 +28,7 @@ pub(super) const SHEET: Sheet = Sheet {
         transcribes: true,
         takes: Some(Takes {
             queues: true,
-            commands: &['/', '!', '#'],
+            commands: &['/', '!'],
         }),
     },
     argv: Argv::Made {

@@ -128,7 +128,7 @@ pub(super) struct Typing {
     waiting: VecDeque<(Asker, What)>,
     /// Names under which everything was typed.
     done: VecDeque<String>,
-    /// Whether a text of ours may stand where the program takes texts, without Enter.
+    /// Whether a text of ours may stand where the program takes texts: without Enter, or because Enter did not send it off.
     left: bool,
     /// When a person last pressed a key.
     person: Option<Instant>,
@@ -231,7 +231,7 @@ impl Typing {
                     if let Some(id) = job.what.id() {
                         self.deeds.push(Deed::Enter(id.to_owned()));
                     }
-                    self.left = false;
+                    // It goes with Enter, as a rule. Where the program took Enter for something else, it is still there.
                     job.step = Step::Last;
                 }
             }

@@ -140,6 +140,17 @@ fn enter_is_pressed_only_where_the_text_stands() {
     typing.advance(start + PAUSE, &shows);
     assert_eq!(drain(&mut typing), b"\r");
     assert_eq!(typing.advance(start + PAUSE, &shows), went(1, Ok(())));
+    // Enter was taken for something else, and the text stands there still: it makes room for the next one.
+    typing.message(1, looked_for("m1.3", "hello"));
+    typing.advance(start + PAUSE, &shows);
+    assert_eq!(drain(&mut typing), b"\x15\x15\x15");
+    typing.advance(start + PAUSE, &FREE());
+    assert_eq!(drain(&mut typing), b"\x1b[200~hello\x1b[201~");
+    typing.advance(start + PAUSE, &shows);
+    typing.advance(start + PAUSE, &shows);
+    typing.advance(start + 2 * PAUSE, &shows);
+    assert_eq!(drain(&mut typing), b"\r");
+    assert_eq!(typing.advance(start + 2 * PAUSE, &FREE()), went(1, Ok(())));
     // Under the same name it is not typed again.
     typing.message(2, looked_for("m1.2", "hello"));
     assert_eq!(typing.advance(start + PAUSE, &FREE()), went(2, Ok(())));
