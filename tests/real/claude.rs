@@ -113,6 +113,12 @@ impl Claude {
         typed
     }
 
+    /// The event that last said what the agent does.
+    pub(crate) fn last_word(&self) -> String {
+        self.world
+            .query("SELECT event FROM signals WHERE state IS NOT NULL ORDER BY seq DESC LIMIT 1")
+    }
+
     /// Messages to a session as `ao session messages` has them.
     pub(crate) fn messages(&self, id: &str) -> Vec<Value> {
         let list = self

@@ -118,6 +118,8 @@ fn an_error_of_the_api_ends_the_turn() {
         .world
         .until(&id, "lastMessage", "API Error: 400 stub error 400");
     assert_eq!(claude.until(&id, "idle")["nativeId"], done["nativeId"]);
+    // By the hook that tells of it, not by the one that comes a minute later.
+    assert_eq!(claude.last_word(), "StopFailure");
     claude.kill(&id, &[]);
 }
 

@@ -255,6 +255,7 @@ fn a_quota_wall_ends_the_turn_and_is_named() {
         let reason = session["reason"].as_str().unwrap_or_default();
         session["status"] == "idle" && reason.contains("rate_limit") && reason.contains("429")
     });
+    assert_eq!(claude.last_word(), "StopFailure");
     // The next turn that goes well takes it away.
     claude
         .world

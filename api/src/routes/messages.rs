@@ -38,7 +38,7 @@ const LISTED_MOST: u32 = 500;
         (status = 200, description = "It is written down; `sent` says how it stands", body = MessageSent),
         (status = 400, description = "`INVALID_JSON`, `INVALID_IDEMPOTENCY_KEY`, `MESSAGE_REQUIRED`, `MESSAGE_TOO_LONG`", body = ErrorBody),
         (status = 404, description = "`SESSION_NOT_FOUND`", body = ErrorBody),
-        (status = 409, description = "`SESSION_TERMINATED`, `AGENT_TAKES_NO_MESSAGES`", body = ErrorBody),
+        (status = 409, description = "`SESSION_TERMINATED`, `AGENT_TAKES_NO_MESSAGES`, `IDEMPOTENCY_KEY_TAKEN`", body = ErrorBody),
     )
 )]
 pub(super) async fn send(
@@ -91,7 +91,8 @@ pub(super) async fn send(
         (status = 202, description = "It is going to be answered; the wait was over first", body = MessageSent),
         (status = 400, description = "`INVALID_JSON`, `INVALID_IDEMPOTENCY_KEY`, `CHOICE_REQUIRED`, `UNKNOWN_CHOICE` with `choices`", body = ErrorBody),
         (status = 404, description = "`SESSION_NOT_FOUND`", body = ErrorBody),
-        (status = 409, description = "`NO_DIALOG`, `ANSWER_NOT_TAKEN`, `SESSION_TERMINATED`, `AGENT_TAKES_NO_MESSAGES`", body = ErrorBody),
+        (status = 409, description = "`NO_DIALOG`, `ANSWER_NOT_TAKEN`, `SESSION_TERMINATED`, `AGENT_TAKES_NO_MESSAGES`, \
+            `IDEMPOTENCY_KEY_TAKEN`", body = ErrorBody),
     )
 )]
 pub(super) async fn answer(
@@ -280,6 +281,10 @@ fn written(id: &SessionId, sent: Sent) -> Result<Row, ApiError> {
     match sent {
         Sent::Yes(message) => Ok(*message),
         Sent::NotFound => Err(no_session(id)),
+        Sent::KeyTaken => Err(ApiError::conflict(
+            "IDEMPOTENCY_KEY_TAKEN",
+            "another message was sent with this idempotency key: each needs one of its own",
+        )),
         Sent::Over => {
             let message =
                 format!("the agent of `{id}` is over: bring it back first (ao session restore {id})");

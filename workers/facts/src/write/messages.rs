@@ -43,6 +43,8 @@ pub enum Sent {
     NotFound,
     /// The session's agent is over; nothing was written.
     Over,
+    /// Another message was sent with that key; nothing was written.
+    KeyTaken,
 }
 
 /// How far a message was when the caller read it: the condition of its write.
@@ -127,7 +129,14 @@ impl IntentWriter {
                 .one(tx.connection())
                 .await;
             if let Some(earlier) = earlier.map_err(read("messages"))? {
-                return Ok(Sent::Yes(Box::new(earlier.try_into()?)));
+                let is_same = earlier.session_id == new.session.as_str()
+                    && earlier.kind == new.kind.as_str()
+                    && earlier.body == new.body;
+                return Ok(if is_same {
+                    Sent::Yes(Box::new(earlier.try_into()?))
+                } else {
+                    Sent::KeyTaken
+                });
             }
         }
         let Some(session) = tx.session(&new.session).await? else {

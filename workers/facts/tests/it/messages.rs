@@ -87,6 +87,8 @@ async fn a_message_is_written_down_once_for_a_session_that_is_not_over() {
     );
     let same = send(&store, text(&id, "go on", Some("k"))).await;
     assert_eq!(same.id, first.id);
+    let another = store.intents().send(text(&id, "stop", Some("k"))).await.unwrap();
+    assert_eq!(another, Sent::KeyTaken);
     let second = send(&store, text(&id, "go on", None)).await;
     assert_ne!(second.id, first.id);
     let session = get(&store, &id).await;
