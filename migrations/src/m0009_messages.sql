@@ -42,6 +42,8 @@ CREATE TABLE messages (
     state TEXT NOT NULL CHECK (state IN ('queued', 'typing', 'typed', 'accepted', 'unprovable', 'failed')),
     attempts INTEGER NOT NULL CHECK (attempts >= 0),
     typings INTEGER NOT NULL CHECK (typings >= 0),
+    perhaps INTEGER NOT NULL DEFAULT 0 CHECK (perhaps IN (0, 1)),
+    begun INTEGER NOT NULL DEFAULT 0 CHECK (begun IN (0, 1)),
     generation INTEGER CHECK (generation > 0),
     typed TEXT,
     file TEXT CHECK (file GLOB '/*'),
@@ -62,7 +64,7 @@ CREATE TRIGGER message_created AFTER INSERT ON messages BEGIN
     UPDATE sessions SET
         messages_waiting = (SELECT count(*) FROM messages WHERE session_id = NEW.session_id AND state IN ('queued', 'typing', 'typed')),
         waiting_since = (SELECT min(queued_at) FROM messages WHERE session_id = NEW.session_id AND state IN ('queued', 'typing', 'typed')),
-        updated_at = NEW.state_at
+        updated_at = max(updated_at, NEW.state_at)
     WHERE id = NEW.session_id;
 END;
 
@@ -75,6 +77,6 @@ BEGIN
     UPDATE sessions SET
         messages_waiting = (SELECT count(*) FROM messages WHERE session_id = NEW.session_id AND state IN ('queued', 'typing', 'typed')),
         waiting_since = (SELECT min(queued_at) FROM messages WHERE session_id = NEW.session_id AND state IN ('queued', 'typing', 'typed')),
-        updated_at = NEW.state_at
+        updated_at = max(updated_at, NEW.state_at)
     WHERE id = NEW.session_id AND (OLD.state IN ('queued', 'typing', 'typed')) <> (NEW.state IN ('queued', 'typing', 'typed'));
 END;

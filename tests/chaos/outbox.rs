@@ -65,6 +65,7 @@ fn end(world: &World, id: &str) {
 fn cut_a_message(deed: &str) {
     let names = [
         "intent.send",
+        "outbox.look",
         "outbox.letter",
         "outbox.to_typing",
         "outbox.type",

@@ -174,8 +174,15 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn at(claude: &Claude, id: &str) -> Person {
+        Self::in_a_window(claude, id, 200, 50)
+    }
+
+    pub(crate) fn in_a_window(claude: &Claude, id: &str, columns: u16, rows: u16) -> Person {
         // `script` gives the command a terminal, whose keys are what is written to it.
-        let line = format!("{} attach {id}", claude.world.program);
+        let line = format!(
+            "stty cols {columns} rows {rows}; exec {} attach {id}",
+            claude.world.program
+        );
         let mut command = claude
             .world
             .command("script", &["-q", "-e", "-c", &line, "/dev/null"]);

@@ -161,6 +161,8 @@ fn a_message_that_looks_like_something_else_arrives_as_it_is() {
         "a question?",
         "see ~/x and $(true)",
         "1. Yes",
+        "!ls -la",
+        r"ends in \",
     ]
     .iter()
     .enumerate()
@@ -332,5 +334,118 @@ fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing() {
         (&json!(1), &json!(0))
     );
     println!("{sent} messages, {kills} kills in typing, {after_enter} between typed and accepted");
+    claude.kill(&id, &[]);
+}
+
+/// A tool that takes its time after it was allowed: the dialog is closed, and it works.
+#[test]
+fn an_answered_dialog_is_closed_although_its_tool_takes_long() {
+    let Some(claude) = Claude::started("messages::an_answered_dialog_is_closed") else {
+        return;
+    };
+    let id = claude.spawn(
+        &[],
+        "STUB: run sleep 25; echo slept > slept.txt\nSTUB: say rested",
+    );
+    settle("the dialog is read", || {
+        claude.world.session(&id)["dialog"].is_object()
+    });
+    let answered = claude.world.ao(&["session", "answer", &id, "1"]).ok();
+    assert!(answered.out.contains(": 1. Yes"), "{answered:?}");
+    let session = claude.until(&id, "working");
+    assert_eq!(session["dialog"], Value::Null);
+    assert_eq!(
+        claude.last_word(),
+        "PermissionRequest",
+        "no hook has told of it yet"
+    );
+    // What is sent meanwhile waits inside it.
+    claude
+        .world
+        .ao(&["send", &id, "STUB: say and now", "--wait"])
+        .ok();
+    claude.world.until(&id, "lastMessage", "and now");
+    claude.kill(&id, &["--discard"]);
+}
+
+/// It does not read for a while (a machine that swaps, a lid that was closed): what was typed is there once.
+#[test]
+fn an_agent_that_stands_still_gets_a_message_once() {
+    let Some(claude) = Claude::started("messages::an_agent_that_stands_still") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: say ready");
+    claude.world.until(&id, "lastMessage", "ready");
+    let session = claude.until(&id, "idle");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(session["agentPid"].as_u64().unwrap()).unwrap())
+        .unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    claude.world.ao(&["send", &id, "STUB: say thawed"]).ok();
+    settle("it was typed, and not shown", || {
+        claude.messages(&id)[0]["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("did not show what was typed"))
+    });
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    claude.world.until(&id, "lastMessage", "thawed");
+    claude.until(&id, "idle");
+    let asked = claude.model.asked();
+    let texts: Vec<&str> = asked
+        .iter()
+        .filter(|asked| asked.tools > 0 && asked.text.contains("thawed"))
+        .map(|asked| asked.text.as_str())
+        .collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert_eq!(texts[0].matches("thawed").count(), 1, "{texts:?}");
+    claude.kill(&id, &[]);
+}
+
+/// In a small window a text is longer than the place that takes it.
+#[test]
+fn a_message_of_many_lines_arrives_in_a_small_window() {
+    let Some(claude) = Claude::started("messages::a_message_of_many_lines_arrives_in_a_small_window") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: say ready");
+    claude.world.until(&id, "lastMessage", "ready");
+    let person = Person::in_a_window(&claude, &id, 80, 24);
+    let words: Vec<String> = (0..105).map(|n| format!("word{n}")).collect();
+    let text = format!("{}\nSTUB: say small", words.join(" "));
+    claude
+        .world
+        .ao(&["send", &id, &text, "--wait", "--timeout", "40s"])
+        .ok();
+    claude.world.until(&id, "lastMessage", "small");
+    person.leaves();
+    claude
+        .world
+        .ao(&["send", &id, "STUB: say large again", "--wait", "--timeout", "40s"])
+        .ok();
+    claude.world.until(&id, "lastMessage", "large again");
+    assert!(claude.messages(&id).iter().all(|message| message["typed"] == 1));
+    claude.kill(&id, &[]);
+}
+
+/// What waited inside an agent that was killed is not lost: its next run is asked it, with a word that it may be a repetition.
+#[test]
+fn a_message_that_waited_inside_a_killed_agent_comes_to_its_next_run() {
+    let Some(claude) = Claude::started("messages::a_message_that_waited_inside") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: slow 60");
+    let session = claude.until(&id, "working");
+    settle("the model streams", || claude.model.turns_with("slow 60") == 1);
+    claude
+        .world
+        .ao(&["send", &id, "STUB: say not forgotten", "--wait"])
+        .ok();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(session["agentPid"].as_u64().unwrap()).unwrap());
+    rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
+    claude.world.until(&id, "phase", "finished");
+    assert_eq!(claude.model.turns_with("not forgotten"), 0);
+    claude.world.ao(&["session", "restore", &id]).ok();
+    claude.world.until(&id, "lastMessage", "not forgotten");
+    assert_eq!(claude.model.turns_with("(This may be a repetition"), 1);
+    assert_eq!(claude.model.turns_with("not forgotten"), 1);
     claude.kill(&id, &[]);
 }

@@ -91,7 +91,7 @@ pub(super) async fn send(
         (status = 202, description = "It is going to be answered; the wait was over first", body = MessageSent),
         (status = 400, description = "`INVALID_JSON`, `INVALID_IDEMPOTENCY_KEY`, `CHOICE_REQUIRED`, `UNKNOWN_CHOICE` with `choices`", body = ErrorBody),
         (status = 404, description = "`SESSION_NOT_FOUND`", body = ErrorBody),
-        (status = 409, description = "`NO_DIALOG`, `ANSWER_NOT_TAKEN`, `SESSION_TERMINATED`, `AGENT_TAKES_NO_MESSAGES`, \
+        (status = 409, description = "`NO_DIALOG`, `NEEDS_A_PERSON`, `ANSWER_NOT_TAKEN`, `SESSION_TERMINATED`, `AGENT_TAKES_NO_MESSAGES`, \
             `IDEMPOTENCY_KEY_TAKEN`", body = ErrorBody),
     )
 )]
@@ -106,12 +106,24 @@ pub(super) async fn answer(
     if choice.is_empty() {
         return Err(ApiError::bad("CHOICE_REQUIRED", "an answer needs a choice"));
     }
+    // Asked again under its key, it is answered as it went, whatever is on the screen by now.
+    if let Some(key) = &key
+        && let Some(earlier) = api.reader.message_of_key(key).await?
+        && earlier.session == id
+        && earlier.kind == MessageKind::Answer
+    {
+        return answered(&api, &id, earlier.id).await;
+    }
     let session = api.reader.session(&id).await?.ok_or_else(|| no_session(&id))?;
     takes_messages(&api, &session)?;
     let Some(dialog) = session.dialog.clone() else {
         let message = format!("`{id}` has no dialog open that can be answered: ao session get {id}");
         return Err(ApiError::conflict("NO_DIALOG", message));
     };
+    if dialog.choices.is_empty() {
+        let message = format!("one key is no answer to the dialog of `{id}`: attach to it (ao attach {id})");
+        return Err(ApiError::conflict("NEEDS_A_PERSON", message));
+    }
     let taken = dialog
         .choices
         .iter()
@@ -140,7 +152,12 @@ pub(super) async fn answer(
     };
     let message = written(&id, step!("intent.answer", api.intents.send(new))?)?;
     wake(&api, &id);
-    let message = settle(&api, &id, message.id).await?;
+    answered(&api, &id, message.id).await
+}
+
+/// How an answer went, once that is known or the wait is over.
+async fn answered(api: &Api, id: &SessionId, number: u64) -> Result<Response, ApiError> {
+    let message = settle(api, id, number).await?;
     let status = match message.state {
         MessageState::Failed => {
             let why = message.reason.as_deref().unwrap_or("it was not taken");
@@ -152,7 +169,7 @@ pub(super) async fn answer(
         state if state.is_final() => StatusCode::OK,
         _ => StatusCode::ACCEPTED,
     };
-    json(status, &MessageSent::of(show(&api, &message).await?))
+    json(status, &MessageSent::of(show(api, &message).await?))
 }
 
 /// Which messages to list.

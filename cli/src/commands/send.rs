@@ -38,7 +38,7 @@ pub(crate) struct SendArgs {
     session: Option<SessionId>,
 
     /// The text; left out, or `-`, it is read from standard input
-    #[arg(conflicts_with_all = ["message", "file"])]
+    #[arg(conflicts_with_all = ["message", "file"], allow_hyphen_values = true)]
     text: Option<String>,
 
     /// The session's id, as an option

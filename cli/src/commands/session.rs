@@ -211,10 +211,13 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         .as_deref()
         .and_then(|said| said.lines().next());
     let said_last = said_last.unwrap_or_default().to_owned();
-    let answer = session
-        .dialog
-        .as_ref()
-        .map(|_| format!("ao session answer {} CHOICE", session.id));
+    let answer = session.dialog.as_ref().map(|dialog| {
+        if dialog.choices.is_empty() {
+            format!("ao attach {}", session.id)
+        } else {
+            format!("ao session answer {} CHOICE", session.id)
+        }
+    });
     let waiting = match session.messages_waiting {
         0 => String::new(),
         count => format!("{count} (ao session messages {})", session.id),

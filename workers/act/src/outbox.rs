@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use ao_derive::{Delivery, Habits, Shown, goes_by_file, next_delivery, next_try, typed_words};
+use ao_derive::{Delivery, Habits, Shown, goes_by_file, labelled, next_delivery, next_try, typed_words};
 use ao_domain::port::agent::Agent;
-use ao_domain::port::runtime::{Press, Runtime, RuntimeError, Typing};
+use ao_domain::port::runtime::{Press, Runtime, RuntimeError, Typing, Withheld};
 use ao_domain::{Message, MessageKind, Session, Timestamp, chain};
 use ao_facts::{Moved, Reached, Step};
 use ao_supervisor::{Context, Crash, step};
 
-use crate::session::{SessionChild, at};
+use crate::session::{SessionChild, SessionError, at};
 
 /// Text, pause and Enter with both looks; the runtime's own deadline is shorter.
 const TYPE: Duration = Duration::from_secs(20);
@@ -22,6 +22,9 @@ const WRITE: Duration = Duration::from_secs(10);
 
 /// One answer of a local socket.
 const SCREEN: Duration = Duration::from_secs(5);
+
+/// When to look again at a screen that takes nothing, once that is written down.
+const HELD_TRY: Duration = Duration::from_secs(2);
 
 /// When to ask again a holder that gave no answer.
 const SILENT_TRY: Duration = Duration::from_secs(2);
@@ -60,7 +63,7 @@ impl SessionChild {
                 let again = Step::Queued {
                     reason: why,
                     try_at: None,
-                    may_have_arrived: true,
+                    perhaps: true,
                 };
                 self.bring(ctx, message, again).await
             }
@@ -72,8 +75,28 @@ impl SessionChild {
 
     /// Writes that it is going to be typed, and in which words. The typing is the next round's, which finds it so.
     async fn begin(&self, ctx: &Context, session: &Session, message: &Message) -> Result<Outbox, Crash> {
+        let agent = self.parts.agents.get(&session.harness)?;
+        // A look without a row: a screen that takes nothing for hours costs no write but the first.
+        if message.kind == MessageKind::Text
+            && let Some(prompt) = agent.prompt()
+        {
+            let name = at(session);
+            let runtime = self.runtime(session)?;
+            let takes = step!("outbox.look", ctx.within(TYPE, runtime.takes(&name, &prompt)));
+            match takes {
+                Ok(Ok(())) => {}
+                Ok(Err(error @ (RuntimeError::Withheld(_) | RuntimeError::TooOld))) => {
+                    let why = error.to_string();
+                    if message.reason.as_ref() == Some(&why) {
+                        return Ok(Outbox::Quiet(Some(self.parts.clock.now().plus(HELD_TRY))));
+                    }
+                    return self.put_off(ctx, message, why, false).await;
+                }
+                _ => return Ok(Outbox::Quiet(Some(self.parts.clock.now().plus(SILENT_TRY)))),
+            }
+        }
         let file = if message.kind == MessageKind::Text && goes_by_file(message) {
-            let text = ao_domain::foreign_text::clean(&message.body);
+            let text = labelled(message);
             let put = step!(
                 "outbox.letter",
                 ctx.within(WRITE, self.parts.letters.put(&session.id, message.id, &text))
@@ -82,18 +105,21 @@ impl SessionChild {
                 Ok(Ok(file)) => Some(file),
                 Ok(Err(error)) => {
                     let why = chain(&error).to_string();
-                    return self.put_off(ctx, message, why).await;
+                    return self.put_off(ctx, message, why, false).await;
                 }
                 Err(_) => {
                     let why = "its file was not written in time".to_owned();
-                    return self.put_off(ctx, message, why).await;
+                    return self.put_off(ctx, message, why, false).await;
                 }
             }
         } else {
             None
         };
         let typed = match message.kind {
-            MessageKind::Text => typed_words(message, file.as_ref().map(|file| file.as_str())),
+            MessageKind::Text => {
+                let takes = agent.description().takes.ok_or(SessionError::TakesNothing)?;
+                typed_words(message, takes, file.as_ref().map(|file| file.as_str()))
+            }
             MessageKind::Answer => message.body.clone(),
         };
         let typing = Step::Typing {
@@ -120,22 +146,27 @@ impl SessionChild {
                 step!("outbox.type", ctx.within(TYPE, runtime.type_text(&name, typing)))
             }
             MessageKind::Answer => {
-                let showing = message
-                    .dialog
-                    .iter()
-                    .flat_map(|dialog| dialog.text.iter().cloned());
-                let showing: Vec<String> = showing.collect();
+                let showing = message.dialog.as_ref().map_or(&[][..], |dialog| &dialog.lines);
+                let prompt = agent.prompt();
                 let press = Press {
                     id: &attempt,
                     keys: &message.body,
-                    showing: &showing,
+                    showing,
+                    prompt: prompt.as_ref(),
                 };
                 step!("outbox.press", ctx.within(TYPE, runtime.press(&name, press)))
             }
         };
         match went {
             Ok(Ok(())) => self.bring(ctx, message, Step::Typed).await,
-            Ok(Err(RuntimeError::Withheld(why))) => self.put_off(ctx, message, why.to_string()).await,
+            Ok(Err(RuntimeError::Withheld(why))) => {
+                // It stands on the terminal, where a person may send it off.
+                let perhaps = matches!(why, Withheld::NotShown | Withheld::Covered);
+                self.put_off(ctx, message, why.to_string(), perhaps).await
+            }
+            Ok(Err(error @ RuntimeError::TooOld)) => {
+                self.put_off(ctx, message, error.to_string(), false).await
+            }
             // Nobody knows how far it came: the name is asked for again. An agent that has ended is seen to be by a look.
             Ok(Err(error)) => {
                 let error: &dyn std::error::Error = &error;
@@ -147,12 +178,18 @@ impl SessionChild {
     }
 
     /// It was not typed: it waits, and is tried again by itself.
-    async fn put_off(&self, ctx: &Context, message: &Message, why: String) -> Result<Outbox, Crash> {
+    async fn put_off(
+        &self,
+        ctx: &Context,
+        message: &Message,
+        why: String,
+        perhaps: bool,
+    ) -> Result<Outbox, Crash> {
         let try_at = Some(next_try(message, self.parts.clock.now()));
         let again = Step::Queued {
             reason: why,
             try_at,
-            may_have_arrived: message.typings > 0,
+            perhaps,
         };
         self.bring(ctx, message, again).await
     }

@@ -82,6 +82,9 @@ pub enum SessionError {
     /// Its row names a runtime that this daemon does not have. Nothing was done.
     #[error("runtime `{0}` is not known to this daemon")]
     UnknownRuntime(String),
+    /// A message is to be typed to an agent that takes none. Nothing was done.
+    #[error("its agent takes no messages")]
+    TakesNothing,
     /// A step took longer than its deadline. Nobody knows how far it came: the next incarnation looks.
     #[error("`{0}` did not end within its deadline")]
     Overdue(&'static str),

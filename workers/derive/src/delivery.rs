@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ao_domain::foreign_text::clean;
+use ao_domain::port::agent::Takes;
 use ao_domain::{Message, MessageKind, MessageState, Phase, Session, Timestamp};
 
 use crate::status::{Habits, Shown, Status};
@@ -126,7 +127,7 @@ pub fn delivery(
             let is_command = message
                 .typed
                 .as_deref()
-                .is_some_and(|typed| typed.starts_with(takes.commands));
+                .is_some_and(|typed| typed.trim_start().starts_with(takes.commands));
             let until = message.state_at.plus(PROVED_WITHIN);
             return if now < until {
                 Delivery::Hold {
@@ -165,7 +166,9 @@ pub fn delivery(
         }
         Status::Idle | Status::Working => {
             // What came since the last try is a reason to try at once.
-            let is_same = session.activity.since <= message.state_at;
+            // (One that lies ahead was before the clock was set back.)
+            let since = session.activity.since;
+            let is_same = since <= message.state_at || since > now;
             return match message.try_at.filter(|at| is_same && now < *at) {
                 Some(at) => Delivery::Hold {
                     why: message.reason.clone().unwrap_or_default(),
@@ -182,6 +185,12 @@ pub fn delivery(
 fn answer(session: &Session, shown: &Shown, message: &Message, now: Timestamp) -> Delivery {
     if message.generation.is_some_and(|run| run != session.generation) {
         return give_up("the run of the agent that it was for has ended");
+    }
+    if shown.status == Status::Unknown {
+        return Delivery::Hold {
+            why: shown.reason.clone(),
+            until: None,
+        };
     }
     let is_open =
         shown.status == Status::NeedsInput && (session.dialog.is_none() || session.dialog == message.dialog);
@@ -220,40 +229,58 @@ pub fn next_try(message: &Message, now: Timestamp) -> Timestamp {
     now.plus(pause.min(SLOWEST_TRY))
 }
 
-/// Whether `text` is too long to be typed, and goes by a file.
+/// Whether a text is too long to be typed, and goes by a file.
 pub fn goes_by_file(message: &Message) -> bool {
-    clean(&message.body).len() > Message::TYPED_MAX
+    labelled(message).len() > Message::TYPED_MAX
 }
 
-/// The letters that are typed for a text: clean, with the session it comes from, with a word where it may be a repetition; of one
-/// that lies in `file`, where that is.
-pub fn typed_words(message: &Message, file: Option<&str>) -> String {
+/// The text, clean, each line with the session it comes from: no line can pretend to be another's.
+pub fn labelled(message: &Message) -> String {
+    let body = clean(&message.body);
+    match &message.sender {
+        None => body,
+        Some(sender) => {
+            let lines = body.lines().map(|line| format!("[from {sender}] {line}"));
+            lines.collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+/// The letters that are typed for a text: clean and labelled, with a word where it may be a repetition; of one that lies in `file`,
+/// where that is. What would make it something else than a message is kept from that.
+pub fn typed_words(message: &Message, takes: Takes, file: Option<&str>) -> String {
     /// As much of the first line as one sees at a glance.
     const GLANCE: usize = 200;
-    let body = clean(&message.body);
-    let mut words = match &message.sender {
-        Some(sender) => format!("[from {sender}] "),
-        None => String::new(),
-    };
-    // Queued again with what was typed before: that may have arrived.
-    if message.typed.is_some() {
-        words
-            .push_str("(This may be a repetition: it was typed before, and nothing said that it arrived.)\n");
+    let text = labelled(message);
+    let mut words = String::new();
+    if message.perhaps {
+        words.push_str(Message::PERHAPS);
+        words.push('\n');
     }
     match file {
-        None => words.push_str(&body),
+        None => words.push_str(&text),
         Some(file) => {
-            let first = body
+            let first = text
                 .lines()
                 .find(|line| !line.trim().is_empty())
                 .unwrap_or_default();
             let begin = &first[..first.floor_char_boundary(GLANCE)];
+            let from = match &message.sender {
+                Some(sender) => format!("[from {sender}] "),
+                None => String::new(),
+            };
             words.push_str(&format!(
-                "A message of {} bytes, too long to be typed, is in this file:\n{file}\nRead the whole of it: it is what you are asked. \
-                 It begins:\n> {begin}",
-                body.len()
+                "{from}A message of {} bytes, too long to be typed, is in this file:\n{file}\nRead the whole of it. It begins:\n> {begin}",
+                text.len()
             ));
         }
+    }
+    if words.starts_with(takes.shields) {
+        words.insert(0, ' ');
+    }
+    // A backslash before Enter would make it the end of a line.
+    if words.ends_with('\\') {
+        words.push(' ');
     }
     words
 }

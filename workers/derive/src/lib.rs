@@ -14,8 +14,8 @@ mod next_step;
 mod status;
 
 pub use delivery::{
-    Delivery, PROVED_WITHIN, TYPED_AT_MOST, delivery, goes_by_file, next_delivery, next_try, typed_words,
-    why_it_waits,
+    Delivery, PROVED_WITHIN, TYPED_AT_MOST, delivery, goes_by_file, labelled, next_delivery, next_try,
+    typed_words, why_it_waits,
 };
 pub use liveness::liveness;
 pub use next_step::{KEEP_LAST_SCREEN, Step, next_step};

@@ -126,17 +126,21 @@ pub const SAYS_WAITING_AFTER: Duration = Duration::from_secs(60);
 const PAINTING: Duration = Duration::from_secs(10);
 
 /// How soon to look at an agent's screen again for what its hooks do not tell; `None` where nothing is to be expected: it has said
-/// that it waits for work, and no dialog was there.
+/// a while ago that it waits for work, no dialog was there, and nothing waits for it.
 pub fn screen_look(session: &Session, now: Timestamp) -> Option<Duration> {
     let is_new = |since: Timestamp| now < since.plus(PAINTING);
+    let recent = is_new(session.activity.since);
     let pause = match session.activity.state {
+        // It may be gone with what was said since.
+        _ if session.dialog.is_some() && recent => 200,
         _ if session.dialog.is_some() => 1_000,
-        ActivityState::WaitingInput if is_new(session.activity.since) => 200,
+        ActivityState::WaitingInput if recent => 200,
         ActivityState::WaitingInput => 1_000,
-        ActivityState::Active => 3_000,
-        // What it asks before it says anything.
+        ActivityState::Active => 2_000,
+        // What it asks before it says anything, after a turn, or when a person calls for it.
         ActivityState::Idle if session.first_signal_at.is_none() && is_new(session.phase_at) => 500,
         ActivityState::Idle if session.first_signal_at.is_none() => 5_000,
+        ActivityState::Idle if recent || session.messages_waiting > 0 => 1_000,
         ActivityState::Idle | ActivityState::Exited => return None,
     };
     Some(Duration::from_millis(pause))
@@ -589,6 +593,7 @@ pub(crate) mod tests {
                             "Do you want to create a.txt?".to_owned(),
                         ],
                         choices: Vec::new(),
+                        lines: Vec::new(),
                     }),
                     ..heard(ActivityState::WaitingInput)
                 },
@@ -601,6 +606,7 @@ pub(crate) mod tests {
                     dialog: Some(ao_domain::Dialog {
                         text: vec!["Do you trust the files in this folder?".to_owned()],
                         choices: Vec::new(),
+                        lines: Vec::new(),
                     }),
                     ..live()
                 },

@@ -65,9 +65,11 @@ pub struct Message {
     pub attempts: u32,
     /// How often it was typed to the end.
     pub typings: u32,
+    /// Whether it may have arrived although nothing said so: typed again, it comes with a word about that.
+    pub perhaps: bool,
     /// The run of the agent it was last typed in.
     pub generation: Option<u32>,
-    /// What was typed last, to the letter. Of one that is queued it may have arrived.
+    /// What was typed last, to the letter.
     pub typed: Option<String>,
     /// The file it lies in, where it is too long to be typed.
     pub file: Option<Utf8PathBuf>,
@@ -89,6 +91,18 @@ impl Message {
     /// Longest text that is taken, in bytes: beyond what an agent reads at once.
     pub const MAX: usize = 256 * 1024;
 
+    /// The word about that: the first line of what is typed.
+    pub const PERHAPS: &str =
+        "(This may be a repetition: it was typed before, and nothing said that it arrived.)";
+
+    /// Whether an agent that says that it was asked `prompt` was asked this message, with or without the word about repetition.
+    pub fn was_asked_by(&self, prompt: &str) -> bool {
+        let plain = |text: &str| text.trim_start().trim_start_matches(Self::PERHAPS).to_owned();
+        self.typed
+            .as_deref()
+            .is_some_and(|typed| same_words(&plain(typed), &plain(prompt)))
+    }
+
     /// What this attempt is called where it is typed: the same name is never typed twice.
     pub fn attempt(&self) -> String {
         format!("m{}.{}", self.id, self.attempts)
@@ -100,8 +114,10 @@ impl Message {
 pub struct Dialog {
     /// What it says, line by line.
     pub text: Vec<String>,
-    /// What can be chosen, in its order; never empty.
+    /// What can be chosen, in its order; none where one key is no answer, and a person has to attach.
     pub choices: Vec<Choice>,
+    /// What the screen shows of it, line by line, without the cursor: what has to be there when a key is pressed.
+    pub lines: Vec<String>,
 }
 
 /// One way to answer a dialog.

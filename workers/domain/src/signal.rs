@@ -52,6 +52,8 @@ pub struct Signal {
     pub last_message: Option<String>,
     /// What it was asked, whole, where the payload has it: the proof that a message arrived.
     pub prompt: Option<String>,
+    /// Whether it begins a turn now, with that prompt. One that is asked while it works begins later.
+    pub begins: bool,
     /// What ended its turn, where that was an error.
     pub trouble: Option<String>,
 }

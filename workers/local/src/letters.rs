@@ -35,11 +35,12 @@ impl Letters for LetterFiles {
     ) -> PortFuture<'a, Result<Utf8PathBuf, LetterError>> {
         Box::pin(async move {
             let path = letter(&self.folder(session), id);
-            write(&path, text).map_err(|source| LetterError {
-                path: path.clone(),
-                source,
-            })?;
-            Ok(path)
+            let (to, text) = (path.clone(), text.to_owned());
+            let written = tokio::task::spawn_blocking(move || write(&to, &text)).await;
+            match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                Ok(()) => Ok(path),
+                Err(source) => Err(LetterError { path, source }),
+            }
         })
     }
 }
@@ -58,7 +59,11 @@ fn write(path: &Utf8Path, text: &str) -> io::Result<()> {
         .open(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_data()?;
-    fs::rename(&new, path)
+    fs::rename(&new, path)?;
+    match path.parent() {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Facts     reads its session's row; writes none: a record in the spool is applied like a hook's, by the same rules.
 //! Messages  none. Wakes on the file, and on the row while the agent's own id is not known.
 //! Acts      appends to the hook spool.
-//! Crash     the next incarnation reads the file from its beginning and puts the newest word down again; a record counts once.
+//! Crash     the next incarnation reads the file from its beginning and puts its newest word down again; a record counts once.
 //! Ends      with its key: when nothing more can come of the session.
 
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl Transcript {
             boot: String::new(),
             boot_ms: 0,
             at: note.at,
-            payload: "{}".to_owned(),
+            payload: note.payload,
             truncated: false,
         };
         step!("transcript.noted", self.spool.append_seen(&record))?;
@@ -121,17 +121,19 @@ impl Child for Transcript {
         let agent = self.agents.get(&session.harness)?;
         let mut follow = self.transcripts.follow(&file);
         let mut last: Option<String> = None;
+        let mut is_first = true;
         loop {
             let lines = tokio::select! {
                 biased;
                 () = ctx.stopping() => return Ok(Done),
                 lines = ctx.beating(follow.lines()) => lines?,
             };
-            // Of what came at once the newest word counts: the others were overtaken by it.
-            let Some(note) = lines.iter().rev().find_map(|line| agent.note(line)) else {
-                continue;
-            };
-            if last.as_ref() == Some(&note.id) {
+            let mut notes: Vec<Note> = lines.iter().filter_map(|line| agent.note(line)).collect();
+            // Of what was there before we looked the newest word counts: the others were overtaken by it.
+            if std::mem::take(&mut is_first) {
+                notes.drain(..notes.len().saturating_sub(1));
+            }
+            if notes.is_empty() {
                 continue;
             }
             // A run that began since has a secret of its own; what was written before it began is not about it.
@@ -139,9 +141,13 @@ impl Child for Transcript {
                 Some(now) => session = now,
                 None => return Ok(Done),
             }
-            last = Some(note.id.clone());
-            if note.at >= session.phase_at || session.first_signal_at.is_some_and(|at| note.at >= at) {
-                self.put(ctx, &session, note).await?;
+            for note in notes {
+                let is_ours =
+                    note.at >= session.phase_at || session.first_signal_at.is_some_and(|at| note.at >= at);
+                if is_ours && last.as_ref() != Some(&note.id) {
+                    last = Some(note.id.clone());
+                    self.put(ctx, &session, note).await?;
+                }
             }
         }
     }

@@ -140,6 +140,7 @@ impl Default for FakeAgents {
                 takes: reports.then_some(Takes {
                     queues: true,
                     commands: &[],
+                    shields: &[],
                 }),
             })
         };

@@ -59,10 +59,10 @@ impl SessionChild {
                 Outbox::Moved => return Ok(()),
                 Outbox::Quiet(until) => next.extend(until),
             }
-            match self.write_messages(ctx, session).await? {
-                Outbox::Moved => return Ok(()),
-                Outbox::Quiet(until) => next.extend(until),
-            }
+        }
+        match self.write_messages(ctx, session).await? {
+            Outbox::Moved => return Ok(()),
+            Outbox::Quiet(until) => next.extend(until),
         }
         let silent = liveness(session.process.as_ref(), session.generation) == Liveness::Unknown;
         let again = silent.then(|| now.plus(SILENT_LOOK));

@@ -127,6 +127,8 @@ pub struct Note {
     pub event: &'static str,
     /// When it happened.
     pub at: Timestamp,
+    /// What the event says, in the form of the agent's own hooks.
+    pub payload: String,
 }
 
 /// What is the same for every run of an agent.
@@ -153,6 +155,8 @@ pub struct Takes {
     pub queues: bool,
     /// Beginnings of texts that are commands to the program itself: nothing says that those arrived.
     pub commands: &'static [char],
+    /// Beginnings that would make a text something else than a message, such as a line for a shell: a space before it keeps it one.
+    pub shields: &'static [char],
 }
 
 /// What a screen shows that no hook tells.

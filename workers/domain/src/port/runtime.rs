@@ -95,6 +95,10 @@ pub struct Prompt {
     pub mark: String,
     /// The key that takes one line of the text away.
     pub clear: String,
+    /// What the upper rule has in it when the beginning of a long text is out of sight.
+    pub above: String,
+    /// How the sign begins that stands for a long text as a whole.
+    pub folded: String,
 }
 
 /// A text to be typed and sent off with Enter.
@@ -126,8 +130,11 @@ pub struct Press<'a> {
     pub id: &'a str,
     /// The keys.
     pub keys: &'a str,
-    /// What has to be on the screen, line by line; other lines may stand between them.
+    /// What has to be on the screen, line by line, never nothing; other lines may stand between them, and the mark of `prompt`
+    /// before them.
     pub showing: &'a [String],
+    /// What must not be on the screen: where it takes a text, a key would be one.
+    pub prompt: Option<&'a Prompt>,
 }
 
 /// Why a runtime typed nothing, or did not press Enter. It may be asked again.
@@ -202,6 +209,11 @@ pub enum RuntimeError {
         #[source]
         source: std::io::Error,
     },
+    /// The holder was started by a version that could not do this yet. The agent is untouched.
+    #[error(
+        "its holder was started by an earlier version of ao, which cannot look before it types: restore the session"
+    )]
+    TooOld,
     /// The holder speaks, but not as agreed. The agent is untouched.
     #[error("the holder answered what it should not: {0}")]
     Protocol(String),
@@ -233,6 +245,13 @@ pub trait Runtime: Send + Sync + 'static {
         &'a self,
         at: &'a RuntimeRef,
         what: Typing<'a>,
+    ) -> PortFuture<'a, Result<(), RuntimeError>>;
+
+    /// Whether the screen shows now that a text would be taken; an error of the kind `Withheld` says why not. Nothing is typed.
+    fn takes<'a>(
+        &'a self,
+        at: &'a RuntimeRef,
+        prompt: &'a Prompt,
     ) -> PortFuture<'a, Result<(), RuntimeError>>;
 
     /// Presses keys, if the screen shows what they are for; resolves once they are written.

@@ -36,6 +36,15 @@ impl Reader {
         row.map_err(read("a message"))?.map(TryInto::try_into).transpose()
     }
 
+    /// The message that was sent with this idempotency key.
+    pub async fn message_of_key(&self, key: &str) -> Result<Option<Message>, FactsError> {
+        let row = Entity::find()
+            .filter(Column::Key.eq(key))
+            .one(self.store.readers())
+            .await;
+        row.map_err(read("a message"))?.map(TryInto::try_into).transpose()
+    }
+
     /// What waits to be delivered to `session`, in the order it was sent.
     pub async fn waiting_messages(&self, session: &SessionId) -> Result<Vec<Message>, FactsError> {
         let waiting = MessageState::ALL.iter().filter(|state| !state.is_final());

@@ -215,6 +215,7 @@ impl IntentWriter {
                 .col_expr(Column::WorktreeState, Expr::value(WorktreeState::None.as_str()));
         }
         update.exec(tx.connection()).await.map_err(write("sessions"))?;
+        super::messages::requeue_unbegun(&tx, id, row.generation, &new.now.to_string()).await?;
         tx.commit().await?;
         Ok(Restored::Yes)
     }

@@ -1,6 +1,6 @@
 //! Messages to agents: sent, brought on, and proved to have arrived.
 
-use ao_domain::{Dialog, Message, MessageKind, MessageState, Phase, SessionId, Timestamp, same_words};
+use ao_domain::{ActivityState, Dialog, Message, MessageKind, MessageState, Phase, SessionId, Timestamp};
 use ao_supervisor::Incarnation;
 use camino::Utf8PathBuf;
 use sea_orm::ActiveValue::Set;
@@ -87,8 +87,8 @@ pub enum Step {
         reason: String,
         /// When to try again, if not at once.
         try_at: Option<Timestamp>,
-        /// Whether it may have arrived all the same.
-        may_have_arrived: bool,
+        /// Whether it may have arrived all the same, or may yet; that stays so.
+        perhaps: bool,
     },
     /// It was typed, and Enter was pressed.
     Typed,
@@ -157,6 +157,8 @@ impl IntentWriter {
             state: Set(MessageState::Queued.to_string()),
             attempts: Set(0),
             typings: Set(0),
+            perhaps: Set(false),
+            begun: Set(false),
             queued_at: Set(now.clone()),
             state_at: Set(now),
             ..Default::default()
@@ -167,17 +169,28 @@ impl IntentWriter {
         Ok(Sent::Yes(Box::new(message)))
     }
 
-    /// Takes a message back that was not typed yet. `Overtaken`: it was, or it is not there; nothing was written.
+    /// Takes a message back that was not typed yet, or whose agent is over. `Overtaken`: it was, or it is not there; nothing was written.
     pub async fn withdraw(&self, session: &SessionId, id: u64, now: Timestamp) -> Result<Moved, FactsError> {
         use messages::Column;
         let tx = self.store.begin(None).await?;
+        let over = match tx.session(session).await? {
+            Some(row) => crate::read::TERMINATED
+                .iter()
+                .any(|phase| row.phase == phase.as_str()),
+            None => return Ok(Moved::Overtaken),
+        };
+        let withdrawn: &[MessageState] = if over {
+            &[MessageState::Queued, MessageState::Typing, MessageState::Typed]
+        } else {
+            &[MessageState::Queued]
+        };
         let done = messages::Entity::update_many()
             .col_expr(Column::State, Expr::value(MessageState::Failed.as_str()))
             .col_expr(Column::Reason, Expr::value("taken back by who sent it"))
             .col_expr(Column::StateAt, Expr::value(now.to_string()))
             .filter(Column::Id.eq(i64::try_from(id).unwrap_or(i64::MAX)))
             .filter(Column::SessionId.eq(session.as_str()))
-            .filter(Column::State.eq(MessageState::Queued.as_str()))
+            .filter(Column::State.is_in(withdrawn.iter().map(|state| state.as_str())))
             .exec(tx.connection())
             .await
             .map_err(write("messages"))?;
@@ -222,10 +235,10 @@ impl OutcomeWriter {
             Step::Queued {
                 reason,
                 try_at,
-                may_have_arrived,
+                perhaps,
             } => {
-                if !may_have_arrived {
-                    update = update.col_expr(Column::Typed, Expr::value(Option::<String>::None));
+                if perhaps {
+                    update = update.col_expr(Column::Perhaps, Expr::value(true));
                 }
                 (Some(reason), try_at)
             }
@@ -273,7 +286,17 @@ impl ObservationWriter {
     ) -> Result<Moved, FactsError> {
         use sessions::Column;
         let tx = self.store.begin(Some(by)).await?;
-        let done = sessions::Entity::update_many()
+        let was_open = tx.session(session).await?.is_some_and(|row| {
+            row.dialog.is_some() && row.activity_state == ActivityState::WaitingInput.as_str()
+        });
+        let mut update = sessions::Entity::update_many();
+        if was_open && seen.dialog.is_none() {
+            // It was answered, and no hook tells of that before what it was about is done.
+            update = update
+                .col_expr(Column::ActivityState, Expr::value(ActivityState::Active.as_str()))
+                .col_expr(Column::ActivitySince, Expr::value(now.to_string()));
+        }
+        let done = update
             .col_expr(Column::Dialog, Expr::value(seen.dialog.as_ref().map(text_of)))
             .col_expr(Column::Delay, Expr::value(seen.delay))
             .col_expr(Column::UpdatedAt, Expr::value(now.to_string()))
@@ -291,38 +314,84 @@ impl ObservationWriter {
     }
 }
 
-/// An agent says that it was asked `prompt`: the message that was being typed, if it is that one, has arrived.
-pub(super) async fn prove(
+/// What an agent says that it was asked.
+pub(super) struct Asked<'a> {
+    pub(super) session: &'a SessionId,
+    /// The run of the agent.
+    pub(super) generation: u32,
+    pub(super) prompt: &'a str,
+    /// Whether its turn begins now; else it waits inside the agent.
+    pub(super) begins: bool,
+    pub(super) at: Timestamp,
+}
+
+/// An agent says that it was asked something: the message that is that has arrived, and has begun or waits inside it. One that is
+/// queued again because nothing said so is proved by it, too.
+pub(super) async fn prove(tx: &WriteTx, asked: Asked<'_>) -> Result<(), FactsError> {
+    use messages::Column;
+    let of_run = messages::Entity::find()
+        .filter(Column::SessionId.eq(asked.session.as_str()))
+        .filter(Column::Kind.eq(MessageKind::Text.as_str()))
+        .filter(Column::Generation.eq(asked.generation))
+        .filter(Column::Begun.eq(false))
+        .filter(Column::State.ne(MessageState::Failed.as_str()))
+        .order_by_asc(Column::Id)
+        .all(tx.connection())
+        .await
+        .map_err(read("messages"))?;
+    for row in of_run {
+        let id = row.id;
+        let message: Message = row.try_into()?;
+        let is_under_way = match message.state {
+            MessageState::Typing | MessageState::Typed => true,
+            MessageState::Queued => message.perhaps,
+            // Only the beginning of its turn is news of one that has arrived.
+            MessageState::Accepted | MessageState::Unprovable => asked.begins,
+            MessageState::Failed => false,
+        };
+        if !is_under_way || !message.was_asked_by(asked.prompt) {
+            continue;
+        }
+        let mut update = messages::Entity::update_many()
+            .col_expr(Column::State, Expr::value(MessageState::Accepted.as_str()))
+            .col_expr(Column::Begun, Expr::value(asked.begins))
+            .col_expr(Column::Reason, Expr::value(Option::<String>::None))
+            .filter(Column::Id.eq(id));
+        if message.state != MessageState::Accepted {
+            update = update.col_expr(Column::StateAt, Expr::value(asked.at.to_string()));
+        }
+        if message.state == MessageState::Typing {
+            update = update.col_expr(Column::Typings, Expr::col(Column::Typings).add(1));
+        }
+        update.exec(tx.connection()).await.map_err(write("messages"))?;
+        return Ok(());
+    }
+    Ok(())
+}
+
+/// The run of an agent is over: what waited inside it was never done. It is queued again for the next one.
+pub(super) async fn requeue_unbegun(
     tx: &WriteTx,
     session: &SessionId,
-    generation: u32,
-    prompt: &str,
-    at: Timestamp,
+    generation: i64,
+    now: &str,
 ) -> Result<(), FactsError> {
     use messages::Column;
-    let under_way = messages::Entity::find()
+    messages::Entity::update_many()
+        .col_expr(Column::State, Expr::value(MessageState::Queued.as_str()))
+        .col_expr(Column::Perhaps, Expr::value(true))
+        .col_expr(
+            Column::Reason,
+            Expr::value("its agent had taken it, and ended before it began with it"),
+        )
+        .col_expr(Column::StateAt, Expr::value(now))
         .filter(Column::SessionId.eq(session.as_str()))
         .filter(Column::Kind.eq(MessageKind::Text.as_str()))
         .filter(Column::Generation.eq(generation))
-        .filter(Column::State.is_in([MessageState::Typing, MessageState::Typed].map(MessageState::as_str)))
-        .order_by_asc(Column::Id)
-        .one(tx.connection())
+        .filter(Column::State.eq(MessageState::Accepted.as_str()))
+        .filter(Column::Begun.eq(false))
+        .exec(tx.connection())
         .await
-        .map_err(read("messages"))?;
-    let arrived = under_way.filter(|row| {
-        row.typed
-            .as_deref()
-            .is_some_and(|typed| same_words(typed, prompt))
-    });
-    if let Some(row) = arrived {
-        messages::Entity::update_many()
-            .col_expr(Column::State, Expr::value(MessageState::Accepted.as_str()))
-            .col_expr(Column::StateAt, Expr::value(at.to_string()))
-            .col_expr(Column::Reason, Expr::value(Option::<String>::None))
-            .filter(Column::Id.eq(row.id))
-            .exec(tx.connection())
-            .await
-            .map_err(write("messages"))?;
-    }
-    Ok(())
+        .map(drop)
+        .map_err(write("messages"))
 }

@@ -8,7 +8,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
-use super::messages::prove;
+use super::messages::{Asked, prove};
 use super::{WriteTx, get};
 use crate::entity::{number, session_process, sessions, text_of};
 use crate::error::{read, write};
@@ -128,9 +128,17 @@ impl ObservationWriter {
                 && record.secret == row.secret;
             if ours && store_record(&tx, session, record, signal).await? {
                 counted += 1;
+                let was_idle = heard.state == ActivityState::Idle.as_str();
                 heard.take(record, signal);
                 if let Some(prompt) = &signal.prompt {
-                    prove(&tx, session, record.generation, prompt, now).await?;
+                    let asked = Asked {
+                        session,
+                        generation: record.generation,
+                        prompt,
+                        begins: signal.begins || was_idle,
+                        at: now,
+                    };
+                    prove(&tx, asked).await?;
                 }
             }
         }
@@ -342,7 +350,6 @@ struct Heard {
     native_id: Option<String>,
     title: Option<String>,
     last_message: Option<String>,
-    dialog: Option<String>,
     delay: Option<String>,
     trouble: Option<String>,
     /// The newest time of a state, by boot.
@@ -377,7 +384,6 @@ impl Heard {
             native_id: row.native_id.clone(),
             title: row.title.clone(),
             last_message: row.last_message.clone(),
-            dialog: row.dialog.clone(),
             delay: row.delay.clone(),
             trouble: row.trouble.clone(),
             newest,
@@ -406,11 +412,8 @@ impl Heard {
             return;
         }
         self.trouble.clone_from(&signal.trouble);
-        // What was on its screen before may be gone: it is looked at again.
+        // A dialog stays until a look does not find it any more.
         self.delay = None;
-        if state != ActivityState::WaitingInput {
-            self.dialog = None;
-        }
         if self.state != state.as_str() {
             self.state = state.to_string();
             self.since = at;
@@ -426,7 +429,6 @@ impl Heard {
             .col_expr(Column::NativeId, Expr::value(self.native_id))
             .col_expr(Column::Title, Expr::value(self.title))
             .col_expr(Column::LastMessage, Expr::value(self.last_message))
-            .col_expr(Column::Dialog, Expr::value(self.dialog))
             .col_expr(Column::Delay, Expr::value(self.delay))
             .col_expr(Column::Trouble, Expr::value(self.trouble))
             .col_expr(Column::UpdatedAt, Expr::value(now.to_string()))

@@ -93,6 +93,12 @@ impl OutcomeWriter {
             .col_expr(Column::Phase, Expr::value(to.as_str()))
             .col_expr(Column::Failure, Expr::value(changes.failure))
             .col_expr(Column::UpdatedAt, Expr::value(now.to_string()));
+        if matches!(to, Phase::Finished | Phase::Stopping) {
+            // Its screen shows the end by now.
+            update = update
+                .col_expr(Column::Dialog, Expr::value(Option::<String>::None))
+                .col_expr(Column::Delay, Expr::value(Option::<String>::None));
+        }
         if to != seen.phase {
             update = update.col_expr(Column::PhaseAt, Expr::value(now.to_string()));
         }

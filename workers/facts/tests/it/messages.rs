@@ -37,6 +37,10 @@ async fn bring(store: &Store, message: &Message, to: Step) -> Message {
     again(store, message).await
 }
 
+async fn state(store: &Store, message: &Message) -> MessageState {
+    again(store, message).await.state
+}
+
 async fn again(store: &Store, message: &Message) -> Message {
     let found = store.reader().message(&message.session, message.id).await;
     found.unwrap().unwrap()
@@ -137,12 +141,12 @@ async fn a_message_goes_on_only_from_where_it_was_seen() {
     let put_off = Step::Queued {
         reason: "a person is typing".to_owned(),
         try_at: Some(at(40)),
-        may_have_arrived: false,
+        perhaps: false,
     };
     let waits = bring(&store, &under_way, put_off).await;
     assert_eq!(
-        (waits.state, waits.typed.as_deref(), waits.try_at),
-        (MessageState::Queued, None, Some(at(40)))
+        (waits.state, waits.perhaps, waits.try_at),
+        (MessageState::Queued, false, Some(at(40)))
     );
     assert_eq!(waits.reason.as_deref(), Some("a person is typing"));
     let typed = bring(&store, &waits, typing(1, "go on")).await;
@@ -154,12 +158,18 @@ async fn a_message_goes_on_only_from_where_it_was_seen() {
     let perhaps = Step::Queued {
         reason: "nothing proved it".to_owned(),
         try_at: None,
-        may_have_arrived: true,
+        perhaps: true,
     };
-    assert_eq!(
-        bring(&store, &typed, perhaps).await.typed.as_deref(),
-        Some("go on")
-    );
+    let again = bring(&store, &typed, perhaps).await;
+    assert!(again.perhaps);
+    // What may have arrived may have arrived for ever, however often it is put off since.
+    let again = bring(&store, &again, typing(1, "go on")).await;
+    let put_off = Step::Queued {
+        reason: "a person is typing".to_owned(),
+        try_at: None,
+        perhaps: false,
+    };
+    assert!(bring(&store, &again, put_off).await.perhaps);
     assert!(
         store
             .outcomes()
@@ -208,6 +218,75 @@ async fn an_agent_that_says_what_it_was_asked_proves_it() {
     assert_eq!((session.messages_waiting, session.waiting_since), (0, None));
 }
 
+/// The word of the agent that comes late, when it was queued again already, with or without the word about that.
+#[tokio::test]
+async fn a_proof_that_comes_late_is_one() {
+    let (_place, store, id) = live().await;
+    hear(&store, &id, 0, hook(&id, 1, Some(ActivityState::Idle))).await;
+    let message = send(&store, text(&id, "go on", None)).await;
+    let message = bring(&store, &message, typing(1, "go on")).await;
+    let message = bring(&store, &message, Step::Typed).await;
+    let again = || Step::Queued {
+        reason: "nothing proved it".to_owned(),
+        try_at: None,
+        perhaps: true,
+    };
+    let message = bring(&store, &message, again()).await;
+    let message = bring(
+        &store,
+        &message,
+        typing(1, &format!("{}\ngo on", Message::PERHAPS)),
+    )
+    .await;
+    let message = bring(&store, &message, again()).await;
+    hear(&store, &id, 100, asked(&id, 2, "go on")).await;
+    assert_eq!(state(&store, &message).await, MessageState::Accepted);
+}
+
+/// What its agent took and never began with, because it ended, is queued for the next run; what it began with is not.
+#[tokio::test]
+async fn what_an_agent_took_and_never_began_with_is_queued_for_its_next_run() {
+    let (_place, store, id) = live().await;
+    hear(&store, &id, 0, hook(&id, 1, Some(ActivityState::Idle))).await;
+    let mut messages = Vec::new();
+    // The first begins at once; the others come while it works, and wait inside it.
+    for (number, body) in [(2, "first"), (3, "second"), (4, "third")] {
+        let message = send(&store, text(&id, body, None)).await;
+        messages.push(bring(&store, &message, typing(1, body)).await);
+        hear(&store, &id, number * 100 - 100, asked(&id, number, body)).await;
+    }
+    // Its own record says that the second has begun.
+    let mut begun = asked(&id, 5, "second");
+    begun.signal.begins = true;
+    hear(&store, &id, 400, begun).await;
+    for message in &messages {
+        assert_eq!(state(&store, message).await, MessageState::Accepted);
+    }
+    put(&store, &id, Phase::Finished).await;
+    let run = ao_facts::NewRun {
+        start_over: true,
+        secret: "1".repeat(32),
+        now: at(120),
+    };
+    store.intents().restore(&id, run).await.unwrap();
+    let states = [
+        state(&store, &messages[0]).await,
+        state(&store, &messages[1]).await,
+        state(&store, &messages[2]).await,
+    ];
+    assert_eq!(
+        states,
+        [
+            MessageState::Accepted,
+            MessageState::Accepted,
+            MessageState::Queued
+        ]
+    );
+    let third = again(&store, &messages[2]).await;
+    assert!(third.perhaps && third.reason.unwrap().contains("ended before it began"));
+    assert_eq!(get(&store, &id).await.messages_waiting, 1);
+}
+
 #[tokio::test]
 async fn only_a_queued_message_is_taken_back() {
     let (_place, store, id) = live().await;
@@ -234,6 +313,9 @@ async fn only_a_queued_message_is_taken_back() {
             .unwrap(),
         Moved::Overtaken
     );
+    // Of one whose agent is over nothing is under way.
+    put(&store, &id, Phase::Finished).await;
+    assert_eq!(intents.withdraw(&id, two.id, at(30)).await.unwrap(), Moved::Yes);
 }
 
 #[tokio::test]
@@ -247,6 +329,7 @@ async fn what_a_screen_showed_belongs_to_the_state_it_was_seen_in() {
             key: "1".to_owned(),
             label: "Yes".to_owned(),
         }],
+        lines: vec!["Run it?".to_owned(), "1. Yes".to_owned()],
     };
     let seen = || ScreenSeen {
         dialog: Some(dialog.clone()),
@@ -264,11 +347,45 @@ async fn what_a_screen_showed_belongs_to_the_state_it_was_seen_in() {
     assert_eq!(get(&store, &id).await.dialog, None);
     assert_eq!(write(1, since).await, Moved::Yes);
     assert_eq!(get(&store, &id).await.dialog, Some(dialog.clone()));
-    // The same word again leaves it; another takes it away.
-    hear(&store, &id, 100, hook(&id, 2, Some(ActivityState::WaitingInput))).await;
-    assert_eq!(get(&store, &id).await.dialog, Some(dialog.clone()));
-    hear(&store, &id, 200, hook(&id, 3, Some(ActivityState::Active))).await;
-    assert_eq!(get(&store, &id).await.dialog, None);
+    // What is said since leaves it: a look decides.
+    for (number, state) in [
+        (2, ActivityState::WaitingInput),
+        (3, ActivityState::Active),
+        (4, ActivityState::WaitingInput),
+    ] {
+        hear(&store, &id, number * 100 - 100, hook(&id, number, Some(state))).await;
+        assert_eq!(get(&store, &id).await.dialog, Some(dialog.clone()));
+    }
+    // A look that does not find it any more: it was answered, and its agent works.
+    let session = get(&store, &id).await;
+    let gone = store
+        .observations()
+        .screen(
+            &me(),
+            &id,
+            1,
+            session.activity.since,
+            ScreenSeen::default(),
+            at(60),
+        )
+        .await
+        .unwrap();
+    assert_eq!(gone, Moved::Yes);
+    let session = get(&store, &id).await;
+    assert_eq!(
+        (session.dialog, session.activity.state, session.activity.since),
+        (None, ActivityState::Active, at(60))
+    );
+    // One that shows none where none was says nothing about what it does.
+    hear(&store, &id, 400, hook(&id, 5, Some(ActivityState::WaitingInput))).await;
+    let since = get(&store, &id).await.activity.since;
+    let none = store
+        .observations()
+        .screen(&me(), &id, 1, since, ScreenSeen::default(), at(70))
+        .await
+        .unwrap();
+    assert_eq!(none, Moved::Yes);
+    assert_eq!(get(&store, &id).await.activity.state, ActivityState::WaitingInput);
 }
 
 #[tokio::test]

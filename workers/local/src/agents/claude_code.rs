@@ -28,7 +28,8 @@ pub(super) const SHEET: Sheet = Sheet {
         transcribes: true,
         takes: Some(Takes {
             queues: true,
-            commands: &['/', '!'],
+            commands: &['/'],
+            shields: &['!', '#'],
         }),
     },
     argv: Argv::Made {
@@ -51,6 +52,8 @@ pub(super) const SHEET: Sheet = Sheet {
     screen: Some(ScreenRules {
         mark: "\u{276f}",
         clear: "\u{15}",
+        above: "\u{2191} ",
+        folded: "[Pasted text",
         shows: claude_screen::shows,
     }),
     checkup: Some(Checkup {
@@ -81,12 +84,14 @@ const EVENTS: &[Event] = &[
         name: "Notification",
         when: Some(("notification_type", &["permission_prompt"])),
         state: Some(ActivityState::WaitingInput),
+        begins: false,
     },
     // A minute after a turn nobody has answered: it waits for work.
     Event {
         name: "Notification",
         when: Some(("notification_type", &["idle_prompt"])),
         state: Some(ActivityState::Idle),
+        begins: false,
     },
     event("Notification", None),
     event("Stop", Some(ActivityState::Idle)),
@@ -97,10 +102,14 @@ const EVENTS: &[Event] = &[
         name: "SessionEnd",
         when: Some(("reason", &["clear", "resume"])),
         state: None,
+        begins: false,
     },
     event("SessionEnd", Some(ActivityState::Exited)),
     event(INTERRUPTED, Some(ActivityState::Idle)),
-    event(TURN_BEGAN, Some(ActivityState::Active)),
+    Event {
+        begins: true,
+        ..event(TURN_BEGAN, Some(ActivityState::Active))
+    },
 ];
 
 /// Not its own words: what its transcript says. Esc ends a turn, or closes a dialog, and no hook tells.
@@ -236,7 +245,16 @@ fn note(line: &str) -> Option<Note> {
         .filter(char::is_ascii_hexdigit)
         .collect();
     let at: Timestamp = line["timestamp"].as_str()?.parse().ok()?;
-    (id.len() == 32).then_some(Note { id, event, at })
+    // What it is asked now: that is how a message which waited inside it is known to have begun.
+    let prompt = line["message"]["content"]
+        .as_str()
+        .map(|prompt| json!({"prompt": prompt}).to_string());
+    (id.len() == 32).then(|| Note {
+        id,
+        event,
+        at,
+        payload: prompt.unwrap_or_else(|| "{}".to_owned()),
+    })
 }
 
 #[cfg(test)]

@@ -17,11 +17,24 @@ pub(super) fn shows(screen: &Screen) -> Shows {
     }
 }
 
-/// Numbered choices, one of them under the cursor, and below them a line that says how to leave.
+/// Numbered choices, one of them under the cursor, and below them a line that says how to leave, with nothing behind it. While the
+/// place is there that takes a text no dialog is open: whatever looks like one was written by somebody.
 fn dialog(lines: &[String]) -> Option<Dialog> {
-    let foot = lines.iter().rposition(|line| {
-        line.trim_start().starts_with("Esc to cancel") || line.contains("\u{b7} Esc to cancel")
+    if takes_a_text(lines) {
+        return None;
+    }
+    let last = lines.iter().rposition(|line| !line.trim().is_empty())?;
+    // In a narrow window the line is wrapped.
+    let foot = (last.saturating_sub(2)..=last).find(|row| {
+        let line = &lines[*row];
+        line.trim_start().starts_with("Esc to cancel")
+            || line.trim_start().starts_with("Enter to")
+            || line.contains("\u{b7} Esc to cancel")
     })?;
+    let says_how = lines[foot..=last].join(" ");
+    if !says_how.contains("Esc to cancel") && !says_how.contains("Enter to") {
+        return None;
+    }
     // The last line that begins a list begins this one.
     let first = lines[..foot]
         .iter()
@@ -44,17 +57,44 @@ fn dialog(lines: &[String]) -> Option<Dialog> {
             }
         }
     }
+    if !is_marked {
+        return None;
+    }
+    // Several can be ticked, and are sent off by something that has no number.
+    if choices.iter().any(|choice| choice.label.starts_with('[')) {
+        choices.clear();
+    }
     let begin = lines[..first]
         .iter()
         .rposition(|line| is_rule(line))
         .map_or(0, |rule| rule + 1);
+    let is_shown = |line: &&String| {
+        !line.trim().is_empty() && !is_rule(line) && !line.trim().chars().all(|c| c == '\u{254c}')
+    };
     let text: Vec<String> = lines[begin..first]
         .iter()
+        .filter(is_shown)
         .map(|line| line.trim().to_owned())
-        .filter(|line| !line.is_empty() && !line.chars().all(|c| c == '\u{254c}'))
         .collect();
-    let text = text[text.len().saturating_sub(LINES_MAX)..].to_vec();
-    is_marked.then_some(Dialog { text, choices })
+    let all = lines[begin..=last].iter().filter(is_shown);
+    let all = all.map(|line| line.trim().trim_start_matches(CURSOR).trim_start().to_owned());
+    Some(Dialog {
+        text: text[text.len().saturating_sub(LINES_MAX)..].to_vec(),
+        choices,
+        lines: all.collect(),
+    })
+}
+
+/// Whether the place is there that takes a text: between the last two rules.
+fn takes_a_text(lines: &[String]) -> bool {
+    let mut rules = (0..lines.len()).rev().filter(|row| is_rule(&lines[*row]));
+    let (Some(end), Some(begin)) = (rules.next(), rules.next()) else {
+        return false;
+    };
+    let is_first = |row: usize| begin + 1 < end && lines[row].starts_with(CURSOR);
+    // A choice of a dialog is marked, too; it has a number.
+    is_first(begin + 1) && choice(&lines[begin + 1]).is_none_or(|(_, number, _)| number != 1)
+        || lines[begin].contains("\u{2191} ")
 }
 
 /// Whether it is under the cursor, its number, and what it says.
@@ -71,7 +111,7 @@ fn choice(line: &str) -> Option<(bool, usize, &str)> {
 }
 
 fn is_rule(line: &str) -> bool {
-    line.starts_with("\u{2500}\u{2500}\u{2500}\u{2500}\u{2500}")
+    line.starts_with("\u{2500}\u{2500}\u{2500}") && line.ends_with('\u{2500}')
 }
 
 /// `529 Overloaded · retrying in 2s · attempt 3/10`, above the line that takes a text.
@@ -147,6 +187,8 @@ mod tests {
     #[test]
     fn what_an_agent_writes_is_no_dialog() {
         for text in [
+            // As a file that it shows would have it.
+            "● Read(doc.md)\n  ❯ 1. Yes\n    2. No\n\n  Esc to cancel\n----\n❯ \n----\n  esc to interrupt",
             "● A list:\n  1. One\n  2. Two\n----\n❯ \n----\n  ⏸ manual mode on · ? for shortcuts",
             "● Press Esc to cancel\n  1. One\n----\n❯ 1. x\n----\n  esc to interrupt",
             "",

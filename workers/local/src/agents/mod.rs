@@ -48,6 +48,10 @@ pub struct ScreenRules {
     pub mark: &'static str,
     /// The key that takes a line of that text away.
     pub clear: &'static str,
+    /// What the rule above it says when its beginning is out of sight.
+    pub above: &'static str,
+    /// How the sign begins that stands for a long text.
+    pub folded: &'static str,
     /// What it shows that no hook tells.
     pub shows: fn(&Screen) -> Shows,
 }
@@ -89,6 +93,8 @@ pub struct Event {
     pub when: Option<(&'static str, &'static [&'static str])>,
     /// The state it moves the session to; `None` for a mere sign of life.
     pub state: Option<ActivityState>,
+    /// Whether it begins a turn now.
+    pub begins: bool,
 }
 
 /// An event that always says the same.
@@ -97,6 +103,7 @@ const fn event(name: &'static str, state: Option<ActivityState>) -> Event {
         name,
         when: None,
         state,
+        begins: false,
     }
 }
 
@@ -289,8 +296,10 @@ impl Agent for Described {
                 .is_none_or(|(key, words)| text(Some(key)).is_some_and(|word| words.contains(&word)))
         };
         let keys = &self.sheet.keys;
+        let found = named.find(fits);
         Some(Signal {
-            state: named.find(fits).and_then(|known| known.state),
+            state: found.and_then(|known| known.state),
+            begins: found.is_some_and(|known| known.begins),
             native_id: text(keys.native_id).map(str::to_owned),
             title: text(keys.title).and_then(in_one_line),
             last_message: text(keys.last_message).map(|message| cut(message, MESSAGE_MAX).to_owned()),
@@ -312,6 +321,8 @@ impl Agent for Described {
         Some(Prompt {
             mark: rules.mark.to_owned(),
             clear: rules.clear.to_owned(),
+            above: rules.above.to_owned(),
+            folded: rules.folded.to_owned(),
         })
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::family;
 use super::files::{LockState, RunDir};
-use super::wire::{Decoder, Frame, Hello, MAX_FROM_HOLDER, Status};
+use super::wire::{Decoder, Frame, Hello, LOOKS, MAX_FROM_HOLDER, Status};
 
 /// How often a socket that is not there is tried again; the holder makes it anew when it is told.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
@@ -21,6 +21,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(20);
 pub(super) struct Link {
     stream: UnixStream,
     decoder: Decoder,
+    /// What the holder can do beyond version 1.
+    features: Vec<String>,
 }
 
 /// Why there was no answer.
@@ -32,6 +34,8 @@ pub(super) enum Trouble {
     Silent(Option<io::Error>),
     /// It said what it should not.
     Nonsense(String),
+    /// It cannot do that yet; nothing was asked.
+    TooOld,
 }
 
 impl Trouble {
@@ -41,6 +45,7 @@ impl Trouble {
             Self::Gone => RuntimeError::NoAnswer { doing, source: None },
             Self::Silent(source) => RuntimeError::NoAnswer { doing, source },
             Self::Nonsense(what) => RuntimeError::Protocol(what),
+            Self::TooOld => RuntimeError::TooOld,
         }
     }
 }
@@ -84,10 +89,14 @@ impl Link {
         let mut link = Self {
             stream,
             decoder: Decoder::new(MAX_FROM_HOLDER),
+            features: Vec::new(),
         };
         link.say(&Frame::Hello(Hello::ours())).await?;
         match link.hear().await? {
-            Frame::Welcome(_) => Ok(link),
+            Frame::Welcome(hello) => {
+                link.features = hello.features;
+                Ok(link)
+            }
             other => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("no welcome but {other:?}"),
@@ -127,6 +136,9 @@ pub(super) async fn ask(
     answer: Duration,
 ) -> Result<Frame, Trouble> {
     let mut link = Link::reach(dir, reach).await?;
+    if question.needs_looks() && !link.features.iter().any(|feature| feature == LOOKS) {
+        return Err(Trouble::TooOld);
+    }
     let heard = tokio::time::timeout(answer, async {
         link.say(question).await?;
         link.hear().await

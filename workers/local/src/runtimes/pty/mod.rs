@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::runtime::{
-    Held, Launch, Look, Press, Runtime, RuntimeError, RuntimeRef, Screen, Size, Typing,
+    Held, Launch, Look, Press, Prompt, Runtime, RuntimeError, RuntimeRef, Screen, Size, Typing,
 };
 use ao_domain::{Exit, ProcessId};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -135,7 +135,9 @@ impl PtyRuntime {
                 // It went between the two: the files say how, unless another holder has come already.
                 Err(Trouble::Gone) if Instant::now() < until => {}
                 Err(Trouble::Gone | Trouble::Silent(_)) => return Ok(Look::Silent),
-                Err(Trouble::Nonsense(what)) => return Err(RuntimeError::Protocol(what)),
+                Err(trouble @ (Trouble::Nonsense(_) | Trouble::TooOld)) => {
+                    return Err(trouble.into_error("looking"));
+                }
             }
         }
     }
@@ -413,22 +415,37 @@ impl Runtime for PtyRuntime {
         what: Typing<'a>,
     ) -> PortFuture<'a, Result<(), RuntimeError>> {
         Box::pin(async move {
-            let message = Frame::Message(wire::Message {
+            let message = Frame::Message(Box::new(wire::Message {
                 text: what.text.to_owned(),
                 id: what.id.map(str::to_owned),
                 prompt: what.prompt.map(wire::Line::from),
-            });
+            }));
             done(self.call(at, message, "typing a message", TYPE).await?)
+        })
+    }
+
+    fn takes<'a>(
+        &'a self,
+        at: &'a RuntimeRef,
+        prompt: &'a Prompt,
+    ) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(async move {
+            let takes = Frame::Takes(Box::new(prompt.into()));
+            done(
+                self.call(at, takes, "looking where it takes a text", TYPE)
+                    .await?,
+            )
         })
     }
 
     fn press<'a>(&'a self, at: &'a RuntimeRef, what: Press<'a>) -> PortFuture<'a, Result<(), RuntimeError>> {
         Box::pin(async move {
-            let press = Frame::Press(wire::Press {
+            let press = Frame::Press(Box::new(wire::Press {
                 id: what.id.to_owned(),
                 keys: what.keys.to_owned(),
                 showing: what.showing.to_vec(),
-            });
+                prompt: what.prompt.map(wire::Line::from),
+            }));
             done(self.call(at, press, "pressing keys", TYPE).await?)
         })
     }

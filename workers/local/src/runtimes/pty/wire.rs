@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 /// The version this program speaks; raised only when a hello can no longer be understood, which is never planned.
 pub const VERSION: u32 = 1;
 
+/// The feature of a holder that looks at its screen before it types, and remembers names. One that does not say so would type
+/// without a look.
+pub const LOOKS: &str = "looks";
+
 /// The longest body a client may send: a message of this length is far beyond what any agent reads.
 pub const MAX_FROM_CLIENT: usize = 1024 * 1024;
 
@@ -43,7 +47,7 @@ impl Hello {
     pub fn ours() -> Self {
         Self {
             version: VERSION,
-            features: Vec::new(),
+            features: vec![LOOKS.to_owned()],
             build: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -153,6 +157,10 @@ pub struct Line {
     pub mark: String,
     /// The key that takes one line of the text away.
     pub clear: String,
+    /// What the rule above has in it when the beginning is out of sight.
+    pub above: String,
+    /// How the sign begins that stands for a long text.
+    pub folded: String,
 }
 
 impl From<&Prompt> for Line {
@@ -160,6 +168,8 @@ impl From<&Prompt> for Line {
         Self {
             mark: prompt.mark.clone(),
             clear: prompt.clear.clone(),
+            above: prompt.above.clone(),
+            folded: prompt.folded.clone(),
         }
     }
 }
@@ -173,6 +183,9 @@ pub struct Press {
     pub keys: String,
     /// What has to be on the screen.
     pub showing: Vec<String>,
+    /// What must not be on the screen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Line>,
 }
 
 /// Why a holder will not do what it was asked. The agent is untouched.
@@ -220,7 +233,7 @@ pub enum Frame {
     /// Client: keys of an attached person; no answer.
     Input(Vec<u8>),
     /// Client: type this text and press Enter. Answered by [`Frame::Done`] once both are written.
-    Message(Message),
+    Message(Box<Message>),
     /// Client: what does the terminal show? Answered by [`Frame::ScreenIs`].
     Screen,
     /// Client: the last so many lines. Answered by [`Frame::TailIs`].
@@ -232,7 +245,9 @@ pub enum Frame {
     /// Client: end yourself; the agent has to have ended. Answered by [`Frame::Done`].
     Bye,
     /// Client: press these keys, if the screen shows what they are for. Answered by [`Frame::Done`] once they are written.
-    Press(Press),
+    Press(Box<Press>),
+    /// Client: would a text be taken now? Answered by [`Frame::Done`], or refused with one of [`WITHHELD`].
+    Takes(Box<Line>),
     /// Holder: its first frame.
     Welcome(Hello),
     /// Holder: how the run stands.
@@ -298,6 +313,15 @@ struct ExitBody {
 }
 
 impl Frame {
+    /// Whether a holder without [`LOOKS`] would do something else than it is asked.
+    pub fn needs_looks(&self) -> bool {
+        match self {
+            Self::Message(message) => message.id.is_some() || message.prompt.is_some(),
+            Self::Press(_) | Self::Takes(_) => true,
+            _ => false,
+        }
+    }
+
     /// The frame as bytes, length included.
     pub fn encode(&self) -> Vec<u8> {
         let (kind, body) = match self {
@@ -312,6 +336,7 @@ impl Frame {
             Self::Kill(grace_ms) => (0x09, json(&GraceBody { grace_ms: *grace_ms })),
             Self::Bye => (0x0a, Vec::new()),
             Self::Press(press) => (0x0b, json(press)),
+            Self::Takes(line) => (0x0c, json(line)),
             Self::Welcome(hello) => (0x81, json(hello)),
             Self::StatusIs(status) => (0x82, json(status)),
             Self::Attached(size) => (0x83, json(size)),
@@ -344,6 +369,7 @@ impl Frame {
             0x09 => Self::Kill(read::<GraceBody>(kind, body)?.grace_ms),
             0x0a => Self::Bye,
             0x0b => Self::Press(read(kind, body)?),
+            0x0c => Self::Takes(read(kind, body)?),
             0x81 => Self::Welcome(read(kind, body)?),
             0x82 => Self::StatusIs(read(kind, body)?),
             0x83 => Self::Attached(read(kind, body)?),
@@ -442,6 +468,15 @@ mod tests {
         }
     }
 
+    fn line() -> Line {
+        Line {
+            mark: ">".to_owned(),
+            clear: "\u{15}".to_owned(),
+            above: "more".to_owned(),
+            folded: "[Pasted".to_owned(),
+        }
+    }
+
     /// Every frame of version 1, by the name its line in the fixture has.
     fn version_1() -> Vec<(&'static str, Frame)> {
         vec![
@@ -458,29 +493,28 @@ mod tests {
             ("input", Frame::Input(b"\x1b[A\x03".to_vec())),
             (
                 "message",
-                Frame::Message(Message {
+                Frame::Message(Box::new(Message {
                     text: "one\ntwo \u{e4}".to_owned(),
                     ..Message::default()
-                }),
+                })),
             ),
             (
                 "message_looked_for",
-                Frame::Message(Message {
+                Frame::Message(Box::new(Message {
                     text: "one".to_owned(),
                     id: Some("m1.1".to_owned()),
-                    prompt: Some(Line {
-                        mark: ">".to_owned(),
-                        clear: "\u{15}".to_owned(),
-                    }),
-                }),
+                    prompt: Some(line()),
+                })),
             ),
+            ("takes", Frame::Takes(Box::new(line()))),
             (
                 "press",
-                Frame::Press(Press {
+                Frame::Press(Box::new(Press {
                     id: "m2.1".to_owned(),
                     keys: "1".to_owned(),
                     showing: vec!["> 1. Yes".to_owned()],
-                }),
+                    prompt: Some(line()),
+                })),
             ),
             ("screen", Frame::Screen),
             ("tail", Frame::Tail(200)),

@@ -8,71 +8,101 @@ use super::engine::{Engine, line_at, text};
 use super::typing::{Look, Written};
 use crate::runtimes::pty::wire::Line;
 
-/// A row is a rule when it begins and ends with it; what a program writes into its middle is a heading.
+/// A row is a rule when it begins and ends with it and is half of it; what a program writes into it besides is a heading.
 const RULE: char = '\u{2500}';
-const RULE_BEGINS: usize = 10;
+const RULE_ENDS: usize = 3;
 
-impl Look for Engine {
+/// An engine, and whether there is output that it was not fed yet.
+pub(super) struct Seen<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) unread: bool,
+}
+
+impl Look for Seen<'_> {
     fn bracketed(&self) -> bool {
-        self.bracketed_paste()
+        self.engine.bracketed_paste()
     }
 
-    /// What stands between the last two rules, if the first line there begins with the mark.
+    fn columns(&self) -> usize {
+        self.engine.grid().columns()
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.unread && self.engine.curtain().is_none()
+    }
+
+    /// What stands between the last two rules, if the first line there begins with the mark, or the rule above says that it is out
+    /// of sight.
     fn written(&self, line: &Line) -> Written {
-        let grid = self.grid();
+        let grid = self.engine.grid();
         let mut rules = (0..grid.screen_lines()).rev().filter(|row| is_rule(grid, *row));
         let (Some(end), Some(begin)) = (rules.next(), rules.next()) else {
             return Written::NoPlace;
         };
-        let Some(first) = (begin + 1..end).next() else {
-            return Written::NoPlace;
-        };
-        if !text(grid, line_at(first)).starts_with(line.mark.as_str()) {
+        if begin + 1 == end {
             return Written::NoPlace;
         }
-        let marked = line.mark.chars().count();
-        let is_written = (first..end).any(|row| has_text(grid, row, if row == first { marked } else { 0 }));
-        if is_written {
-            Written::Lines(end - first)
-        } else {
+        let is_marked = text(grid, line_at(begin + 1)).starts_with(line.mark.as_str());
+        let is_cut = !line.above.is_empty() && text(grid, line_at(begin)).contains(line.above.as_str());
+        if !is_marked && !is_cut {
+            return Written::NoPlace;
+        }
+        let marked = if is_marked { line.mark.chars().count() } else { 0 };
+        let letters: String = (begin + 1..end)
+            .map(|row| letters(grid, row, if row == begin + 1 { marked } else { 0 }))
+            .collect();
+        if letters.is_empty() {
             Written::Nothing
+        } else {
+            Written::Letters(letters)
         }
     }
 
-    fn has(&self, lines: &[String]) -> bool {
-        let grid = self.grid();
+    fn has(&self, lines: &[String], mark: &str) -> bool {
+        let grid = self.engine.grid();
+        let bare = |line: &str| line.trim().strip_prefix(mark).unwrap_or(line).trim().to_owned();
         let mut rows = 0..grid.screen_lines();
         lines
             .iter()
-            .all(|wanted| rows.any(|row| text(grid, line_at(row)).trim() == wanted.trim()))
+            .all(|wanted| rows.any(|row| bare(&text(grid, line_at(row))) == bare(wanted)))
     }
 }
 
 fn is_rule(grid: &Grid<Cell>, row: usize) -> bool {
     let cells = &grid[line_at(row)];
-    let last = grid.columns() - 1;
+    let columns = grid.columns();
     let is_ruled = |column: usize| cells[Column(column)].c == RULE;
-    (0..RULE_BEGINS.min(last)).all(is_ruled) && is_ruled(last)
+    let ends = RULE_ENDS.min(columns / 2);
+    (0..ends).all(is_ruled)
+        && (columns - ends..columns).all(is_ruled)
+        && (0..columns).filter(|column| is_ruled(*column)).count() * 2 >= columns
 }
 
-/// Whether somebody wrote something into this row. A program's own hint is dim, but for the letter under its cursor.
-fn has_text(grid: &Grid<Cell>, row: usize, from: usize) -> bool {
+/// The letters somebody wrote into this row, from a column on. A program's own hint is dim, but for the letter under its cursor.
+fn letters(grid: &Grid<Cell>, row: usize, from: usize) -> String {
     let cells = &grid[line_at(row)];
-    let (mut plain, mut dim, mut under_cursor) = (0, 0, 0);
+    let (mut letters, mut dim, mut only_under_cursor) = (String::new(), false, true);
     for column in from..grid.columns() {
         let cell = &cells[Column(column)];
-        if cell.c.is_whitespace() {
+        if cell.c.is_whitespace()
+            || cell
+                .flags
+                .intersects(Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER)
+        {
             continue;
         }
         if cell.flags.contains(Flags::DIM) {
-            dim += 1;
-        } else if cell.flags.contains(Flags::INVERSE) {
-            under_cursor += 1;
+            dim = true;
         } else {
-            plain += 1;
+            only_under_cursor &= cell.flags.contains(Flags::INVERSE) && letters.is_empty();
+            letters.push(cell.c);
+            letters.extend(cell.zerowidth().unwrap_or_default());
         }
     }
-    plain > 0 || under_cursor > 1 || (under_cursor == 1 && dim == 0)
+    if dim && only_under_cursor {
+        letters.clear();
+    }
+    letters
 }
 
 #[cfg(test)]
@@ -89,46 +119,61 @@ mod tests {
         engine
     }
 
+    fn seen(engine: &Engine) -> Seen<'_> {
+        Seen {
+            engine,
+            unread: false,
+        }
+    }
+
     fn written(rows: &[&str]) -> Written {
-        screen(rows).written(&Line {
+        seen(&screen(rows)).written(&Line {
             mark: "\u{276f}".to_owned(),
             clear: String::new(),
+            above: "\u{2191} ".to_owned(),
+            folded: String::new(),
         })
+    }
+
+    fn letters(letters: &str) -> Written {
+        Written::Letters(letters.to_owned())
     }
 
     #[test]
     fn a_free_line_is_told_from_one_with_a_text() {
+        let free = "\u{276f}\u{a0}\x1b[7m \x1b[0m";
         assert_eq!(
-            written(&[
-                "----",
-                "\u{276f}\u{a0}\x1b[7m \x1b[0m",
-                "----",
-                "  manual mode on"
-            ]),
+            written(&["----", free, "----", "  manual mode on"]),
             Written::Nothing
         );
         assert_eq!(
             written(&["----", "\u{276f} half a li\x1b[7m \x1b[0m", "----"]),
-            Written::Lines(1)
+            letters("halfali")
         );
         assert_eq!(
             written(&["----", "\u{276f} one", "  two", "", "----"]),
-            Written::Lines(3)
+            letters("onetwo")
         );
         assert_eq!(
             written(&["----", "\u{276f} ", "  second line only", "----"]),
-            Written::Lines(2)
+            letters("secondlineonly")
         );
         // A hint of the program's own: dim, but for what is under its cursor.
         let hint = "\u{276f} \x1b[7mP\x1b[0;2mress up to edit\x1b[0m";
         assert_eq!(written(&["----", hint, "----"]), Written::Nothing);
         assert_eq!(
             written(&["----", "\u{276f} \x1b[7mx\x1b[0m", "----"]),
-            Written::Lines(1)
+            letters("x")
         );
-        // A heading in the upper rule.
-        let heading = format!("{} plan {}", "\u{2500}".repeat(24), "\u{2500}".repeat(10));
-        assert_eq!(written(&[&heading, "\u{276f} x", "----"]), Written::Lines(1));
+        // A heading in the upper rule; and one that says that the beginning is out of sight.
+        let rule = "\u{2500}".repeat(10);
+        let heading = format!("{rule}{rule} plan {rule}{}", "\u{2500}".repeat(4));
+        assert_eq!(written(&[&heading, "\u{276f} x", "----"]), letters("x"));
+        let cut = format!(
+            "\u{2500}\u{2500}\u{2500} \u{2191} 4 more {rule}{rule}{}",
+            "\u{2500}".repeat(7)
+        );
+        assert_eq!(written(&[&cut, "  the end of it", "----"]), letters("theendofit"));
     }
 
     #[test]
@@ -171,10 +216,12 @@ mod tests {
 
     #[test]
     fn lines_are_found_in_their_order() {
-        let screen = screen(&["a question?", " \u{276f} 1. Yes", "   2. No"]);
-        let has =
-            |lines: &[&str]| screen.has(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
-        assert!(has(&["a question?", "2. No"]) && has(&[]));
-        assert!(!has(&["2. No", "a question?"]) && !has(&["a question? 2"]));
+        let engine = screen(&["a question?", " \u{276f} 1. Yes", "   2. No"]);
+        let has = |lines: &[&str]| {
+            let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+            seen(&engine).has(&lines, "\u{276f}")
+        };
+        assert!(has(&["a question?", "1. Yes", "2. No"]));
+        assert!(!has(&["2. No", "a question?"]) && !has(&["a question? 2"]) && !has(&["1. No"]));
     }
 }

@@ -18,6 +18,7 @@ use super::agent::{self, Started};
 use super::connection::Connection;
 use super::engine::{self, Engine};
 use super::input_log::InputLog;
+use super::prompt::Seen;
 use super::socket::Socket;
 use super::stop::Stop;
 use super::typing::{Asker, Typing, Went};
@@ -106,6 +107,8 @@ pub(super) struct Host {
     /// Set once the holder is to end: when, at the latest.
     leaving: Option<Instant>,
     buffer: Vec<u8>,
+    /// Whether the program may have written more than was read in this turn.
+    unread: bool,
 }
 
 impl Host {
@@ -136,6 +139,7 @@ impl Host {
             slow_look: Instant::now() + SLOW_LOOK,
             leaving: None,
             buffer: vec![0; PORTION],
+            unread: false,
         }
     }
 
@@ -274,6 +278,7 @@ impl Host {
     }
 
     fn read_terminal(&mut self, portions: usize) {
+        self.unread = false;
         for _ in 0..portions {
             let Some((controller, _)) = &self.terminal else {
                 return;
@@ -292,6 +297,7 @@ impl Host {
             }
             self.buffer = buffer;
         }
+        self.unread = self.terminal.is_some();
     }
 
     /// Shows bytes on the terminal: on ours and on those of all that watch.
@@ -324,7 +330,11 @@ impl Host {
     /// Types what waits, as far as the program reads.
     fn type_on(&mut self) {
         loop {
-            let went = self.typing.advance(Instant::now(), &self.engine);
+            let seen = Seen {
+                engine: &self.engine,
+                unread: self.unread,
+            };
+            let went = self.typing.advance(Instant::now(), &seen);
             for deed in self.typing.deeds() {
                 self.input_log.write(&deed, &mut self.engine);
             }

@@ -38,18 +38,22 @@ pub(super) enum Written {
     NoPlace,
     /// Nothing.
     Nothing,
-    /// So many lines.
-    Lines(usize),
+    /// These letters, without spaces and line ends; of a long text it may be its end alone.
+    Letters(String),
 }
 
 /// What is looked at before something is typed.
 pub(super) trait Look {
     /// Whether the program asked for paste brackets.
     fn bracketed(&self) -> bool;
+    /// How many columns it has.
+    fn columns(&self) -> usize;
+    /// Whether what it shows is all that the program has written.
+    fn is_whole(&self) -> bool;
     /// What stands where it takes a text.
     fn written(&self, line: &Line) -> Written;
-    /// Whether the screen has these lines, in this order.
-    fn has(&self, lines: &[String]) -> bool;
+    /// Whether the screen has these lines, in this order, but for a mark in front of them.
+    fn has(&self, lines: &[String], mark: &str) -> bool;
 }
 
 /// Something that was done, for the log of what was typed.
@@ -61,7 +65,7 @@ pub(super) enum Deed {
     Enter(String),
     /// These keys were pressed.
     Keys(String, String),
-    /// A text that was left was taken away.
+    /// A text that may be left was taken away.
     Cleared(String),
     /// It was not typed to the end.
     Withheld(String, Withheld),
@@ -78,6 +82,8 @@ pub(super) struct Went {
 enum What {
     Text(Message),
     Keys(Press),
+    /// Nothing: it is only asked whether a text would be taken.
+    Look(Line),
 }
 
 impl What {
@@ -85,6 +91,7 @@ impl What {
         match self {
             Self::Text(message) => message.id.as_deref(),
             Self::Keys(press) => Some(&press.id),
+            Self::Look(_) => None,
         }
     }
 
@@ -92,14 +99,13 @@ impl What {
         match self {
             Self::Text(message) => message.text.len(),
             Self::Keys(press) => press.keys.len(),
+            Self::Look(_) => 0,
         }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// What an earlier message left is being taken away; given up at this time.
-    Clearing(Instant),
     /// The text is being taken by the program.
     Text,
     /// It was; the program is to show it by this time.
@@ -119,6 +125,14 @@ struct Job {
     taken: Option<Instant>,
 }
 
+/// A text that was written and may not have been sent off.
+#[derive(Clone, Debug)]
+struct Left {
+    text: String,
+    /// Whether Enter was pressed after the program had shown it. Where nothing stands since, it was sent off.
+    entered: bool,
+}
+
 /// Bytes on their way to the program.
 #[derive(Debug, Default)]
 pub(super) struct Typing {
@@ -128,8 +142,8 @@ pub(super) struct Typing {
     waiting: VecDeque<(Asker, What)>,
     /// Names under which everything was typed.
     done: VecDeque<String>,
-    /// Whether a text of ours may stand where the program takes texts: without Enter, or because Enter did not send it off.
-    left: bool,
+    /// A text of ours that may stand where the program takes texts.
+    left: Option<Left>,
     /// When a person last pressed a key.
     person: Option<Instant>,
     deeds: Vec<Deed>,
@@ -146,8 +160,10 @@ impl Typing {
         if bytes.is_empty() {
             return;
         }
-        self.person = Some(now);
-        self.left = false; // whatever stands there now is theirs too
+        if is_a_persons(bytes) {
+            self.person = Some(now);
+            self.left = None; // whatever stands there now is theirs too
+        }
         if self.job.is_none() {
             self.push(bytes);
         } else if self.held.len() + bytes.len() <= LIMIT {
@@ -163,6 +179,11 @@ impl Typing {
     /// Keys on a screen that shows certain lines, in the same order as messages.
     pub(super) fn press(&mut self, asker: Asker, press: Press) -> bool {
         self.take(asker, What::Keys(press))
+    }
+
+    /// Whether a text would be taken now; nothing is typed.
+    pub(super) fn look(&mut self, asker: Asker, line: Line) -> bool {
+        self.take(asker, What::Look(line))
     }
 
     fn take(&mut self, asker: Asker, what: What) -> bool {
@@ -192,22 +213,14 @@ impl Typing {
             return None; // what was said before is not read yet
         }
         let Some(mut job) = self.job.take() else {
+            let looks = |what: &What| !matches!(what, What::Text(message) if message.prompt.is_none());
+            if self.waiting.front().is_some_and(|(_, what)| looks(what)) && !screen.is_whole() {
+                return None; // half a screen says nothing
+            }
             let (asker, what) = self.waiting.pop_front()?;
             return self.begin(asker, what, now, screen);
         };
         match job.step {
-            Step::Clearing(until) => match self.written(&job, screen) {
-                Written::Nothing => {
-                    self.left = false;
-                    if let Some(id) = job.what.id() {
-                        self.deeds.push(Deed::Cleared(id.to_owned()));
-                    }
-                    return self.write_text(job, screen);
-                }
-                _ if now < until => {}
-                Written::NoPlace => return self.withheld(&job, Withheld::NoPrompt),
-                Written::Lines(_) => return self.withheld(&job, Withheld::Occupied),
-            },
             Step::Text => {
                 job.taken = Some(now);
                 job.step = if Self::line(&job).is_some() {
@@ -216,22 +229,23 @@ impl Typing {
                     Step::Pause(now + PAUSE)
                 };
             }
-            Step::Shown(until) => match self.written(&job, screen) {
-                Written::Lines(_) => job.step = Step::Pause(job.taken.unwrap_or(now) + PAUSE),
-                _ if now < until => {}
-                Written::Nothing => return self.withheld(&job, Withheld::NotShown),
-                Written::NoPlace => return self.withheld(&job, Withheld::Covered),
+            Step::Shown(until) => match Self::stands(&job, screen) {
+                Ok(()) => job.step = Step::Pause(job.taken.unwrap_or(now) + PAUSE),
+                Err(_) if now < until => {}
+                Err(why) => return self.withheld(&job, why),
             },
             Step::Pause(until) if now >= until => {
                 // The last look: what is there now is what Enter meets.
-                if Self::line(&job).is_some() && !matches!(self.written(&job, screen), Written::Lines(_)) {
+                if Self::line(&job).is_some() && Self::stands(&job, screen).is_err() {
                     job.step = Step::Shown(now + SHOWN);
                 } else {
                     self.ready.push_back(b'\r');
                     if let Some(id) = job.what.id() {
                         self.deeds.push(Deed::Enter(id.to_owned()));
                     }
-                    // It goes with Enter, as a rule. Where the program took Enter for something else, it is still there.
+                    if let Some(left) = &mut self.left {
+                        left.entered = true;
+                    }
                     job.step = Step::Last;
                 }
             }
@@ -267,7 +281,18 @@ impl Typing {
         let person = self.person.is_some_and(|at| now < at + PERSON);
         match &job.what {
             What::Keys(_) if person => return self.withheld(&job, Withheld::Person),
-            What::Keys(press) if screen.has(&press.showing) => {
+            What::Keys(press) => {
+                let line = press.prompt.as_ref();
+                let mark = line.map_or("", |line| line.mark.as_str());
+                // Where it takes a text, a key would be one.
+                let takes_a_text = line.is_some_and(|line| screen.written(line) != Written::NoPlace);
+                if press.showing.is_empty()
+                    || takes_a_text
+                    || !screen.is_whole()
+                    || !screen.has(&press.showing, mark)
+                {
+                    return self.withheld(&job, Withheld::Changed);
+                }
                 let (id, keys) = (press.id.clone(), press.keys.clone());
                 self.push(keys.as_bytes());
                 self.deeds.push(Deed::Keys(id, keys));
@@ -275,42 +300,51 @@ impl Typing {
                 self.job = Some(job);
                 return None;
             }
-            What::Keys(_) => return self.withheld(&job, Withheld::Changed),
-            What::Text(_) => {}
+            What::Text(_) | What::Look(_) => {}
         }
         let Some(line) = Self::line(&job) else {
-            return self.write_text(job, screen);
+            self.write_text(job, screen);
+            return None;
         };
-        match screen.written(line) {
+        let written = screen.written(line);
+        if matches!((&written, &self.left), (Written::Nothing, Some(left)) if left.entered) {
+            self.left = None;
+        }
+        match written {
             _ if person => self.withheld(&job, Withheld::Person),
             Written::NoPlace => self.withheld(&job, Withheld::NoPrompt),
-            Written::Nothing => {
-                self.left = false;
-                self.write_text(job, screen)
-            }
-            Written::Lines(count) if self.left => {
-                // One for the text of each line, one for its end, and one more.
-                let clear = line.clear.repeat(2 * count + 1);
-                self.push(clear.as_bytes());
-                job.step = Step::Clearing(now + SHOWN);
-                self.job = Some(job);
+            Written::Letters(_) if self.left.is_none() => self.withheld(&job, Withheld::Occupied),
+            // What is left of ours goes first, in the same stream: also where the program has not read it yet.
+            Written::Letters(_) | Written::Nothing => {
+                if matches!(job.what, What::Look(_)) {
+                    return Some(self.over(&job, Ok(())));
+                }
+                self.write_text(job, screen);
                 None
             }
-            Written::Lines(_) => self.withheld(&job, Withheld::Occupied),
         }
     }
 
-    fn write_text(&mut self, mut job: Job, screen: &impl Look) -> Option<Went> {
+    fn write_text(&mut self, mut job: Job, screen: &impl Look) {
         if let What::Text(message) = &job.what {
+            if let (Some(left), Some(line)) = (self.left.take(), &message.prompt) {
+                let clear = line.clear.repeat(presses(&left.text, screen.columns()));
+                self.push(clear.as_bytes());
+                if let Some(id) = &message.id {
+                    self.deeds.push(Deed::Cleared(id.clone()));
+                }
+            }
             self.ready.extend(typed(&message.text, screen.bracketed()));
             if let Some(id) = &message.id {
                 self.deeds.push(Deed::Text(id.clone()));
             }
-            self.left = message.prompt.is_some();
+            self.left = message.prompt.is_some().then(|| Left {
+                text: message.text.clone(),
+                entered: false,
+            });
         }
         job.step = Step::Text;
         self.job = Some(job);
-        None
     }
 
     fn withheld(&mut self, job: &Job, why: Withheld) -> Option<Went> {
@@ -333,12 +367,25 @@ impl Typing {
     fn line(job: &Job) -> Option<&Line> {
         match &job.what {
             What::Text(message) => message.prompt.as_ref(),
+            What::Look(line) => Some(line),
             What::Keys(_) => None,
         }
     }
 
-    fn written(&self, job: &Job, screen: &impl Look) -> Written {
-        Self::line(job).map_or(Written::NoPlace, |line| screen.written(line))
+    /// Whether the text stands where the program takes texts, and nothing else does.
+    fn stands(job: &Job, screen: &impl Look) -> Result<(), Withheld> {
+        let (What::Text(message), Some(line)) = (&job.what, Self::line(job)) else {
+            return Ok(());
+        };
+        if !screen.is_whole() {
+            return Err(Withheld::NotShown);
+        }
+        match screen.written(line) {
+            Written::NoPlace => Err(Withheld::Covered),
+            Written::Nothing => Err(Withheld::NotShown),
+            Written::Letters(letters) if shows(&letters, &message.text, &line.folded) => Ok(()),
+            Written::Letters(_) => Err(Withheld::NotShown),
+        }
     }
 
     /// What was done since the last call.
@@ -352,7 +399,7 @@ impl Typing {
             return None; // the program reads first
         }
         match self.job.as_ref()?.step {
-            Step::Pause(until) | Step::Shown(until) | Step::Clearing(until) => Some(until),
+            Step::Pause(until) | Step::Shown(until) => Some(until),
             Step::Text | Step::Last => None,
         }
     }
@@ -401,6 +448,51 @@ fn typed(text: &str, bracketed: bool) -> Vec<u8> {
     } else {
         clean.into_bytes()
     }
+}
+
+/// Whether `letters`, which stand where a program takes texts, are those of `text`, or of its end where it is long, or a sign that
+/// begins with `folded` in the place of all of it.
+fn shows(letters: &str, text: &str, folded: &str) -> bool {
+    // Letters and digits alone: what a terminal makes of the rest differs.
+    let bare = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    let (wanted, folded, letters) = (bare(text), bare(folded), bare(letters));
+    letters == wanted
+        || (!folded.is_empty() && letters.starts_with(&folded) && letters.matches(&folded).count() == 1)
+        // Its beginning is out of sight. A text twice over ends like one, and is longer than it.
+        || (!letters.is_empty() && letters.len() < wanted.len() && wanted.ends_with(&letters))
+}
+
+/// How often the key that takes a line away is pressed for a text: once for each line as it is shown, once for the end of each, and
+/// once more.
+fn presses(text: &str, columns: usize) -> usize {
+    /// More than any message has.
+    const MOST: usize = 4_000;
+    let width = columns.saturating_sub(6).max(4);
+    let lines: usize = text.lines().map(|line| line.chars().count() / width + 1).sum();
+    (2 * lines.max(1) + 1).min(MOST)
+}
+
+/// Whether a person pressed any of this: what a terminal tells by itself of its focus and of the mouse is no key.
+fn is_a_persons(mut bytes: &[u8]) -> bool {
+    while let Some(rest) = bytes.strip_prefix(b"\x1b[") {
+        bytes = match rest {
+            [b'I' | b'O', rest @ ..] => rest,
+            [b'<', rest @ ..] => {
+                let Some(end) = rest.iter().position(|byte| matches!(byte, b'M' | b'm')) else {
+                    return true;
+                };
+                if !rest[..end]
+                    .iter()
+                    .all(|byte| byte.is_ascii_digit() || *byte == b';')
+                {
+                    return true;
+                }
+                &rest[end + 1..]
+            }
+            _ => return true,
+        };
+    }
+    !bytes.is_empty()
 }
 
 #[cfg(test)]

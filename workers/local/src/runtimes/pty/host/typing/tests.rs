@@ -3,6 +3,7 @@ use super::*;
 /// A screen that a test sets.
 struct Screen {
     bracketed: bool,
+    is_whole: bool,
     written: Written,
     lines: Vec<String>,
 }
@@ -11,6 +12,7 @@ impl Screen {
     fn of(written: Written) -> Self {
         Self {
             bracketed: true,
+            is_whole: true,
             written,
             lines: Vec::new(),
         }
@@ -26,7 +28,15 @@ impl Look for Screen {
         self.written.clone()
     }
 
-    fn has(&self, lines: &[String]) -> bool {
+    fn columns(&self) -> usize {
+        80
+    }
+
+    fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    fn has(&self, lines: &[String], _: &str) -> bool {
         lines.iter().all(|line| self.lines.contains(line))
     }
 }
@@ -45,6 +55,8 @@ fn looked_for(id: &str, text: &str) -> Message {
         prompt: Some(Line {
             mark: ">".to_owned(),
             clear: "\x15".to_owned(),
+            above: String::new(),
+            folded: "[Pasted".to_owned(),
         }),
     }
 }
@@ -116,57 +128,77 @@ fn who_leaves_is_forgotten_unless_begun() {
     assert_eq!(drain(&mut typing), b"");
 }
 
+fn letters(letters: &str) -> Screen {
+    Screen::of(Written::Letters(letters.to_owned()))
+}
+
 #[test]
 fn enter_is_pressed_only_where_the_text_stands() {
     let start = Instant::now();
     let mut typing = Typing::default();
     for (written, why) in [
         (Written::NoPlace, Withheld::NoPrompt),
-        (Written::Lines(1), Withheld::Occupied),
+        (Written::Letters("half".to_owned()), Withheld::Occupied),
     ] {
         typing.message(1, looked_for("m1.1", "hello"));
         assert_eq!(typing.advance(start, &Screen::of(written)), went(1, Err(why)));
         assert_eq!(drain(&mut typing), b"", "nothing was typed");
     }
-    // It shows what was typed: Enter, after the pause.
+    // It shows what was typed: Enter, after the pause. Not while half of the screen is read, or something else stands there.
     typing.message(1, looked_for("m1.2", "hello"));
+    let half = Screen {
+        is_whole: false,
+        ..FREE()
+    };
+    assert_eq!(typing.advance(start, &half), None);
+    assert_eq!(drain(&mut typing), b"");
     assert_eq!(typing.advance(start, &FREE()), None);
     assert_eq!(drain(&mut typing), b"\x1b[200~hello\x1b[201~");
     typing.advance(start, &FREE());
-    assert_eq!(typing.advance(start + PAUSE, &FREE()), None, "not shown yet");
-    assert_eq!(drain(&mut typing), b"");
-    let shows = Screen::of(Written::Lines(1));
+    for not_yet in [FREE(), letters("hellohello"), letters("hel")] {
+        assert_eq!(typing.advance(start + PAUSE, &not_yet), None);
+        assert_eq!(drain(&mut typing), b"");
+    }
+    typing.advance(start + PAUSE, &letters("hello"));
+    let shows = Screen {
+        is_whole: false,
+        ..letters("hello")
+    };
     typing.advance(start + PAUSE, &shows);
-    typing.advance(start + PAUSE, &shows);
+    assert_eq!(drain(&mut typing), b"", "there is more to read");
+    typing.advance(start + PAUSE, &letters("hello"));
+    typing.advance(start + PAUSE, &letters("hello"));
     assert_eq!(drain(&mut typing), b"\r");
-    assert_eq!(typing.advance(start + PAUSE, &shows), went(1, Ok(())));
+    assert_eq!(typing.advance(start + PAUSE, &letters("hello")), went(1, Ok(())));
     // Enter was taken for something else, and the text stands there still: it makes room for the next one.
     typing.message(1, looked_for("m1.3", "hello"));
-    typing.advance(start + PAUSE, &shows);
-    assert_eq!(drain(&mut typing), b"\x15\x15\x15");
-    typing.advance(start + PAUSE, &FREE());
-    assert_eq!(drain(&mut typing), b"\x1b[200~hello\x1b[201~");
-    typing.advance(start + PAUSE, &shows);
-    typing.advance(start + PAUSE, &shows);
-    typing.advance(start + 2 * PAUSE, &shows);
+    typing.advance(start + PAUSE, &letters("hello"));
+    assert_eq!(drain(&mut typing), b"\x15\x15\x15\x1b[200~hello\x1b[201~");
+    typing.advance(start + PAUSE, &letters("hello"));
+    typing.advance(start + PAUSE, &letters("hello"));
+    typing.advance(start + 2 * PAUSE, &letters("hello"));
     assert_eq!(drain(&mut typing), b"\r");
     assert_eq!(typing.advance(start + 2 * PAUSE, &FREE()), went(1, Ok(())));
     // Under the same name it is not typed again.
     typing.message(2, looked_for("m1.2", "hello"));
     assert_eq!(typing.advance(start + PAUSE, &FREE()), went(2, Ok(())));
     assert_eq!(drain(&mut typing), b"");
+    // It was sent off: nothing is to be taken away before the next one.
+    typing.message(1, looked_for("m2.1", "bye"));
+    typing.advance(start + PAUSE, &FREE());
+    assert_eq!(drain(&mut typing), b"\x1b[200~bye\x1b[201~");
 }
 
 #[test]
 fn a_dialog_that_opens_between_text_and_enter_gets_no_enter() {
     let start = Instant::now();
     let mut typing = Typing::default();
-    let (shows, covered) = (Screen::of(Written::Lines(1)), Screen::of(Written::NoPlace));
+    let covered = Screen::of(Written::NoPlace);
     typing.message(1, looked_for("m1.1", "hello"));
     typing.advance(start, &FREE());
     drain(&mut typing);
-    typing.advance(start, &shows);
-    typing.advance(start, &shows);
+    typing.advance(start, &letters("hello"));
+    typing.advance(start, &letters("hello"));
     assert_eq!(typing.due(), Some(start + PAUSE));
     assert_eq!(typing.advance(start + PAUSE, &covered), None);
     assert_eq!(drain(&mut typing), b"", "no Enter");
@@ -174,14 +206,10 @@ fn a_dialog_that_opens_between_text_and_enter_gets_no_enter() {
         typing.advance(start + PAUSE + SHOWN, &covered),
         went(1, Err(Withheld::Covered))
     );
-    // What was left there is taken away before the next try.
+    // What may be left there is taken away before the next try, also where the program shows nothing of it.
     typing.message(1, looked_for("m1.2", "hello"));
-    assert_eq!(typing.advance(start, &shows), None);
-    assert_eq!(drain(&mut typing), b"\x15\x15\x15");
-    assert_eq!(typing.advance(start, &shows), None);
-    assert_eq!(drain(&mut typing), b"");
     assert_eq!(typing.advance(start, &FREE()), None);
-    assert_eq!(drain(&mut typing), b"\x1b[200~hello\x1b[201~");
+    assert_eq!(drain(&mut typing), b"\x15\x15\x15\x1b[200~hello\x1b[201~");
     assert_eq!(
         typing.deeds(),
         [
@@ -191,6 +219,44 @@ fn a_dialog_that_opens_between_text_and_enter_gets_no_enter() {
             Deed::Text("m1.2".to_owned())
         ]
     );
+}
+
+#[test]
+fn a_long_text_is_shown_by_its_end_or_by_a_sign_for_all_of_it() {
+    let text = "one\n two three";
+    for (shown, is_it) in [
+        ("onetwothree", true),
+        ("three", true),
+        ("[Pastedtext#1+120lines]", true),
+        ("[Pastedtext#1+120lines][Pastedtext#2+120lines]", false),
+        ("onetwothreeonetwothree", false),
+        ("two", false),
+        ("four", false),
+        ("halfonetwothree", false),
+    ] {
+        assert_eq!(shows(shown, text, "[Pasted"), is_it, "{shown}");
+    }
+    assert_eq!(presses("one", 80), 3);
+    assert_eq!(presses("one\ntwo", 80), 5);
+    assert_eq!(presses(&"x".repeat(700), 80), 21);
+}
+
+#[test]
+fn what_a_terminal_tells_by_itself_is_no_person() {
+    for told in ["", "\x1b[I", "\x1b[O\x1b[I", "\x1b[<0;10;5M\x1b[<0;10;5m"] {
+        assert!(!is_a_persons(told.as_bytes()), "{told:?}");
+    }
+    for key in [
+        "x",
+        "\x1b",
+        "\x1b[A",
+        "\x1b[Ix",
+        "\x1b[<nonsense",
+        "\x1b[<x;1M",
+        "\r",
+    ] {
+        assert!(is_a_persons(key.as_bytes()), "{key:?}");
+    }
 }
 
 #[test]
@@ -204,8 +270,10 @@ fn a_persons_line_is_left_alone() {
     assert_eq!(typing.advance(start, &FREE()), went(1, Err(Withheld::Person)));
     let later = start + PERSON;
     typing.message(1, looked_for("m1.1", "hello"));
-    let theirs = Screen::of(Written::Lines(1));
-    assert_eq!(typing.advance(later, &theirs), went(1, Err(Withheld::Occupied)));
+    assert_eq!(
+        typing.advance(later, &letters("ha")),
+        went(1, Err(Withheld::Occupied))
+    );
     // Not even where a text of ours was left before: what stands there is theirs by now.
     typing.message(1, looked_for("m1.1", "hello"));
     typing.advance(later, &FREE());
@@ -219,10 +287,27 @@ fn a_persons_line_is_left_alone() {
     drain(&mut typing);
     typing.message(1, looked_for("m1.1", "hello"));
     assert_eq!(
-        typing.advance(later + PERSON, &theirs),
+        typing.advance(later + PERSON, &letters("hellox")),
         went(1, Err(Withheld::Occupied))
     );
     assert_eq!(drain(&mut typing), b"");
+}
+
+#[test]
+fn a_look_types_nothing() {
+    let now = Instant::now();
+    let mut typing = Typing::default();
+    let line = looked_for("", "").prompt.unwrap();
+    for (screen, how) in [
+        (FREE(), Ok(())),
+        (letters("x"), Err(Withheld::Occupied)),
+        (Screen::of(Written::NoPlace), Err(Withheld::NoPrompt)),
+    ] {
+        typing.look(1, line.clone());
+        assert_eq!(typing.advance(now, &screen), went(1, how));
+        assert_eq!(drain(&mut typing), b"");
+    }
+    assert_eq!(typing.deeds(), []);
 }
 
 #[test]
@@ -233,11 +318,25 @@ fn keys_are_pressed_only_on_the_screen_they_are_for() {
         id: id.to_owned(),
         keys: "1".to_owned(),
         showing: vec!["> 1. Yes".to_owned()],
+        prompt: looked_for("", "").prompt,
     };
     let mut screen = Screen::of(Written::NoPlace);
     typing.press(1, press("m1.1"));
     assert_eq!(typing.advance(now, &screen), went(1, Err(Withheld::Changed)));
     screen.lines = vec!["> 1. Yes".to_owned()];
+    // Where it takes a text, a dialog is only quoted; and nothing at all is no dialog.
+    screen.written = Written::Nothing;
+    typing.press(1, press("m1.1"));
+    assert_eq!(typing.advance(now, &screen), went(1, Err(Withheld::Changed)));
+    screen.written = Written::NoPlace;
+    typing.press(
+        1,
+        Press {
+            showing: Vec::new(),
+            ..press("m1.1")
+        },
+    );
+    assert_eq!(typing.advance(now, &screen), went(1, Err(Withheld::Changed)));
     typing.press(1, press("m1.1"));
     assert_eq!(typing.advance(now, &screen), None);
     assert_eq!(drain(&mut typing), b"1");
