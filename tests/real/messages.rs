@@ -345,7 +345,7 @@ fn an_answered_dialog_is_closed_although_its_tool_takes_long() {
     };
     let id = claude.spawn(
         &[],
-        "STUB: run sleep 25; echo slept > slept.txt\nSTUB: say rested",
+        "STUB: run perl -e 'select(undef,undef,undef,25)'; echo slept > slept.txt\nSTUB: say rested",
     );
     settle("the dialog is read", || {
         claude.world.session(&id)["dialog"].is_object()

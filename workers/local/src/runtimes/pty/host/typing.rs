@@ -25,6 +25,9 @@ pub(super) const PERSON: Duration = Duration::from_secs(2);
 /// What may wait for a program that does not read; more is dropped, as a terminal drops keys.
 const LIMIT: usize = 1024 * 1024;
 
+/// Between two keys that take a line away: programs take keys that come in one piece for a text.
+pub(super) const KEYS: Duration = Duration::from_millis(40);
+
 /// How many names are remembered. One message is under way at a time, so the last few would do.
 const NAMES: usize = 256;
 
@@ -106,6 +109,8 @@ impl What {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
+    /// What is left of an earlier text is being taken away: so many keys more, the next one at this time.
+    Clearing(usize, Instant),
     /// The text is being taken by the program.
     Text,
     /// It was; the program is to show it by this time.
@@ -131,6 +136,8 @@ struct Left {
     text: String,
     /// Whether Enter was pressed after the program had shown it. Where nothing stands since, it was sent off.
     entered: bool,
+    /// Whether the program has written anything since it took the text. One that stands still has not read it yet.
+    reacted: bool,
 }
 
 /// Bytes on their way to the program.
@@ -153,6 +160,15 @@ impl Typing {
     /// What the terminal answers to the program's questions.
     pub(super) fn answer(&mut self, bytes: &[u8]) {
         self.push(bytes);
+    }
+
+    /// The program has written something.
+    pub(super) fn output(&mut self) {
+        if self.ready.is_empty()
+            && let Some(left) = &mut self.left
+        {
+            left.reacted = true;
+        }
     }
 
     /// Keys of an attached person.
@@ -221,6 +237,27 @@ impl Typing {
             return self.begin(asker, what, now, screen);
         };
         match job.step {
+            Step::Clearing(keys, at) => match Self::line(&job).map(|line| (screen.written(line), line)) {
+                _ if !screen.is_whole() => {}
+                Some((Written::Nothing, _)) => {
+                    self.left = None;
+                    if let Some(id) = job.what.id() {
+                        self.deeds.push(Deed::Cleared(id.to_owned()));
+                    }
+                    self.write_text(job, screen);
+                    return None;
+                }
+                Some((Written::Letters(_), line)) if keys > 0 => {
+                    if now >= at {
+                        let clear = line.clear.clone();
+                        self.push(clear.as_bytes());
+                        job.step = Step::Clearing(keys - 1, now + KEYS);
+                    }
+                }
+                Some((Written::Letters(_), _)) if now < at + SHOWN => {}
+                Some((Written::Letters(_), _)) => return self.withheld(&job, Withheld::Occupied),
+                Some((Written::NoPlace, _)) | None => return self.withheld(&job, Withheld::Covered),
+            },
             Step::Text => {
                 job.taken = Some(now);
                 job.step = if Self::line(&job).is_some() {
@@ -307,19 +344,28 @@ impl Typing {
             return None;
         };
         let written = screen.written(line);
-        if matches!((&written, &self.left), (Written::Nothing, Some(left)) if left.entered) {
-            self.left = None;
+        if let (Written::Nothing, Some(left)) = (&written, &self.left) {
+            if !left.entered && !left.reacted {
+                return self.withheld(&job, Withheld::NotShown); // it comes yet, and once
+            }
+            self.left = None; // sent off, or thrown away by what was there then
         }
         match written {
             _ if person => self.withheld(&job, Withheld::Person),
             Written::NoPlace => self.withheld(&job, Withheld::NoPrompt),
             Written::Letters(_) if self.left.is_none() => self.withheld(&job, Withheld::Occupied),
-            // What is left of ours goes first, in the same stream: also where the program has not read it yet.
-            Written::Letters(_) | Written::Nothing => {
-                if matches!(job.what, What::Look(_)) {
-                    return Some(self.over(&job, Ok(())));
-                }
+            Written::Letters(_) | Written::Nothing if matches!(job.what, What::Look(_)) => {
+                Some(self.over(&job, Ok(())))
+            }
+            Written::Nothing => {
                 self.write_text(job, screen);
+                None
+            }
+            // What is left of ours goes first.
+            Written::Letters(_) => {
+                let text = self.left.as_ref().map_or("", |left| left.text.as_str());
+                job.step = Step::Clearing(presses(text, screen.columns()), now);
+                self.job = Some(job);
                 None
             }
         }
@@ -327,13 +373,6 @@ impl Typing {
 
     fn write_text(&mut self, mut job: Job, screen: &impl Look) {
         if let What::Text(message) = &job.what {
-            if let (Some(left), Some(line)) = (self.left.take(), &message.prompt) {
-                let clear = line.clear.repeat(presses(&left.text, screen.columns()));
-                self.push(clear.as_bytes());
-                if let Some(id) = &message.id {
-                    self.deeds.push(Deed::Cleared(id.clone()));
-                }
-            }
             self.ready.extend(typed(&message.text, screen.bracketed()));
             if let Some(id) = &message.id {
                 self.deeds.push(Deed::Text(id.clone()));
@@ -341,6 +380,7 @@ impl Typing {
             self.left = message.prompt.is_some().then(|| Left {
                 text: message.text.clone(),
                 entered: false,
+                reacted: false,
             });
         }
         job.step = Step::Text;
@@ -399,7 +439,8 @@ impl Typing {
             return None; // the program reads first
         }
         match self.job.as_ref()?.step {
-            Step::Pause(until) | Step::Shown(until) => Some(until),
+            Step::Clearing(0, at) => Some(at + SHOWN),
+            Step::Clearing(_, until) | Step::Pause(until) | Step::Shown(until) => Some(until),
             Step::Text | Step::Last => None,
         }
     }
@@ -465,8 +506,8 @@ fn shows(letters: &str, text: &str, folded: &str) -> bool {
 /// How often the key that takes a line away is pressed for a text: once for each line as it is shown, once for the end of each, and
 /// once more.
 fn presses(text: &str, columns: usize) -> usize {
-    /// More than any message has.
-    const MOST: usize = 4_000;
+    /// As many as there is time for.
+    const MOST: usize = 150;
     let width = columns.saturating_sub(6).max(4);
     let lines: usize = text.lines().map(|line| line.chars().count() / width + 1).sum();
     (2 * lines.max(1) + 1).min(MOST)

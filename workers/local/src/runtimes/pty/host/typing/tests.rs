@@ -172,8 +172,18 @@ fn enter_is_pressed_only_where_the_text_stands() {
     assert_eq!(typing.advance(start + PAUSE, &letters("hello")), went(1, Ok(())));
     // Enter was taken for something else, and the text stands there still: it makes room for the next one.
     typing.message(1, looked_for("m1.3", "hello"));
-    typing.advance(start + PAUSE, &letters("hello"));
-    assert_eq!(drain(&mut typing), b"\x15\x15\x15\x1b[200~hello\x1b[201~");
+    let mut now = start + PAUSE;
+    typing.advance(now, &letters("hello"));
+    for _ in 0..2 {
+        typing.advance(now, &letters("hello"));
+        assert_eq!(drain(&mut typing), b"\x15", "one key at a time");
+        typing.advance(now, &letters("hello"));
+        assert_eq!(drain(&mut typing), b"");
+        now += KEYS;
+        assert_eq!(typing.due(), Some(now));
+    }
+    typing.advance(now, &FREE());
+    assert_eq!(drain(&mut typing), b"\x1b[200~hello\x1b[201~");
     typing.advance(start + PAUSE, &letters("hello"));
     typing.advance(start + PAUSE, &letters("hello"));
     typing.advance(start + 2 * PAUSE, &letters("hello"));
@@ -206,15 +216,24 @@ fn a_dialog_that_opens_between_text_and_enter_gets_no_enter() {
         typing.advance(start + PAUSE + SHOWN, &covered),
         went(1, Err(Withheld::Covered))
     );
-    // What may be left there is taken away before the next try, also where the program shows nothing of it.
+    // A program that shows nothing of it and has written nothing since has not read it: it is not typed twice.
     typing.message(1, looked_for("m1.2", "hello"));
-    assert_eq!(typing.advance(start, &FREE()), None);
-    assert_eq!(drain(&mut typing), b"\x15\x15\x15\x1b[200~hello\x1b[201~");
+    assert_eq!(typing.advance(start, &FREE()), went(1, Err(Withheld::NotShown)));
+    assert_eq!(drain(&mut typing), b"");
+    // What is left there is taken away before the next try.
+    typing.output();
+    typing.message(1, looked_for("m1.2", "hello"));
+    assert_eq!(typing.advance(start, &letters("hello")), None);
+    assert_eq!(typing.advance(start, &letters("hello")), None);
+    assert_eq!(drain(&mut typing), b"\x15");
+    assert_eq!(typing.advance(start + KEYS, &FREE()), None);
+    assert_eq!(drain(&mut typing), b"\x1b[200~hello\x1b[201~");
     assert_eq!(
         typing.deeds(),
         [
             Deed::Text("m1.1".to_owned()),
             Deed::Withheld("m1.1".to_owned(), Withheld::Covered),
+            Deed::Withheld("m1.2".to_owned(), Withheld::NotShown),
             Deed::Cleared("m1.2".to_owned()),
             Deed::Text("m1.2".to_owned())
         ]
