@@ -272,6 +272,9 @@ while [ ! -e "$HOME/now" ]; do sleep 0.05; done
 mkdir -p "$HOME/.claude/projects/web"
 printf '{"type":"user","uuid":"%s","timestamp":"%s","message":{"content":[{"text":"[Request interrupted by user]"}]}}\n' \
     "$(cat /proc/sys/kernel/random/uuid)" "$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)" >"$HOME/.claude/projects/web/$2.jsonl"
+while [ ! -e "$HOME/next" ]; do sleep 0.05; done
+printf '{"type":"user","uuid":"%s","timestamp":"%s","promptSource":"typed","message":{"content":"on"}}\n' \
+    "$(cat /proc/sys/kernel/random/uuid)" "$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)" >>"$HOME/.claude/projects/web/$2.jsonl"
 exec sleep 1000
 "#;
         let mut world = with_a_program(|_| script.to_owned());
@@ -283,6 +286,9 @@ exec sleep 1000
         get_over(&mut world, point, deed);
         let after = world.until(&id, "status", "idle");
         assert_eq!(after["agentPid"], before["agentPid"], "{point}");
+        // The next word of the file comes through, so all before it was read, by whoever reads now, too.
+        fs::write(world.dir.join("home/next"), "").unwrap();
+        world.until(&id, "status", "working");
         let counted =
             world.query("SELECT CAST(count(*) AS TEXT) FROM signals WHERE event = 'transcript.interrupted'");
         assert_eq!(counted.trim(), "1", "{point}");

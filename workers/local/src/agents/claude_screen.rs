@@ -17,12 +17,9 @@ pub(super) fn shows(screen: &Screen) -> Shows {
     }
 }
 
-/// Numbered choices, one of them under the cursor, and below them a line that says how to leave, with nothing behind it. While the
-/// place is there that takes a text no dialog is open: whatever looks like one was written by somebody.
+/// Numbered choices, one of them under the cursor, and below them a line that says how to leave, with nothing behind it: what looks
+/// like one and is not the last thing on the screen was written by somebody.
 fn dialog(lines: &[String]) -> Option<Dialog> {
-    if takes_a_text(lines) {
-        return None;
-    }
     let last = lines.iter().rposition(|line| !line.trim().is_empty())?;
     // In a narrow window the line is wrapped.
     let foot = (last.saturating_sub(2)..=last).find(|row| {
@@ -83,18 +80,6 @@ fn dialog(lines: &[String]) -> Option<Dialog> {
         choices,
         lines: all.collect(),
     })
-}
-
-/// Whether the place is there that takes a text: between the last two rules.
-fn takes_a_text(lines: &[String]) -> bool {
-    let mut rules = (0..lines.len()).rev().filter(|row| is_rule(&lines[*row]));
-    let (Some(end), Some(begin)) = (rules.next(), rules.next()) else {
-        return false;
-    };
-    let is_first = |row: usize| begin + 1 < end && lines[row].starts_with(CURSOR);
-    // A choice of a dialog is marked, too; it has a number.
-    is_first(begin + 1) && choice(&lines[begin + 1]).is_none_or(|(_, number, _)| number != 1)
-        || lines[begin].contains("\u{2191} ")
 }
 
 /// Whether it is under the cursor, its number, and what it says.

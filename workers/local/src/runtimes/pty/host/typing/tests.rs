@@ -276,6 +276,13 @@ fn what_a_terminal_tells_by_itself_is_no_person() {
     ] {
         assert!(is_a_persons(key.as_bytes()), "{key:?}");
     }
+    let now = Instant::now();
+    let mut typing = Typing::default();
+    typing.keys(b"\x1b[I", now);
+    drain(&mut typing);
+    typing.message(1, looked_for("m1.1", "hello"));
+    assert_eq!(typing.advance(now, &FREE()), None, "nobody is typing");
+    assert_eq!(drain(&mut typing), b"\x1b[200~hello\x1b[201~");
 }
 
 #[test]
