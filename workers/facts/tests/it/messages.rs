@@ -218,6 +218,25 @@ async fn an_agent_that_says_what_it_was_asked_proves_it() {
     assert_eq!((session.messages_waiting, session.waiting_since), (0, None));
 }
 
+/// What another run of the agent says that it was asked is no proof of what was typed in this one.
+#[tokio::test]
+async fn a_word_of_another_run_proves_nothing() {
+    let (_place, store, id) = live().await;
+    let message = send(&store, text(&id, "go on", None)).await;
+    let message = bring(&store, &message, typing(1, "go on")).await;
+    put(&store, &id, Phase::Finished).await;
+    let run = ao_facts::NewRun {
+        start_over: true,
+        secret: "1".repeat(32),
+        now: at(120),
+    };
+    store.intents().restore(&id, run).await.unwrap();
+    let mut next = asked(&id, 1, "go on");
+    (next.record.generation, next.record.secret) = (2, "1".repeat(32));
+    hear(&store, &id, 0, next).await;
+    assert_eq!(state(&store, &message).await, MessageState::Typing);
+}
+
 /// The word of the agent that comes late, when it was queued again already, with or without the word about that.
 #[tokio::test]
 async fn a_proof_that_comes_late_is_one() {
