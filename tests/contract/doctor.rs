@@ -80,6 +80,8 @@ fn all_is_well_where_all_is_there() {
         "git",
         "runtime",
         "ao-binary",
+        "zellij",
+        "codex",
         "agent",
         "claude-code",
         "github-token",
@@ -132,6 +134,26 @@ fn an_agent_that_is_missing_old_broken_or_silent_is_named() {
         has(&checks, "claude-code", "WARN", "it said nothing within 2 s"),
         "{checks:?}"
     );
+}
+
+#[test]
+fn a_multiplexer_that_is_there_has_to_do() {
+    let world = world(None);
+    let put = |script: &str| {
+        let path = world.dir.join("bin/zellij");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    for (script, level, part) in [
+        ("echo zellij 0.44.3", "PASS", "zellij 0.44.3"),
+        ("echo zellij 0.43.9", "FAIL", "is too old"),
+        ("echo hello", "FAIL", "names no version"),
+        ("exit 1", "FAIL", "failed"),
+    ] {
+        put(script);
+        let (_, checks) = examined(&world, &["--offline"]);
+        assert!(has(&checks, "zellij", level, part), "{script}: {checks:?}");
+    }
 }
 
 #[test]

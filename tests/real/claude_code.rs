@@ -109,6 +109,26 @@ fn a_dialog_that_is_closed_with_escape_is_no_decision_any_more() {
 }
 
 #[test]
+fn a_question_that_is_closed_with_escape_is_no_decision_any_more() {
+    let Some(claude) = Claude::started("claude_code::a_question_that_is_closed") else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: question which colour?");
+    claude.until(&id, "needs_input");
+    settle("the question is read", || {
+        claude.world.session(&id)["dialog"].is_object()
+    });
+    let mut person = Person::at(&claude, &id);
+    person.types(ESC);
+    claude.until(&id, "idle");
+    person.leaves();
+    // What it says last stays: it waits, and takes the next message.
+    claude.world.ao(&["send", &id, "STUB: say blue", "--wait"]).ok();
+    claude.world.until(&id, "lastMessage", "blue");
+    claude.kill(&id, &[]);
+}
+
+#[test]
 fn an_error_of_the_api_ends_the_turn() {
     let Some(claude) = Claude::started("claude_code::an_error_of_the_api") else {
         return;

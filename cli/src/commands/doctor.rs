@@ -177,8 +177,10 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.push(git(env.path().as_os_str()).await);
     checks.push(runtime(config));
     checks.push(ao_binary(&env.path()));
+    checks.push(zellij(&env.path()).await);
     checks.push(agent(config, env));
     checks.extend(agents(env).await);
+    checks.push(codex(&env.path()).await);
     checks.push(github(args.offline, env).await);
     checks
 }
@@ -474,6 +476,51 @@ fn ao_binary(path: &OsStr) -> Check {
             }
         }
     }
+}
+
+/// A runtime that this version does not start yet. Where it is there it has to be one that will do.
+async fn zellij(path: &OsStr) -> Check {
+    const OLDEST: (u32, u32, u32) = (0, 44, 3);
+    let check = |level, message: String| Check::new(level, "Tools", "zellij", message);
+    if !is_on(path, "zellij") {
+        return check(
+            Level::Pass,
+            "not on PATH, and not needed: terminals are held by ao itself".to_owned(),
+        );
+    }
+    let newer = format!(
+        "install zellij {}.{}.{} or newer, or none",
+        OLDEST.0, OLDEST.1, OLDEST.2
+    );
+    match say("zellij", &["--version"], path).await {
+        Ok(said) => {
+            let number = said.strip_prefix("zellij ").unwrap_or(&said);
+            let mut parts = number.split('.').map(str::parse::<u32>);
+            let mut part = || parts.next().and_then(Result::ok);
+            match (part(), part(), part()) {
+                (Some(a), Some(b), Some(c)) if (a, b, c) >= OLDEST => check(Level::Pass, said),
+                (Some(_), Some(_), Some(_)) => check(Level::Fail, format!("{said} is too old")).with(newer),
+                _ => check(Level::Fail, format!("`{said}` names no version")).with(newer),
+            }
+        }
+        Err(why) => check(Level::Fail, format!("`zellij --version` failed: {why}")).with(newer),
+    }
+}
+
+/// An agent that this version does not start yet.
+async fn codex(path: &OsStr) -> Check {
+    let check = |level, message: String| Check::new(level, "Agents", "codex", message);
+    if !is_on(path, "codex") {
+        return check(Level::Pass, "not on PATH; ao does not start it yet".to_owned());
+    }
+    match say("codex", &["--version"], path).await {
+        Ok(said) => check(Level::Pass, format!("{said}; ao does not start it yet")),
+        Err(why) => check(Level::Warn, format!("codex does not start: {why}")).with("install it anew"),
+    }
+}
+
+fn is_on(path: &OsStr, program: &str) -> bool {
+    std::env::split_paths(path).any(|folder| folder.join(program).is_file())
 }
 
 /// Each agent that is a program: whether it is there, starts, knows what it is started with, and asks nothing.

@@ -352,6 +352,8 @@ struct Heard {
     last_message: Option<String>,
     delay: Option<String>,
     trouble: Option<String>,
+    /// When a hook last said a state: what a transcript tells of before that comes too late.
+    last_at: Option<String>,
     /// The newest time of a state, by boot.
     newest: HashMap<String, u64>,
 }
@@ -367,6 +369,12 @@ impl Heard {
         let last = tx
             .row("signals", sql, [row.id.as_str().into(), row.generation.into()])
             .await?;
+        let sql = "SELECT max(at) AS last_at FROM signals
+            WHERE session_id = ?1 AND generation = ?2 AND state IS NOT NULL AND boot <> ''";
+        let told = tx
+            .row("signals", sql, [row.id.as_str().into(), row.generation.into()])
+            .await?;
+        let last_at = told.map(|told| get(&told, "last_at")).transpose()?.flatten();
         let newest = match last {
             Some(last) => HashMap::from([(
                 get(&last, "boot")?,
@@ -386,6 +394,7 @@ impl Heard {
             last_message: row.last_message.clone(),
             delay: row.delay.clone(),
             trouble: row.trouble.clone(),
+            last_at,
             newest,
         })
     }
@@ -403,6 +412,14 @@ impl Heard {
             self.last_message = Some(message.clone());
         }
         let Some(state) = signal.state else { return };
+        if record.boot.is_empty() {
+            // Out of a transcript, which is written later than hooks are run.
+            if self.last_at.as_ref().is_some_and(|last| at < *last) {
+                return;
+            }
+        } else {
+            self.last_at = self.last_at.take().max(Some(at.clone()));
+        }
         let newest = self.newest.entry(record.boot.clone()).or_insert(record.boot_ms);
         if record.boot_ms < *newest {
             return;

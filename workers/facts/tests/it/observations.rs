@@ -195,6 +195,24 @@ async fn signals_move_the_activity_and_the_offset_together() {
     );
 }
 
+/// A transcript is written later than hooks are run: what it tells of before the last hook moves nothing.
+#[tokio::test]
+async fn what_a_transcript_tells_late_moves_nothing() {
+    let (_place, store) = world().await;
+    let id = spawn(&store, "web").await;
+    put(&store, &id, Phase::Live).await;
+    let late = |number, second, state| {
+        let mut told = hook(&id, number, Some(state));
+        (told.record.boot, told.record.boot_ms, told.record.at) = (String::new(), 0, at(second));
+        told
+    };
+    apply(&store, 0, &[hook(&id, 5, Some(ActivityState::WaitingInput))]).await;
+    apply(&store, 100, &[late(6, 14, ActivityState::Active)]).await;
+    assert_eq!(get(&store, &id).await.activity.state, ActivityState::WaitingInput);
+    apply(&store, 200, &[late(7, 16, ActivityState::Idle)]).await;
+    assert_eq!(get(&store, &id).await.activity.state, ActivityState::Idle);
+}
+
 #[tokio::test]
 async fn a_piece_of_spool_is_applied_once() {
     let (_place, store) = world().await;

@@ -169,6 +169,20 @@ mod tests {
         );
     }
 
+    /// Several can be ticked and are sent off by what has no number; and in a small window the last line is wrapped.
+    #[test]
+    fn what_one_key_does_not_answer_has_no_choices_and_a_narrow_window_has_a_dialog() {
+        let several = lines(
+            "----\n ☐ Sizes\n\nwhich sizes?\n\n❯ 1. [ ] Small\n  2. [✔] Large\n  Submit\n\nEnter to select · Esc to cancel",
+        );
+        let found = dialog(&several).unwrap();
+        assert_eq!((found.text.len(), found.choices.len()), (2, 0));
+        let narrow = lines(" ❯ 1. Yes\n   2. No\n\n Enter to select ·\n ↑/↓ to navigate ·\n Esc to cancel");
+        let found = dialog(&narrow).unwrap();
+        assert_eq!(found.choices.len(), 2);
+        assert_eq!(found.lines[..2], ["1. Yes", "2. No"]);
+    }
+
     #[test]
     fn what_an_agent_writes_is_no_dialog() {
         for text in [

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 
 use ao_domain::Exit;
-use ao_domain::port::runtime::{Look, Runtime as _, Typing};
+use ao_domain::port::runtime::{Look, Runtime as _, RuntimeError, Typing};
 use ao_local::runtimes::pty::wire::{
     Attach, Cells, Decoder, Frame, Hello, MAX_FROM_CLIENT, MAX_FROM_HOLDER, Scrollback, VERSION,
 };
@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("a_viewer_sees_what_was_and_what_comes", viewer),
         ("a_viewer_that_does_not_read_delays_nobody", slow_viewer),
         ("answers_of_a_viewers_terminal_are_dropped", viewer_answers),
+        ("a_holder_that_cannot_look_is_asked_to_type_nothing", cannot_look),
     ]
 }
 
@@ -272,4 +273,45 @@ fn viewer_answers() {
         let record = crate::support::read_when(&to, |record| hex(record).ends_with("71")).await;
         assert_eq!(hex(&record), "61621b5b4171", "a, b, up, q");
     });
+}
+
+/// A holder of an earlier version would take a text and not look: it is told nothing of it.
+fn cannot_look() {
+    let world = World::new();
+    let to = world.file("record");
+    block_on(async { world.start_helper(&["record", to.as_str(), ""]).await });
+    // Somebody in the place of the holder's socket, who greets as one did before.
+    let socket = world.run_dir().join("sock");
+    std::fs::remove_file(&socket).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut decoder = Decoder::new(MAX_FROM_CLIENT);
+        let mut heard = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            decoder.push(&buffer[..count]);
+            while let Ok(Some(frame)) = decoder.next_frame() {
+                if matches!(frame, Frame::Hello(_)) {
+                    let old = Hello {
+                        features: Vec::new(),
+                        ..Hello::ours()
+                    };
+                    stream.write_all(&Frame::Welcome(old).encode()).unwrap();
+                }
+                heard.push(frame);
+            }
+        }
+        heard
+    });
+    let asked = block_on(async {
+        let named = Typing {
+            id: Some("m1.1"),
+            ..Typing::unseen("go")
+        };
+        world.runtime.type_text(&at("web-1", 1), named).await
+    });
+    assert!(matches!(asked, Err(RuntimeError::TooOld)), "{asked:?}");
+    let heard = heard.join().unwrap();
+    assert!(matches!(heard.as_slice(), [Frame::Hello(_)]), "{heard:?}");
 }

@@ -304,7 +304,7 @@ impl Host {
     fn show(&mut self, bytes: &[u8]) {
         let answers = self.engine.feed(bytes);
         self.typing.answer(&answers);
-        self.typing.output();
+        self.typing.output(Instant::now());
         self.seq += bytes.len() as u64;
         if self.connections.iter().any(Connection::is_viewer) {
             let frame: Rc<[u8]> = Frame::Output(bytes.to_vec()).encode().into();

@@ -28,6 +28,10 @@ const LIMIT: usize = 1024 * 1024;
 /// Between two keys that take a line away: programs take keys that come in one piece for a text.
 pub(super) const KEYS: Duration = Duration::from_millis(40);
 
+/// A program that has written nothing for so long has drawn its dialog and takes a key; one that goes on drawing is not waited for
+/// longer than [`SHOWN`].
+pub(super) const DRAWN: Duration = Duration::from_millis(250);
+
 /// How many names are remembered. One message is under way at a time, so the last few would do.
 const NAMES: usize = 256;
 
@@ -154,6 +158,10 @@ pub(super) struct Typing {
     /// When a person last pressed a key.
     person: Option<Instant>,
     deeds: Vec<Deed>,
+    /// When the program last wrote something.
+    wrote: Option<Instant>,
+    /// Since when keys wait for it to have drawn.
+    drawing: Option<Instant>,
 }
 
 impl Typing {
@@ -163,7 +171,8 @@ impl Typing {
     }
 
     /// The program has written something.
-    pub(super) fn output(&mut self) {
+    pub(super) fn output(&mut self, now: Instant) {
+        self.wrote = Some(now);
         if self.ready.is_empty()
             && let Some(left) = &mut self.left
         {
@@ -233,6 +242,13 @@ impl Typing {
             if self.waiting.front().is_some_and(|(_, what)| looks(what)) && !screen.is_whole() {
                 return None; // half a screen says nothing
             }
+            if matches!(self.waiting.front(), Some((_, What::Keys(_)))) {
+                let since = *self.drawing.get_or_insert(now);
+                if self.drawn().is_some_and(|at| now < at) && now < since + SHOWN {
+                    return None;
+                }
+            }
+            self.drawing = None;
             let (asker, what) = self.waiting.pop_front()?;
             return self.begin(asker, what, now, screen);
         };
@@ -433,12 +449,20 @@ impl Typing {
         std::mem::take(&mut self.deeds)
     }
 
+    /// When the program counts as having drawn.
+    fn drawn(&self) -> Option<Instant> {
+        Some(self.wrote? + DRAWN)
+    }
+
     /// When [`Self::advance`] has something to do even if the program reads and writes nothing.
     pub(super) fn due(&self) -> Option<Instant> {
         if !self.ready.is_empty() {
             return None; // the program reads first
         }
-        match self.job.as_ref()?.step {
+        let Some(job) = &self.job else {
+            return self.drawing.and(self.drawn());
+        };
+        match job.step {
             Step::Clearing(0, at) => Some(at + SHOWN),
             Step::Clearing(_, until) | Step::Pause(until) | Step::Shown(until) => Some(until),
             Step::Text | Step::Last => None,

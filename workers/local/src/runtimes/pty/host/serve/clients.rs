@@ -6,8 +6,8 @@ use ao_domain::Exit;
 
 use super::{Host, Phase, bounded, refused_ended};
 use crate::runtimes::pty::host::connection::Connection;
+use crate::runtimes::pty::host::log;
 use crate::runtimes::pty::host::typing::Asker;
-use crate::runtimes::pty::host::{FIRST_SIZE, log};
 use crate::runtimes::pty::wire::{self, Cells, Frame, Hello, Refusal, Status};
 
 /// More clients than any number of windows; the next ones are turned away.
@@ -183,7 +183,6 @@ impl Host {
                 connection.write();
             }
         }
-        let watched = self.connections.iter().any(Connection::is_viewer);
         let typing = &mut self.typing;
         self.connections.retain(|connection| {
             if connection.is_over() {
@@ -191,13 +190,6 @@ impl Host {
             }
             !connection.is_over()
         });
-        if watched && !self.connections.iter().any(Connection::is_viewer) && self.exit().is_none() {
-            // Nobody looks any more: a small window would fold what is read off the screen.
-            self.resize(Cells {
-                cols: FIRST_SIZE.cols,
-                rows: FIRST_SIZE.rows,
-            });
-        }
     }
 }
 

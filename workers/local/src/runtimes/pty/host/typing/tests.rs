@@ -221,7 +221,7 @@ fn a_dialog_that_opens_between_text_and_enter_gets_no_enter() {
     assert_eq!(typing.advance(start, &FREE()), went(1, Err(Withheld::NotShown)));
     assert_eq!(drain(&mut typing), b"");
     // What is left there is taken away before the next try.
-    typing.output();
+    typing.output(start);
     typing.message(1, looked_for("m1.2", "hello"));
     assert_eq!(typing.advance(start, &letters("hello")), None);
     assert_eq!(typing.advance(start, &letters("hello")), None);
@@ -370,6 +370,16 @@ fn keys_are_pressed_only_on_the_screen_they_are_for() {
     typing.press(1, press("m1.1"));
     assert_eq!(typing.advance(now, &screen), went(1, Ok(())));
     assert_eq!(drain(&mut typing), b"", "the same name is not pressed again");
+    // Not while it draws: a dialog that is on its way to the screen takes no key yet.
+    typing.output(now);
+    typing.press(1, press("m1.3"));
+    assert_eq!(typing.advance(now, &screen), None);
+    assert_eq!(drain(&mut typing), b"");
+    assert_eq!(typing.due(), Some(now + DRAWN));
+    assert_eq!(typing.advance(now + DRAWN, &screen), None);
+    assert_eq!(drain(&mut typing), b"1");
+    assert_eq!(typing.advance(now + DRAWN, &screen), went(1, Ok(())));
+    let now = now + DRAWN;
     typing.keys(b"x", now);
     drain(&mut typing);
     typing.press(1, press("m1.2"));
