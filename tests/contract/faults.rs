@@ -168,10 +168,18 @@ fn s_13_a_rename_is_not_undone_by_what_an_agent_says_meanwhile() {
             assert_eq!(answer.json()["session"]["displayName"], json!(name));
         }
     });
-    world.until(&id, "status", "idle");
-    settle("all that was said is applied", || {
-        events(&world, &id).split(' ').count() == 60
-    });
+    assert_eq!(
+        world
+            .ask("POST", &activity, Some(&json!({"state": "waiting_input"})))
+            .status,
+        200
+    );
+    world.until(&id, "status", "needs_input");
+    assert_eq!(
+        events(&world, &id).split(' ').count(),
+        61,
+        "all that was said is applied"
+    );
     assert_eq!(world.session(&id)["displayName"], "name 59");
     world.ao(&["kill", &id]).ok();
 }

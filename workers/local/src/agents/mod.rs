@@ -353,8 +353,11 @@ fn unwrapped(prompt: &str) -> String {
 
 /// What ended a turn, in one line: the kind of error, and the first line of what was said of it.
 fn trouble(kind: &str, said: Option<&str>) -> String {
-    let said = said.and_then(in_one_line);
-    said.map_or_else(|| kind.to_owned(), |said| format!("{kind}: {said}"))
+    let kind = in_one_line(kind).unwrap_or_else(|| "an error".to_owned());
+    match said.and_then(in_one_line) {
+        Some(said) => format!("{kind}: {said}"),
+        None => kind,
+    }
 }
 
 /// A prompt as a title: one line without what a terminal would act on, and without the marks that Claude Code puts around what

@@ -225,3 +225,18 @@ fn its_transcript_tells_of_interrupts_and_of_turns() {
     assert_eq!(note("{"), None);
     assert_eq!(note(r#"{"type":"assistant"}"#), None);
 }
+
+/// Found by the fuzzer: the kind of error is a text like any other.
+#[test]
+fn what_ended_a_turn_is_one_line() {
+    let registry = Registry::new("".as_ref());
+    let agent = registry.get("claude-code").unwrap();
+    let trouble = |payload: &str| agent.signal("StopFailure", payload).unwrap().trouble;
+    let said = trouble(r#"{"error": "rate\nlimit", "last_assistant_message": "API Error:\n429"}"#);
+    assert_eq!(said.as_deref(), Some("rate limit: API Error: 429"));
+    assert_eq!(
+        trouble(r#"{"error": "rate_limit"}"#).as_deref(),
+        Some("rate_limit")
+    );
+    assert_eq!(trouble(r#"{"last_assistant_message": "fine"}"#), None);
+}
