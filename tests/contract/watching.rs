@@ -60,6 +60,13 @@ fn events_are_filtered_and_followed_over_a_restart_without_a_gap() {
     let all = events(&world, &[]);
     let kinds: Vec<&str> = all.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(kinds[..2], ["project_created", "session_created"]);
+    let other = world.spawn("exec sleep 1000");
+    world.until(&other, "status", "working");
+    let about = events(&world, &["--session", &id]);
+    assert!(
+        about.len() > 2 && about.iter().all(|event| event["sessionId"] == id.as_str()),
+        "{about:?}"
+    );
     let created = events(&world, &["--session", &id, "--type", "session_created"]);
     assert_eq!(
         (created.len(), &created[0]["sessionId"]),
