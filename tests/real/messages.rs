@@ -201,6 +201,8 @@ fn a_message_to_one_that_works_is_accepted_at_once_and_done_later() {
     settle("the model streams", || claude.model.turns_with("slow 4") == 1);
     claude.world.ao(&["send", &id, "STUB: say second", "--wait"]).ok();
     assert_eq!(claude.model.turns_with("second"), 0, "its turn has not begun");
+    let first = claude.world.session(&id)["lastMessage"].clone();
+    assert_eq!(first, Value::Null, "it works on the first");
     claude.world.until(&id, "lastMessage", "second");
     claude.until(&id, "idle");
     assert_eq!(claude.model.turns_with("second"), 1);
