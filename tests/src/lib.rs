@@ -6,6 +6,7 @@
 mod support;
 
 pub use support::census::Census;
+pub use support::github;
 pub use support::http::{Answer, Http};
 pub use support::model::{Asked, Model};
 pub use support::seed::Seed;

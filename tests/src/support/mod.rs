@@ -1,6 +1,7 @@
 //! The parts of a test's world.
 
 pub(crate) mod census;
+pub mod github;
 pub(crate) mod http;
 pub(crate) mod model;
 pub(crate) mod seed;
