@@ -51,9 +51,10 @@ mod m0006_intents;
 mod m0007_sweeps;
 mod m0008_agents;
 mod m0009_messages;
+mod m0010_pull_requests;
 
 /// The version this program writes: the number of its newest migration.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// The version a migration's recorded name stands for, such as 3 for `m0003_sessions`; `None` for a name that is not
 /// of that form.
@@ -79,6 +80,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_sweeps::Migration),
             Box::new(m0008_agents::Migration),
             Box::new(m0009_messages::Migration),
+            Box::new(m0010_pull_requests::Migration),
         ]
     }
 }

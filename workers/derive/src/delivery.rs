@@ -98,7 +98,7 @@ pub fn delivery(
         why: why.to_owned(),
         until: None,
     };
-    if session.is_terminated() || shown.status == Status::Terminated {
+    if session.is_terminated() || shown.agent == Status::Terminated {
         return match message.kind {
             MessageKind::Answer => give_up("its agent has ended"),
             MessageKind::Text => hold("its agent has ended: it is delivered when the session is restored"),
@@ -138,7 +138,7 @@ pub fn delivery(
                 Delivery::Unprovable {
                     why: "its agent does not say that it took a command of its own".to_owned(),
                 }
-            } else if shown.status != Status::Idle {
+            } else if shown.agent != Status::Idle {
                 hold("it was typed: its agent has not said that it has it, and is not waiting for work")
             } else if message.typings < TYPED_AT_MOST {
                 Delivery::Requeue {
@@ -158,7 +158,7 @@ pub fn delivery(
             return hold("it is over");
         }
     }
-    let why = match shown.status {
+    let why = match shown.agent {
         Status::NeedsInput => "a dialog is open: answer it first (ao session answer)",
         Status::Working if !takes.queues => "its agent works, and takes nothing meanwhile",
         Status::Idle if habits.reports && session.first_signal_at.is_none() => {
@@ -177,7 +177,7 @@ pub fn delivery(
                 None => Delivery::Type,
             };
         }
-        Status::Unknown | Status::Queued | Status::Failed | Status::Terminated => shown.reason.as_str(),
+        _ => shown.reason.as_str(),
     };
     hold(why)
 }
@@ -186,14 +186,14 @@ fn answer(session: &Session, shown: &Shown, message: &Message, now: Timestamp) -
     if message.generation.is_some_and(|run| run != session.generation) {
         return give_up("the run of the agent that it was for has ended");
     }
-    if shown.status == Status::Unknown {
+    if shown.agent == Status::Unknown {
         return Delivery::Hold {
             why: shown.reason.clone(),
             until: None,
         };
     }
     let is_open =
-        shown.status == Status::NeedsInput && (session.dialog.is_none() || session.dialog == message.dialog);
+        shown.agent == Status::NeedsInput && (session.dialog.is_none() || session.dialog == message.dialog);
     match message.state {
         MessageState::Typing => Delivery::Resume,
         MessageState::Typed if !is_open => Delivery::Accept,

@@ -4,7 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use ao_domain::port::agent::{Description, Style, Takes};
-use ao_domain::{ActivityState, EndReason, Liveness, Phase, Session, Timestamp};
+use ao_domain::{
+    ActivityState, Ci, EndReason, Liveness, Mergeability, Phase, PrState, PrSummary, Review, Session,
+    Timestamp,
+};
 
 use crate::liveness;
 
@@ -32,6 +35,22 @@ pub enum Status {
     Failed,
     /// The agent is over.
     Terminated,
+    /// Its work was merged.
+    Merged,
+    /// Checks of its pull request have failed.
+    CiFailed,
+    /// A reviewer asks for changes.
+    ChangesRequested,
+    /// Its pull request is a draft.
+    Draft,
+    /// Its pull request waits for a reviewer.
+    ReviewPending,
+    /// Its pull request is open, and there is nothing else to say of it.
+    PrOpen,
+    /// Its pull request was approved.
+    Approved,
+    /// Its pull request can be merged.
+    Mergeable,
 }
 
 impl Status {
@@ -44,6 +63,14 @@ impl Status {
         Self::Unknown,
         Self::Failed,
         Self::Terminated,
+        Self::Merged,
+        Self::CiFailed,
+        Self::ChangesRequested,
+        Self::Draft,
+        Self::ReviewPending,
+        Self::PrOpen,
+        Self::Approved,
+        Self::Mergeable,
     ];
 
     /// The word on the wire.
@@ -56,6 +83,14 @@ impl Status {
             Self::Unknown => "unknown",
             Self::Failed => "failed",
             Self::Terminated => "terminated",
+            Self::Merged => "merged",
+            Self::CiFailed => "ci_failed",
+            Self::ChangesRequested => "changes_requested",
+            Self::Draft => "draft",
+            Self::ReviewPending => "review_pending",
+            Self::PrOpen => "pr_open",
+            Self::Approved => "approved",
+            Self::Mergeable => "mergeable",
         }
     }
 }
@@ -107,11 +142,13 @@ pub struct Watch {
 pub struct Shown {
     /// The badge.
     pub status: Status,
+    /// The same without what its pull requests add: what its agent does. Never one of their words.
+    pub agent: Status,
     /// Why, for a person, in a few words.
     pub reason: String,
     /// Since when it has been so.
     pub since: Timestamp,
-    /// What it was worked out from: `process`, `exit`, `hook`, `screen` or `phase`.
+    /// What it was worked out from: `process`, `exit`, `hook`, `screen`, `phase` or `forge`.
     pub evidence: &'static str,
     /// The judge's word about the process.
     pub liveness: Liveness,
@@ -148,8 +185,8 @@ pub fn screen_look(session: &Session, now: Timestamp) -> Option<Duration> {
 
 /// A session's status at `now`. The first rule that fits decides; their order is the table of `docs/status.md`.
 pub fn shown(session: &Session, habits: Habits, watch: Watch, now: Timestamp) -> Shown {
-    let mut shown = without_messages(session, habits, watch, now);
-    let is_over = matches!(shown.status, Status::Terminated | Status::Failed);
+    let mut shown = with_prs(session, without_prs(session, habits, watch, now));
+    let is_over = session.is_terminated() || matches!(shown.status, Status::Terminated | Status::Failed);
     if let Some(since) = session.waiting_since.filter(|_| !is_over) {
         let due = since.plus(SAYS_WAITING_AFTER);
         if now >= due {
@@ -167,10 +204,109 @@ pub fn shown(session: &Session, habits: Habits, watch: Watch, now: Timestamp) ->
     shown
 }
 
-fn without_messages(session: &Session, habits: Habits, watch: Watch, now: Timestamp) -> Shown {
+/// What its pull requests add. They are never shown in the place of what an agent does, asks or nobody knows, but beside it; they
+/// say what an agent waits for that has nothing to do, and how one ended that is over.
+fn with_prs(session: &Session, shown: Shown) -> Shown {
+    let merged = session
+        .prs
+        .iter()
+        .filter(|pr| pr.state == PrState::Merged)
+        .max_by_key(|pr| pr.changed_at);
+    match (shown.status, aggregate(&session.prs), merged) {
+        (Status::Terminated, _, Some(pr)) => Shown {
+            status: Status::Merged,
+            reason: format!("#{} was merged; {}", pr.number, shown.reason),
+            ..shown
+        },
+        (Status::Idle, Some((pr, status)), _) => Shown {
+            status,
+            reason: format!("{}; {}", pr_in_words(pr, status), shown.reason),
+            since: pr.changed_at,
+            evidence: "forge",
+            ..shown
+        },
+        (Status::Working | Status::NeedsInput, Some((pr, Status::CiFailed)), _) => Shown {
+            reason: format!("{}; {}", shown.reason, pr_in_words(pr, Status::CiFailed)),
+            ..shown
+        },
+        (Status::Idle, None, Some(pr)) => Shown {
+            status: Status::Merged,
+            reason: format!("#{} was merged; {}", pr.number, shown.reason),
+            since: pr.changed_at,
+            evidence: "forge",
+            ..shown
+        },
+        _ => shown,
+    }
+}
+
+/// The worst of a session's open pull requests. One that waits for another of the session's to be merged first (its base is that
+/// one's branch) counts only where something is wrong with itself.
+fn aggregate(prs: &[PrSummary]) -> Option<(&PrSummary, Status)> {
+    let open: Vec<(&PrSummary, Status)> = prs
+        .iter()
+        .filter(|pr| pr.state.is_open())
+        .map(|pr| (pr, status_of(pr)))
+        .collect();
+    let counts = |(pr, status): &&(&PrSummary, Status)| {
+        let waits = open
+            .iter()
+            .any(|(other, _)| other.id != pr.id && other.head_branch == pr.base_branch);
+        !waits
+            || matches!(
+                status,
+                Status::CiFailed | Status::Draft | Status::ChangesRequested
+            )
+    };
+    let worst = |(_, status): &&(&PrSummary, Status)| SEVERITY.iter().position(|known| known == status);
+    let first = open.iter().filter(counts).min_by_key(worst);
+    // In a circle each waits for another: then all count.
+    first.or_else(|| open.iter().min_by_key(worst)).copied()
+}
+
+/// Worst first (the original's order).
+const SEVERITY: [Status; 7] = [
+    Status::CiFailed,
+    Status::ChangesRequested,
+    Status::Draft,
+    Status::ReviewPending,
+    Status::PrOpen,
+    Status::Approved,
+    Status::Mergeable,
+];
+
+fn status_of(pr: &PrSummary) -> Status {
+    match (pr.ci, pr.state, pr.review, pr.mergeability) {
+        (Ci::Failing, ..) => Status::CiFailed,
+        (_, PrState::Draft, ..) => Status::Draft,
+        (_, _, Review::ChangesRequested, _) => Status::ChangesRequested,
+        (.., Mergeability::Mergeable) => Status::Mergeable,
+        (_, _, Review::Approved, _) => Status::Approved,
+        (_, _, Review::Required, _) => Status::ReviewPending,
+        _ => Status::PrOpen,
+    }
+}
+
+fn pr_in_words(pr: &PrSummary, status: Status) -> String {
+    let number = pr.number;
+    match status {
+        Status::CiFailed if pr.failing.is_empty() => format!("checks of #{number} have failed"),
+        Status::CiFailed => format!("#{number}: {} failed", pr.failing.join(", ")),
+        Status::ChangesRequested => format!("a reviewer asks for changes in #{number}"),
+        Status::Draft => format!("#{number} is a draft"),
+        Status::ReviewPending => format!("#{number} waits for a reviewer"),
+        Status::Approved => format!("#{number} is approved"),
+        Status::Mergeable => format!("#{number} can be merged"),
+        _ if pr.ci == Ci::Pending => format!("checks of #{number} run"),
+        _ => format!("#{number} is open"),
+    }
+}
+
+fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) -> Shown {
     let alive = liveness(session.process.as_ref(), session.generation);
     let answer = |status, reason: String, since, evidence| Shown {
         status,
+        agent: status,
         reason,
         since,
         evidence,
@@ -317,6 +453,7 @@ fn end_in_words(session: &Session) -> String {
     let exit = session.process.as_ref().and_then(|process| process.exit);
     match (session.end_reason, exit) {
         (Some(EndReason::Killed), _) => "killed".to_owned(),
+        (Some(EndReason::Completed), _) => "its work is done".to_owned(),
         (_, Some(exit)) => format!("the agent ended with {exit}"),
         (Some(EndReason::RuntimeDead), None) => "its process is gone without an exit record".to_owned(),
         (_, None) => "its process is gone".to_owned(),
@@ -377,6 +514,9 @@ pub(crate) mod tests {
             trouble: None,
             messages_waiting: 0,
             waiting_since: None,
+            prs: Vec::new(),
+            merged_before: 0,
+            spares_worktree: false,
             model: None,
             permissions: ao_domain::PermissionMode::Default,
             end_reason: None,
@@ -399,6 +539,34 @@ pub(crate) mod tests {
             looks: 1,
             exit: None,
             note: None,
+        }
+    }
+
+    /// An open pull request of which nothing bad is known.
+    pub(crate) fn pr(id: u64) -> PrSummary {
+        PrSummary {
+            id,
+            url: format!("https://forge.example/acme/web/pull/{id}"),
+            number: id,
+            title: "a change".to_owned(),
+            state: PrState::Open,
+            ci: Ci::Unknown,
+            failing: Vec::new(),
+            review: Review::None,
+            mergeability: Mergeability::Unknown,
+            head_branch: format!("ao/web-1/{id}"),
+            base_branch: "main".to_owned(),
+            head: "1".repeat(40),
+            changed_at: at(1_015),
+            trouble: None,
+        }
+    }
+
+    fn red(id: u64) -> PrSummary {
+        PrSummary {
+            ci: Ci::Failing,
+            failing: vec!["ci / build".to_owned(), "ci / test".to_owned()],
+            ..pr(id)
         }
     }
 
@@ -616,6 +784,129 @@ pub(crate) mod tests {
             (
                 "it has a dialog open",
                 heard(ActivityState::WaitingInput),
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it waits, and checks of its pull request have failed",
+                Session {
+                    prs: vec![pr(6), red(7)],
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it works, and checks of its pull request have failed",
+                Session {
+                    prs: vec![red(7)],
+                    ..heard(ActivityState::Active)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it waits, and a reviewer asks for changes",
+                Session {
+                    prs: vec![PrSummary {
+                        review: Review::ChangesRequested,
+                        mergeability: Mergeability::Mergeable,
+                        ..pr(7)
+                    }],
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it waits, and its pull request is a draft",
+                Session {
+                    prs: vec![PrSummary {
+                        state: PrState::Draft,
+                        ..pr(7)
+                    }],
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it waits for a reviewer",
+                Session {
+                    prs: vec![PrSummary {
+                        review: Review::Required,
+                        ..pr(7)
+                    }],
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it waits, and checks of its pull request run",
+                Session {
+                    prs: vec![PrSummary {
+                        ci: Ci::Pending,
+                        ..pr(7)
+                    }],
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "its pull request is approved",
+                Session {
+                    prs: vec![PrSummary {
+                        review: Review::Approved,
+                        ..pr(7)
+                    }],
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "its pull request can be merged; another waits for it",
+                Session {
+                    prs: vec![
+                        PrSummary {
+                            mergeability: Mergeability::Mergeable,
+                            ..pr(7)
+                        },
+                        PrSummary {
+                            base_branch: "ao/web-1/7".to_owned(),
+                            ..pr(8)
+                        },
+                    ],
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "its pull request was merged",
+                Session {
+                    prs: vec![PrSummary {
+                        state: PrState::Merged,
+                        ..pr(7)
+                    }],
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it was merged, and is over",
+                Session {
+                    phase: Phase::Ended,
+                    end_reason: Some(EndReason::Completed),
+                    prs: vec![PrSummary {
+                        state: PrState::Merged,
+                        ..pr(7)
+                    }],
+                    ..heard(ActivityState::Idle)
+                },
                 REPORTS,
                 at(1_020),
             ),

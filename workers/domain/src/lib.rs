@@ -16,6 +16,7 @@ mod message;
 pub mod port;
 mod process;
 mod project;
+mod pull_request;
 mod seen;
 mod session;
 mod signal;
@@ -27,6 +28,10 @@ pub use id::{InvalidId, ProjectId, SessionId};
 pub use message::{Choice, Dialog, Message, MessageKind, MessageState, same_words};
 pub use process::{Exit, ProcessId};
 pub use project::Project;
+pub use pull_request::{
+    Check, CheckStatus, Ci, Episode, EpisodeKind, Evidence, Mergeability, NoRepo, Notice, NoticeKind, Nudge,
+    PrFacts, PrRef, PrState, PrSummary, PullRequest, RemoteRepo, Review, ci_of, newest,
+};
 pub use seen::{SESSION_SWEEP, Seen};
 pub use session::{
     Activity, ActivityState, Desired, EndReason, Liveness, Looked, PermissionMode, Phase, ProcessFacts,

@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::session::words;
-use crate::{SessionId, Timestamp, UnknownWord};
+use crate::{EpisodeKind, SessionId, Timestamp, UnknownWord};
 
 words! {
     /// How far a message has come.
@@ -55,6 +55,8 @@ pub struct Message {
     pub kind: MessageKind,
     /// The session it comes from; `None` for a person.
     pub sender: Option<SessionId>,
+    /// What made the daemon itself say it; `None` where a person or a session did.
+    pub about: Option<EpisodeKind>,
     /// What is said: the text as it was sent, or the key of the choice.
     pub body: String,
     /// The dialog that is answered, as it was seen by who answered.

@@ -17,6 +17,8 @@ pub struct Project {
     pub display_name: String,
     /// Where new worktrees start from: `origin/HEAD` as it was at registration, else the branch then checked out.
     pub default_branch: String,
+    /// Whether a session's worktree is taken back once its work was merged, where nothing is lost by that.
+    pub reclaim_on_merge: bool,
     /// When it was registered first.
     pub registered_at: Timestamp,
     /// When it was removed; `None` while it is active.

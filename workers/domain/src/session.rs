@@ -6,7 +6,7 @@ use std::str::FromStr;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::{Dialog, Exit, Holding, ProcessId, ProjectId, SessionId, Timestamp};
+use crate::{Dialog, Exit, Holding, PrSummary, ProcessId, ProjectId, SessionId, Timestamp};
 
 /// A word that is not in the closed list it was read for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -122,6 +122,8 @@ words! {
         RuntimeDead = "runtime_dead",
         /// It never came up.
         SpawnFailed = "spawn_failed",
+        /// Its work was merged, and it was done with it.
+        Completed = "completed",
     }
 }
 
@@ -306,6 +308,12 @@ pub struct Session {
     pub messages_waiting: u32,
     /// Since when the oldest of them waits.
     pub waiting_since: Option<Timestamp>,
+    /// Its pull requests, oldest first.
+    pub prs: Vec<PrSummary>,
+    /// How many of them had been merged when it was restored last: only a merge after that completes it.
+    pub merged_before: u32,
+    /// Whether its worktree stays as it is, until somebody wants it gone.
+    pub spares_worktree: bool,
     /// The model it was asked for; `None` is the agent's own choice.
     pub model: Option<String>,
     /// What it may do without asking.

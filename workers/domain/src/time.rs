@@ -38,6 +38,15 @@ impl Timestamp {
         )
     }
 
+    /// This instant moved back; stays within the first representable year.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self::from_millis(
+            self.0
+                .saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
     /// How long ago `earlier` was; zero when it lies in the future (a clock may be set back).
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))

@@ -36,12 +36,16 @@ pub use feed::{Change, Feed, Page, Subscription};
 pub use file::{DATABASE, OpenError, go_original, salvage, version};
 pub use lock::{DirLock, Holder, LockError};
 pub use pulse::Wakeups;
+pub use read::pulls::{GatewayState, OpenEpisode, PullWork, Purse, RepositoryState, TokenState};
 pub use read::{Filter, Reader, SignalSeen, Sweep, Until};
 pub use store::{Store, StoreOptions};
+pub use write::gateways::GatewaySeen;
 pub use write::intents::{
     Added, IntentWriter, NewProject, NewRun, NewSession, ProjectRemoval, Restored, Spawn, Stop,
 };
 pub use write::messages::{NewMessage, Reached, ScreenSeen, Sent, Step};
+pub use write::nudges::{NewNotice, NewNudge};
 pub use write::observations::{Applied, AppliedSignal, ObservationWriter, Recorded, Sighting};
 pub use write::outcomes::{Changes, Moved, OutcomeWriter, Stand};
+pub use write::pulls::{Explained, PullSeen, RepositorySeen};
 pub use write::salvage::{Found, FoundRun};

@@ -42,6 +42,7 @@ struct Inner {
     writer: DatabaseConnection,
     readers: DatabaseConnection,
     pulse: Pulse,
+    bell: Pulse,
 }
 
 impl Store {
@@ -81,6 +82,7 @@ impl Store {
             writer,
             readers,
             pulse: Pulse::new(),
+            bell: Pulse::new(),
         })))
     }
 
@@ -112,6 +114,12 @@ impl Store {
     /// A place at the wake-ups: take it before reading.
     pub fn wakeups(&self) -> Wakeups {
         self.0.pulse.watch()
+    }
+
+    /// Rung, with the pulse, by commits that ask for a look at a pull request. Those are few, and whoever watches pull requests is
+    /// many: each commit would wake them all.
+    pub(crate) fn bell(&self) -> &Pulse {
+        &self.0.bell
     }
 
     pub(crate) fn pulse(&self) -> &Pulse {
@@ -191,7 +199,7 @@ impl Store {
             .begin_with_options(options)
             .await
             .map_err(error::write("a transaction's begin"))?;
-        WriteTx::new(tx, by.cloned(), self.0.pulse.clone())
+        WriteTx::new(tx, by.cloned(), self.0.pulse.clone(), self.0.bell.clone())
     }
 }
 

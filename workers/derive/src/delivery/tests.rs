@@ -39,6 +39,7 @@ fn dialog(question: &str) -> Dialog {
 
 fn text() -> Message {
     Message {
+        about: None,
         id: 7,
         session: "web-1".parse().unwrap(),
         kind: MessageKind::Text,

@@ -2,8 +2,10 @@
 
 pub mod agent;
 pub mod clock;
+pub mod forge;
 pub mod letters;
 pub mod processes;
+pub mod pushes;
 pub mod runtime;
 pub mod spool;
 pub mod transcript;

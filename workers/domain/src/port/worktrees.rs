@@ -156,6 +156,15 @@ pub trait Worktrees: Send + Sync + 'static {
         discard: bool,
     ) -> PortFuture<'a, Result<Removal, WorktreeError>>;
 
+    /// Whether `commit` is on `branch` of the repository at `repo`, or was when that branch was last pushed or fetched, be it gone
+    /// here since. A commit that is not known here is not.
+    fn has_commit<'a>(
+        &'a self,
+        repo: &'a Utf8Path,
+        branch: &'a str,
+        commit: &'a str,
+    ) -> PortFuture<'a, Result<bool, WorktreeError>>;
+
     /// Every worktree that a record of ours says is there, by its session's name. What is left of the facts when the
     /// database is lost.
     fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>>;

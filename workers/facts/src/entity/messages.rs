@@ -29,6 +29,7 @@ pub struct Model {
     pub try_at: Option<String>,
     pub queued_at: String,
     pub state_at: String,
+    pub about: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -57,6 +58,7 @@ impl TryFrom<Model> for Message {
             try_at: parse_opt(TABLE, key, "try_at", row.try_at.as_deref())?,
             queued_at: parse(TABLE, key, "queued_at", &row.queued_at)?,
             state_at: parse(TABLE, key, "state_at", &row.state_at)?,
+            about: parse_opt(TABLE, key, "about", row.about.as_deref())?,
             perhaps: row.perhaps,
             body: row.body,
             typed: row.typed,

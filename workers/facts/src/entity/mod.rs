@@ -1,8 +1,10 @@
 //! The tables as rows, for this crate only: what leaves it are the records of `ao-domain`.
 
 pub(crate) mod change_log;
+pub(crate) mod checks;
 pub(crate) mod messages;
 pub(crate) mod projects;
+pub(crate) mod pull_requests;
 pub(crate) mod session_process;
 pub(crate) mod sessions;
 pub(crate) mod signals;

@@ -18,6 +18,7 @@ pub struct Model {
     pub registered_at: String,
     pub archived_at: Option<String>,
     pub updated_at: String,
+    pub reclaim_on_merge: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -38,6 +39,7 @@ impl TryFrom<Model> for Project {
             origin: row.origin,
             display_name: row.display_name,
             default_branch: row.default_branch,
+            reclaim_on_merge: row.reclaim_on_merge,
         })
     }
 }

@@ -53,6 +53,9 @@ pub struct Model {
     pub trouble: Option<String>,
     pub messages_waiting: i64,
     pub waiting_since: Option<String>,
+    pub prs: String,
+    pub spares_worktree: bool,
+    pub merged_before: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -102,6 +105,9 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
         dialog: json_opt(TABLE, key, "dialog", row.dialog.as_deref())?,
         messages_waiting: number(TABLE, key, "messages_waiting", row.messages_waiting)?,
         waiting_since: parse_opt(TABLE, key, "waiting_since", row.waiting_since.as_deref())?,
+        prs: json(TABLE, key, "prs", &row.prs)?,
+        merged_before: number(TABLE, key, "merged_before", row.merged_before)?,
+        spares_worktree: row.spares_worktree,
         delay: row.delay,
         trouble: row.trouble,
         model: row.model,

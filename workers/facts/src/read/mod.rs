@@ -2,6 +2,7 @@
 
 mod log;
 mod messages;
+pub(crate) mod pulls;
 mod sessions;
 mod wait;
 
@@ -68,6 +69,11 @@ impl Reader {
     /// A place at the wake-ups: take it before reading, then nothing committed after that is slept through.
     pub fn wakeups(&self) -> Wakeups {
         self.store.wakeups()
+    }
+
+    /// A place at the wake-ups of those who watch pull requests: rung where a look at one is asked for.
+    pub fn bells(&self) -> Wakeups {
+        self.store.bell().watch()
     }
 
     pub(crate) fn wake_all(&self) {

@@ -185,12 +185,15 @@ impl IntentWriter {
             return Ok(Restored::OrchestratorLives(other));
         }
         let now = new.now.to_string();
+        let merged = super::pulls::merged_of(&tx, id).await?;
         let nothing = || Expr::value(Option::<String>::None);
         let mut update = sessions::Entity::update_many()
             .col_expr(Column::Generation, Expr::value(row.generation + 1))
             .col_expr(Column::Secret, Expr::value(new.secret))
             .col_expr(Column::Desired, Expr::value(Desired::Run.as_str()))
             .col_expr(Column::Discard, Expr::value(false))
+            .col_expr(Column::SparesWorktree, Expr::value(false))
+            .col_expr(Column::MergedBefore, Expr::value(merged))
             .col_expr(Column::Phase, Expr::value(Phase::Queued.as_str()))
             .col_expr(Column::PhaseAt, Expr::value(now.clone()))
             .col_expr(Column::ActivityState, Expr::value(ActivityState::Idle.as_str()))
@@ -288,6 +291,25 @@ impl IntentWriter {
         let project = row.map_err(write("projects"))?.try_into()?;
         tx.commit().await?;
         Ok(Added::Added(project))
+    }
+
+    /// Says whether a session's worktree is taken back once its work was merged. `false`: there is no such project.
+    pub async fn reclaim_on_merge(
+        &self,
+        id: &ProjectId,
+        reclaim: bool,
+        now: Timestamp,
+    ) -> Result<bool, FactsError> {
+        let tx = self.store.begin(None).await?;
+        let done = tx
+            .run(
+                "projects",
+                "UPDATE projects SET reclaim_on_merge = ?2, updated_at = ?3 WHERE id = ?1 AND archived_at IS NULL",
+                [id.as_str().into(), reclaim.into(), now.to_string().into()],
+            )
+            .await?;
+        tx.commit().await?;
+        Ok(done == 1)
     }
 
     /// Archives a project that has no session under way. Its rows stay.
@@ -397,6 +419,7 @@ impl IntentWriter {
         let mut update = sessions::Entity::update_many()
             .col_expr(sessions::Column::Desired, Expr::value(Desired::Stop.as_str()))
             .col_expr(sessions::Column::Discard, Expr::value(discard || row.discard))
+            .col_expr(sessions::Column::SparesWorktree, Expr::value(false))
             .col_expr(
                 sessions::Column::EndReason,
                 Expr::col(sessions::Column::EndReason).if_null(Expr::value(reason.as_str())),
@@ -507,6 +530,9 @@ fn row_of(new: &NewSession<'_>, id: &SessionId, num: u32, now: &str) -> sessions
         trouble: Set(None),
         messages_waiting: Set(0),
         waiting_since: Set(None),
+        prs: Set("[]".to_owned()),
+        spares_worktree: Set(false),
+        merged_before: Set(0),
         model: Set(new.model.clone()),
         permissions: Set(new.permissions.to_string()),
         end_reason: Set(None),

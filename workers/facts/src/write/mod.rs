@@ -1,9 +1,12 @@
 //! Writing: one transaction, fenced by the caller's incarnation, and the three writers made of it.
 
+pub(crate) mod gateways;
 pub(crate) mod intents;
 pub(crate) mod messages;
+pub(crate) mod nudges;
 pub(crate) mod observations;
 pub(crate) mod outcomes;
+pub(crate) mod pulls;
 pub(crate) mod salvage;
 
 use ao_domain::SessionId;
@@ -22,6 +25,8 @@ pub(crate) struct WriteTx {
     tx: DatabaseTransaction,
     by: Option<Incarnation>,
     pulse: Pulse,
+    bell: Pulse,
+    rings: bool,
 }
 
 impl WriteTx {
@@ -29,8 +34,15 @@ impl WriteTx {
         tx: DatabaseTransaction,
         by: Option<Incarnation>,
         pulse: Pulse,
+        bell: Pulse,
     ) -> Result<Self, FactsError> {
-        let new = Self { tx, by, pulse };
+        let new = Self {
+            tx,
+            by,
+            pulse,
+            bell,
+            rings: false,
+        };
         new.fence()?; // it may have waited for its turn for longer than its incarnation lasted
         Ok(new)
     }
@@ -42,6 +54,11 @@ impl WriteTx {
         }
     }
 
+    /// This write asks for a look at a pull request.
+    pub(crate) fn ring(&mut self) {
+        self.rings = true;
+    }
+
     pub(crate) fn connection(&self) -> &DatabaseTransaction {
         &self.tx
     }
@@ -50,6 +67,7 @@ impl WriteTx {
     ///
     /// Dropping this future leaves all of the write or nothing of it.
     pub(crate) async fn commit(self) -> Result<(), FactsError> {
+        let _rings = self.rings.then(|| OnDrop(self.bell.clone()));
         let _wakes = OnDrop(self.pulse.clone()); // also when we are dropped while SQLite goes on committing
         self.commit_quietly().await
     }

@@ -112,7 +112,7 @@ impl ObservationWriter {
         applied: &[AppliedSignal],
         now: Timestamp,
     ) -> Result<Applied, FactsError> {
-        let tx = self.store.begin(Some(by)).await?;
+        let mut tx = self.store.begin(Some(by)).await?;
         let Some(row) = tx.session(session).await? else {
             return Ok(Applied::NoSession);
         };
@@ -141,6 +141,10 @@ impl ObservationWriter {
                     prove(&tx, asked).await?;
                 }
             }
+        }
+        let active = ActivityState::Active.as_str();
+        if row.activity_state == active && heard.state != active {
+            tx.ring(); // a turn ended: what it did last may have been a push
         }
         if counted > 0 {
             heard.write(&tx, session, now).await?;

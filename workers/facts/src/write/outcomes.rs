@@ -88,7 +88,10 @@ impl OutcomeWriter {
         now: Timestamp,
     ) -> Result<Moved, FactsError> {
         use sessions::Column;
-        let tx = self.store.begin(Some(by)).await?;
+        let mut tx = self.store.begin(Some(by)).await?;
+        if seen.phase == Phase::Live && to != Phase::Live {
+            tx.ring(); // the agent is over: its pull requests are looked at once more
+        }
         let mut update = standing(id, seen)
             .col_expr(Column::Phase, Expr::value(to.as_str()))
             .col_expr(Column::Failure, Expr::value(changes.failure))

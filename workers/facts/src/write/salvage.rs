@@ -74,6 +74,7 @@ impl IntentWriter {
                     registered_at: Set(now.to_string()),
                     archived_at: Set((taken > 0).then(|| now.to_string())),
                     updated_at: Set(now.to_string()),
+                    reclaim_on_merge: Set(false),
                 };
                 row.insert(tx.connection()).await.map_err(write("projects"))?;
             }
@@ -131,6 +132,9 @@ fn row_of(found: &Found, now: &str) -> sessions::ActiveModel {
         trouble: Set(None),
         messages_waiting: Set(0),
         waiting_since: Set(None),
+        prs: Set("[]".to_owned()),
+        spares_worktree: Set(false),
+        merged_before: Set(0),
         model: Set(None),
         permissions: Set(PermissionMode::Default.to_string()),
         end_reason: Set(over.then(|| EndReason::RuntimeDead.to_string())),

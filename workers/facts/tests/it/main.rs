@@ -8,6 +8,7 @@ mod messages;
 mod observations;
 mod opening;
 mod outcomes;
+mod pulls;
 mod reading;
 mod support;
 mod triggers;

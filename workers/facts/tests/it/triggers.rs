@@ -118,6 +118,8 @@ async fn each_column_of_a_session_is_told_of_or_is_not() {
     let silent = [
         ("phase_at", "'2027-01-01T00:00:00.000Z'"),
         ("updated_at", "'2027-01-02T00:00:00.000Z'"),
+        ("merged_before", "1"),
+        ("spares_worktree", "1"),
     ];
     let told = [
         ("issue", "'#1'"),
@@ -145,6 +147,7 @@ async fn each_column_of_a_session_is_told_of_or_is_not() {
         ("trouble", "'t'"),
         ("messages_waiting", "1"),
         ("waiting_since", "'2027-01-01T00:00:00.000Z'"),
+        ("prs", "'[1]'"),
         ("model", "'m'"),
         ("permissions", "'auto'"),
         ("end_reason", "'killed'"),
