@@ -4,6 +4,8 @@ use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::host::is_enterprise;
+
 /// How long `gh` may take: it reads a file or a keyring.
 const GH: Duration = Duration::from_secs(2);
 
@@ -14,17 +16,38 @@ pub enum Source {
     AoGithubToken,
     /// The usual variable.
     GithubToken,
+    /// The one of GitHub's own command line.
+    GhToken,
+    /// That one's for an enterprise's own server.
+    GhEnterpriseToken,
+    /// The usual one for such a server.
+    GithubEnterpriseToken,
     /// GitHub's own command line.
     Gh,
 }
 
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Source {
+    /// Those that are looked at for GitHub itself, in order.
+    const GITHUB: &[Self] = &[Self::AoGithubToken, Self::GithubToken, Self::GhToken];
+
+    /// Those for an enterprise's own server: it is never sent a token that was meant for GitHub.
+    const ENTERPRISE: &[Self] = &[Self::GhEnterpriseToken, Self::GithubEnterpriseToken];
+
+    fn name(self) -> &'static str {
+        match self {
             Self::AoGithubToken => "AO_GITHUB_TOKEN",
             Self::GithubToken => "GITHUB_TOKEN",
+            Self::GhToken => "GH_TOKEN",
+            Self::GhEnterpriseToken => "GH_ENTERPRISE_TOKEN",
+            Self::GithubEnterpriseToken => "GITHUB_ENTERPRISE_TOKEN",
             Self::Gh => "gh auth token",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -42,28 +65,31 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// The first of `AO_GITHUB_TOKEN`, `GITHUB_TOKEN` and what `gh auth token` says within two seconds, with the variables of `env`.
-    /// `None` where there is none. Cancel safe: a `gh` under way is ended.
-    pub async fn find(env: &[(String, String)]) -> Option<Self> {
-        let value = |name: &str| {
-            let found = env.iter().find(|(known, _)| known == name)?;
-            let text = found.1.trim();
-            (!text.is_empty()).then(|| text.to_owned())
+    /// The token for `host`, by the variables of `env`: the first of `AO_GITHUB_TOKEN`, `GITHUB_TOKEN` and `GH_TOKEN`, for an
+    /// enterprise's own server of `GH_ENTERPRISE_TOKEN` and `GITHUB_ENTERPRISE_TOKEN`, else what `gh auth token` says within two
+    /// seconds. What no header could carry counts as none. `None` where there is none. Cancel safe: a `gh` under way is ended.
+    pub async fn find(host: &str, env: &[(String, String)]) -> Option<Self> {
+        let named = if is_enterprise(host) {
+            Source::ENTERPRISE
+        } else {
+            Source::GITHUB
         };
-        let named = [
-            ("AO_GITHUB_TOKEN", Source::AoGithubToken),
-            ("GITHUB_TOKEN", Source::GithubToken),
-        ];
-        if let Some((text, source)) = named
-            .into_iter()
-            .find_map(|(name, source)| Some((value(name)?, source)))
-        {
-            return Some(Self { text, source });
+        let in_env = named.iter().find_map(|source| {
+            let (_, value) = env.iter().find(|(name, _)| name == source.name())?;
+            Self::of(value, *source)
+        });
+        match in_env {
+            Some(token) => Some(token),
+            None => Self::of(&ask_gh(host, env).await?, Source::Gh),
         }
-        let text = ask_gh(env).await?;
-        Some(Self {
-            text,
-            source: Source::Gh,
+    }
+
+    fn of(text: &str, source: Source) -> Option<Self> {
+        let text = text.trim();
+        let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_token.then(|| Self {
+            text: text.to_owned(),
+            source,
         })
     }
 
@@ -77,22 +103,22 @@ impl Token {
     }
 }
 
-async fn ask_gh(env: &[(String, String)]) -> Option<String> {
+async fn ask_gh(host: &str, env: &[(String, String)]) -> Option<String> {
     #[expect(
         clippy::disallowed_methods,
         reason = "asks gh for its token and nothing else, with a deadline"
     )]
     let mut gh = tokio::process::Command::new("gh");
-    gh.args(["auth", "token"])
+    gh.args(["auth", "token", "--hostname", host])
         .env_clear()
         .envs(env.iter().cloned())
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
     let said = tokio::time::timeout(GH, gh.output()).await.ok()?.ok()?;
-    let text = String::from_utf8(said.stdout).ok()?;
-    let text = text.trim();
-    (said.status.success() && !text.is_empty()).then(|| text.to_owned())
+    said.status
+        .success()
+        .then(|| String::from_utf8(said.stdout).ok())?
 }
 
 #[cfg(test)]
@@ -109,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn our_own_variable_comes_first_and_empty_ones_do_not_count() {
         let found = async |pairs: &[(&str, &str)]| {
-            let token = Token::find(&env(pairs)).await;
+            let token = Token::find("github.com", &env(pairs)).await;
             token.map(|token| (token.source(), token.reveal().to_owned()))
         };
         assert_eq!(
@@ -120,7 +146,32 @@ mod tests {
             found(&[("GITHUB_TOKEN", "b"), ("AO_GITHUB_TOKEN", " ")]).await,
             Some((Source::GithubToken, "b".to_owned()))
         );
+        assert_eq!(
+            found(&[("GITHUB_TOKEN", "b\nc"), ("GH_TOKEN", "d")]).await,
+            Some((Source::GhToken, "d".to_owned()))
+        );
         assert_eq!(found(&[("PATH", "/nowhere")]).await, None);
+    }
+
+    #[tokio::test]
+    async fn an_enterprises_server_gets_its_own_token_only() {
+        let found = async |host: &str, pairs: &[(&str, &str)]| {
+            let token = Token::find(host, &env(pairs)).await;
+            token.map(|token| token.reveal().to_owned())
+        };
+        let all = [
+            ("AO_GITHUB_TOKEN", "a"),
+            ("GITHUB_TOKEN", "b"),
+            ("GH_TOKEN", "c"),
+            ("GITHUB_ENTERPRISE_TOKEN", "e"),
+            ("GH_ENTERPRISE_TOKEN", "d"),
+            ("PATH", "/nowhere"),
+        ];
+        assert_eq!(found("ghe.corp.example", &all).await.as_deref(), Some("d"));
+        assert_eq!(found("ghe.corp.example", &all[..4]).await.as_deref(), Some("e"));
+        assert_eq!(found("ghe.corp.example", &all[..3]).await, None);
+        assert_eq!(found("acme.ghe.com", &all).await.as_deref(), Some("a"));
+        assert_eq!(found("github.com", &all[3..]).await, None);
     }
 
     #[tokio::test]
@@ -133,13 +184,21 @@ mod tests {
             std::fs::write(&gh, format!("#!/bin/sh\n{script}\n")).unwrap();
             std::fs::set_permissions(&gh, std::fs::Permissions::from_mode(0o755)).unwrap();
         };
-        put("[ \"$1 $2\" = 'auth token' ] && echo from-gh");
-        let token = Token::find(&env(&[("PATH", &path)])).await.unwrap();
+        put("[ \"$*\" = 'auth token --hostname github.com' ] && echo from-gh");
+        let token = Token::find("github.com", &env(&[("PATH", &path)])).await.unwrap();
         assert_eq!((token.source(), token.reveal()), (Source::Gh, "from-gh"));
         assert_eq!(format!("{token:?}"), "Token(gh auth token)");
         put("echo not logged in >&2; exit 1");
-        assert!(Token::find(&env(&[("PATH", &path)])).await.is_none());
+        assert!(
+            Token::find("github.com", &env(&[("PATH", &path)]))
+                .await
+                .is_none()
+        );
         put("exec sleep 1000");
-        assert!(Token::find(&env(&[("PATH", &path)])).await.is_none());
+        assert!(
+            Token::find("github.com", &env(&[("PATH", &path)]))
+                .await
+                .is_none()
+        );
     }
 }

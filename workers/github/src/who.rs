@@ -7,6 +7,7 @@ use octocrab::Octocrab;
 use serde::Deserialize;
 
 use crate::Token;
+use crate::host::is_here;
 
 /// Where GitHub itself is asked.
 pub const API: &str = "https://api.github.com";
@@ -101,16 +102,6 @@ pub async fn who(api: &str, token: &Token) -> Result<Who, WhoError> {
         .unwrap_or_else(|_| Err(WhoError::Late(api.to_owned())))
 }
 
-/// Whether an address without TLS is this machine's own.
-fn is_here(api: &str) -> bool {
-    let Some(rest) = api.strip_prefix("http://") else {
-        return false;
-    };
-    let server = rest.split('/').next().unwrap_or_default();
-    let (host, port) = server.rsplit_once(':').unwrap_or((server, "80"));
-    matches!(host, "127.0.0.1" | "localhost") && port.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
@@ -137,7 +128,7 @@ mod tests {
     }
 
     async fn token() -> Token {
-        Token::find(&[("GITHUB_TOKEN".to_owned(), "t0ken".to_owned())])
+        Token::find("github.com", &[("GITHUB_TOKEN".to_owned(), "t0ken".to_owned())])
             .await
             .unwrap()
     }
