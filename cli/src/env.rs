@@ -24,6 +24,8 @@ const AGENT: &str = "claude-code";
 const RUNTIME: &str = "pty";
 /// Runtimes that this build has.
 const RUNTIMES: &[&str] = &["pty"];
+/// How often a pull request is looked at of which much is to be expected: the budget table holds for this one.
+const TICK: Duration = Duration::from_secs(30);
 /// What is logged: facts that change, and what needs a person.
 const LOG: &str = "info,sea_orm_migration=warn";
 
@@ -57,6 +59,8 @@ pub struct Config {
     pub max_sessions: u32,
     /// `AO_DISPOSABLE`: patterns of ignored files that may go with a worktree, on top of known build folders.
     pub disposable: Vec<String>,
+    /// `AO_FORGE_TICK`: the shortest time between two looks at a pull request that nothing asked for; all others are multiples of it.
+    pub tick: Duration,
     /// `AO_CHAOS`: whether children may be crashed and hung by request.
     pub chaos: bool,
     /// `AO_LOG`: a tracing filter.
@@ -237,6 +241,7 @@ impl Env {
                 &mut bad,
                 patterns,
             ),
+            tick: self.duration("AO_FORGE_TICK", TICK, &mut bad),
             chaos: self.read("AO_CHAOS", false, "1 or 0", &mut bad, |text| match text.trim() {
                 "1" => Some(true),
                 "0" => Some(false),

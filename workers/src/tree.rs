@@ -1,13 +1,17 @@
 //! THE TREE: every child, its strategy and its budget, in start order.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ao_act::session::{self, SessionChild};
-use ao_domain::{InvalidId, SessionId};
+use ao_domain::{RemoteRepo, SessionId};
 use ao_facts::{Wakeups, keeper};
+use ao_observe::gateway::{self, Gateway};
 use ao_observe::hook_spool::{self, SpoolReader};
+use ao_observe::pull_request::{self, Pull};
 use ao_observe::reaper_sweep::{self, Sweep};
+use ao_observe::repository::{self, RECENT, Repository};
 use ao_observe::transcript::{self, Transcript};
 use ao_supervisor::{
     Budget, ChildSpec, Crash, Keys, Restart, Roster, Shutdown, Strategy, Supervisor, Tree, Unheard, child,
@@ -55,7 +59,15 @@ pub fn tree(w: &Wiring, api: impl FnOnce(Tree) -> Vec<ChildSpec>) -> Supervisor 
                     "transcript",
                     w.transcribed_sessions(),
                     transcript(w),
-                )),
+                ))
+                .child(Roster::new("gateways", "gateway", w.hosts(), gateway(w))) // one per host of a forge
+                .child(Roster::new(
+                    "repositories",
+                    "repository",
+                    w.watched_repositories(),
+                    repository(w),
+                ))
+                .child(Roster::new("pulls", "pull", w.followed_pulls(), pull(w))), // one per open pull request
         )
         .child(
             Supervisor::new("act", Strategy::OneForOne, Budget::parking()).child(Roster::new(
@@ -131,7 +143,7 @@ fn transcript(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'stati
                     env.clone(),
                 )
             }),
-            Err(error) => not_an_id(key, error),
+            Err(error) => not_a_key(key, error),
         };
         spec.kind("transcript")
             .restart(Restart::Transient)
@@ -139,12 +151,61 @@ fn transcript(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'stati
     }
 }
 
-/// Ids come from rows that were checked on their way in; one that is none is seen, not hidden.
-fn not_an_id(key: String, error: InvalidId) -> ChildSpec {
+/// Keys come from rows that were checked on their way in; one that is none is seen, not hidden.
+fn not_a_key<E: std::error::Error + Clone + Send + Sync + 'static>(key: String, error: E) -> ChildSpec {
     ChildSpec::new(key, move |_| {
         let error = error.clone();
         async move { Err(Crash::from(error)) }
     })
+}
+
+fn gateway(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
+    let w = w.clone();
+    move |host| {
+        let (w, key) = (w.clone(), host.clone());
+        let fresh = move || {
+            Gateway::new(
+                key.clone(),
+                w.reader.clone(),
+                w.seen.clone(),
+                w.forge.clone(),
+                w.exchange.clone(),
+                w.clock.clone(),
+            )
+        };
+        child(host, fresh)
+            .start_timeout(Some(UP))
+            .kind("gateway")
+            .heartbeat(gateway::HEARTBEAT)
+    }
+}
+
+fn repository(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
+    let parts = w.repository_parts();
+    move |key| {
+        let parts = parts.clone();
+        let repo: Result<RemoteRepo, _> = key.parse();
+        let spec = match repo {
+            Ok(repo) => child(key, move || Repository::new(repo.clone(), parts.clone())),
+            Err(error) => not_a_key(key, error),
+        };
+        spec.kind("repository").heartbeat(repository::HEARTBEAT)
+    }
+}
+
+fn pull(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
+    let parts = w.pull_parts();
+    move |key| {
+        let parts = parts.clone();
+        let id: Result<u64, _> = key.parse();
+        let spec = match id {
+            Ok(id) => child(key, move || Pull::new(id, parts.clone())),
+            Err(error) => not_a_key(key, error),
+        };
+        spec.kind("pull")
+            .restart(Restart::Transient)
+            .heartbeat(pull_request::HEARTBEAT)
+    }
 }
 
 fn session(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
@@ -154,7 +215,7 @@ fn session(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
         let id: Result<SessionId, _> = key.parse();
         let spec = match id {
             Ok(id) => child(key, move || SessionChild::new(id.clone(), parts.clone())),
-            Err(error) => not_an_id(key, error),
+            Err(error) => not_a_key(key, error),
         };
         spec.start_timeout(Some(UP))
             .kind("session")
@@ -177,6 +238,18 @@ impl Wiring {
         };
         let harnesses = self.agents.ids().into_iter().filter(transcribes).collect();
         Sessions::new(self, Some(harnesses))
+    }
+
+    fn hosts(&self) -> impl Keys {
+        Pulls::new(self, Kind::Hosts)
+    }
+
+    fn watched_repositories(&self) -> impl Keys {
+        Pulls::new(self, Kind::Repositories)
+    }
+
+    fn followed_pulls(&self) -> impl Keys {
+        Pulls::new(self, Kind::Pulls)
     }
 
     fn due_sweeps(&self) -> impl Keys {
@@ -213,6 +286,61 @@ impl Keys for Sessions {
             Some(harnesses) => self.w.reader.living_sessions_of(harnesses).await?,
         };
         Ok(ids.iter().map(ToString::to_string).collect())
+    }
+
+    async fn changed(&self) {
+        self.wakeups.lock().await.changed().await;
+    }
+}
+
+/// What of pull requests has a child.
+enum Kind {
+    Hosts,
+    Repositories,
+    Pulls,
+}
+
+struct Pulls {
+    w: Wiring,
+    wakeups: Mutex<Wakeups>,
+    kind: Kind,
+}
+
+impl Pulls {
+    fn new(w: &Wiring, kind: Kind) -> Self {
+        Self {
+            w: w.clone(),
+            wakeups: Mutex::new(w.reader.wakeups()),
+            kind,
+        }
+    }
+
+    /// The repositories whose remotes a forge knows, where a session's pull request may come up.
+    async fn watched(&self) -> Result<BTreeSet<RemoteRepo>, Crash> {
+        let since = self.w.clock.now().before(RECENT);
+        let remotes = self.w.reader.watched_remotes(since).await?;
+        let known = remotes
+            .iter()
+            .filter_map(|remote| self.w.forge.repository(remote));
+        Ok(known.collect())
+    }
+}
+
+impl Keys for Pulls {
+    async fn keys(&self) -> Result<Vec<String>, Crash> {
+        Ok(match self.kind {
+            Kind::Hosts => {
+                let mut repositories = self.watched().await?;
+                repositories.extend(self.w.reader.followed_repositories().await?);
+                let hosts: BTreeSet<String> = repositories.into_iter().map(|repo| repo.host).collect();
+                hosts.into_iter().collect()
+            }
+            Kind::Repositories => self.watched().await?.iter().map(ToString::to_string).collect(),
+            Kind::Pulls => {
+                let ids = self.w.reader.followed_pulls().await?;
+                ids.iter().map(ToString::to_string).collect()
+            }
+        })
     }
 
     async fn changed(&self) {

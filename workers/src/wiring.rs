@@ -1,6 +1,7 @@
 //! Which adapter serves which port, and which writer each child gets.
 
 use std::ffi::OsString;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,21 +9,28 @@ use ao_act::session::{Parts, Setup};
 use ao_domain::SESSION_SWEEP;
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
+use ao_domain::port::forge::Forge;
 use ao_domain::port::letters::Letters;
 use ao_domain::port::processes::Processes;
+use ao_domain::port::pushes::Pushes;
 use ao_domain::port::runtime::{Runtime, Runtimes};
 use ao_domain::port::spool::HookSpool;
 use ao_domain::port::transcript::Transcripts;
 use ao_domain::port::worktrees::Worktrees;
 use ao_facts::{Feed, IntentWriter, ObservationWriter, OutcomeWriter, Reader, Store, StoreOptions};
+use ao_github::GitHub;
 use ao_local::agents::Registry;
 use ao_local::clock::SystemClock;
 use ao_local::letters::LetterFiles;
 use ao_local::process::SystemProcesses;
+use ao_local::pushes::GitPushes;
 use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
 use ao_local::spool::{self, FileSpool};
 use ao_local::transcripts::FileTranscripts;
 use ao_local::worktree::{GitConfig, GitWorktrees};
+use ao_observe::cadence::Tempo;
+use ao_observe::exchange::Exchange;
+use ao_observe::{pull_request, repository};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::salvage::salvage;
@@ -48,6 +56,8 @@ pub struct Config {
     pub disposable: Vec<String>,
     /// How many sessions may have a place at once; 0 means any number.
     pub max_sessions: u32,
+    /// How often forges are looked at where much is to be expected (`AO_FORGE_TICK`).
+    pub tick: Duration,
     /// The daemon's environment, for sessions.
     pub env: Vec<(String, String)>,
 }
@@ -61,6 +71,9 @@ pub enum OpenError {
     /// It was opened, but its first reads or writes failed.
     #[error("the database cannot be used")]
     Facts(#[source] ao_facts::FactsError),
+    /// A forge is described in a way that is not understood.
+    #[error("the environment is not understood")]
+    Forge(#[source] ao_github::BadHosts),
     /// A folder or link of ours could not be made.
     #[error("{doing} failed in `{path}`")]
     Folder {
@@ -105,6 +118,13 @@ pub struct Wiring {
     pub processes: Arc<dyn Processes>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Where pull requests live.
+    pub forge: Arc<dyn Forge>,
+    /// Where questions to forges are asked and answered.
+    pub(crate) exchange: Exchange,
+    pushes: Arc<dyn Pushes>,
+    tempo: Tempo,
+    machine: u64,
     /// Where worktrees lie.
     pub worktree_root: Utf8PathBuf,
     setup: Arc<Setup>,
@@ -146,6 +166,7 @@ impl Wiring {
             deadline: GIT_DEADLINE,
             path: path.clone(),
         });
+        let forge = GitHub::new(config.env.clone()).map_err(OpenError::Forge)?;
         let (reader, intents) = (store.reader(), store.intents());
         let clock = SystemClock;
         if reader.sweeps().await.map_err(OpenError::Facts)?.is_empty() {
@@ -172,6 +193,11 @@ impl Wiring {
             runtimes,
             processes: Arc::new(SystemProcesses),
             clock: Arc::new(clock),
+            forge: Arc::new(forge),
+            exchange: Exchange::default(),
+            pushes: Arc::new(GitPushes),
+            tempo: Tempo { tick: config.tick },
+            machine: RandomState::new().hash_one(data),
             worktree_root,
             setup: Arc::new(Setup {
                 data_dir: config.data_dir,
@@ -192,6 +218,32 @@ impl Wiring {
     /// The daemon's own environment, which agents inherit.
     pub fn env(&self) -> &[(String, String)] {
         &self.setup.env
+    }
+
+    /// What each watched repository's child works with.
+    pub(crate) fn repository_parts(&self) -> repository::Parts {
+        repository::Parts {
+            facts: self.reader.clone(),
+            writer: self.seen.clone(),
+            forge: Arc::clone(&self.forge),
+            exchange: self.exchange.clone(),
+            worktrees: Arc::clone(&self.worktrees),
+            pushes: Arc::clone(&self.pushes),
+            clock: Arc::clone(&self.clock),
+            tempo: self.tempo,
+        }
+    }
+
+    /// What each followed pull request's child works with.
+    pub(crate) fn pull_parts(&self) -> pull_request::Parts {
+        pull_request::Parts {
+            facts: self.reader.clone(),
+            writer: self.seen.clone(),
+            exchange: self.exchange.clone(),
+            clock: Arc::clone(&self.clock),
+            tempo: self.tempo,
+            machine: self.machine,
+        }
     }
 
     /// What each session's child works with.

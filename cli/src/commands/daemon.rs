@@ -135,6 +135,7 @@ async fn run(config: Config, runtime: &tokio::runtime::Runtime) -> Result<ExitCo
         holder: vec!["pty-host".to_owned()],
         disposable: config.disposable.clone(),
         max_sessions: config.max_sessions,
+        tick: config.tick,
         env: config.inherited.clone(),
     })
     .await?;

@@ -9,5 +9,6 @@
 //! # What it does not do
 //! It never reads SQL, never answers a client, and writes observations about its own session's process only.
 
+mod nudges;
 mod outbox;
 pub mod session;

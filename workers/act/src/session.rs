@@ -193,6 +193,11 @@ impl SessionChild {
             .ok_or_else(|| SessionError::UnknownRuntime(name.clone()))
     }
 
+    pub(crate) fn takes_messages(&self, session: &Session) -> bool {
+        let agent = self.parts.agents.get(&session.harness);
+        agent.is_ok_and(|agent| agent.description().takes.is_some())
+    }
+
     fn habits(&self, session: &Session) -> Habits {
         let agent = self.parts.agents.get(&session.harness);
         agent.map_or(Habits::NONE, |agent| Habits::of(agent.description()))

@@ -249,6 +249,15 @@ impl Worktrees for Obliging {
         Box::pin(async { Ok(Removal::Removed { rescue: None }) })
     }
 
+    fn has_commit<'a>(
+        &'a self,
+        _: &'a Utf8Path,
+        _: &'a str,
+        _: &'a str,
+    ) -> PortFuture<'a, Result<bool, WorktreeError>> {
+        Box::pin(async { Ok(false) })
+    }
+
     fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>> {
         Box::pin(async { Ok(Vec::new()) })
     }

@@ -9,6 +9,7 @@ pub mod letters;
 mod lines;
 pub mod link;
 pub mod process;
+pub mod pushes;
 pub mod runtimes;
 pub mod spool;
 pub mod transcripts;

@@ -57,6 +57,16 @@ impl SessionChild {
     }
 
     pub(super) async fn free_worktree(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        if session.spares_worktree {
+            // Its work was merged, and nobody asked for the place: it is not even weighed.
+            let kept = Changes {
+                worktree_state: (session.worktree_state != WorktreeState::None)
+                    .then_some(WorktreeState::Kept),
+                holdings: Some(Vec::new()),
+                ..Changes::default()
+            };
+            return self.enter(ctx, session, Phase::Ended, kept).await;
+        }
         let owner = session.owner();
         let removed = step!(
             "stop.worktree",

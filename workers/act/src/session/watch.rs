@@ -60,7 +60,15 @@ impl SessionChild {
                 Outbox::Quiet(until) => next.extend(until),
             }
         }
-        match self.write_messages(ctx, session).await? {
+        let shown = self.shown_now(session).await?;
+        if self.complete(ctx, session, &shown).await? {
+            return Ok(());
+        }
+        match self.tell_of_checks(ctx, session).await? {
+            Outbox::Moved => return Ok(()),
+            Outbox::Quiet(until) => next.extend(until),
+        }
+        match self.deliver(ctx, session, self.habits(session), &shown).await? {
             Outbox::Moved => return Ok(()),
             Outbox::Quiet(until) => next.extend(until),
         }
@@ -83,13 +91,16 @@ impl SessionChild {
         }
     }
 
-    async fn write_messages(&self, ctx: &Context, session: &Session) -> Result<Outbox, Crash> {
+    async fn shown_now(&self, session: &Session) -> Result<Shown, FactsError> {
         let watch = Watch {
             swept_at: self.swept_at().await?,
         };
-        let habits = self.habits(session);
-        let shown = shown(session, habits, watch, self.parts.clock.now());
-        self.deliver(ctx, session, habits, &shown).await
+        Ok(shown(
+            session,
+            self.habits(session),
+            watch,
+            self.parts.clock.now(),
+        ))
     }
 
     /// Waits until any fact has changed, if there is still no place: a place is freed by another session's row.

@@ -163,6 +163,15 @@ impl Worktrees for GitWorktrees {
         })
     }
 
+    fn has_commit<'a>(
+        &'a self,
+        repo: &'a Utf8Path,
+        branch: &'a str,
+        commit: &'a str,
+    ) -> PortFuture<'a, Result<bool, WorktreeError>> {
+        Box::pin(refs::has_commit(&self.git, repo, branch, commit))
+    }
+
     fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>> {
         let locks = self.locks.clone();
         Box::pin(async move {

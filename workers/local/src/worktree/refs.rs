@@ -75,6 +75,35 @@ pub(super) async fn repository(git: &Git, path: &Utf8Path) -> Result<Repository,
     })
 }
 
+/// Whether `commit` is on the branch, or on what was last pushed or fetched of it. Fetches nothing to find out.
+pub(super) async fn has_commit(
+    git: &Git,
+    repo: &Utf8Path,
+    branch: &str,
+    commit: &str,
+) -> Result<bool, WorktreeError> {
+    if !is_commit_id(commit) || !is_branch_name(branch) || branch.contains(['*', '?', '[', '\\']) {
+        return Ok(false);
+    }
+    let known = git
+        .call(repo, "cat-file")
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .args(["-e", &format!("{commit}^{{commit}}")])
+        .ask()
+        .await?;
+    if !known.status.success() {
+        return Ok(false);
+    }
+    let found = git
+        .call(repo, "for-each-ref")
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .args(["--count=1", "--format=%(refname)", "--contains", commit])
+        .args([format!("refs/heads/{branch}"), format!("refs/remotes/*/{branch}")])
+        .text()
+        .await?;
+    Ok(!found.is_empty())
+}
+
 fn is_commit_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

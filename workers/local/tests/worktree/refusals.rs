@@ -87,6 +87,39 @@ async fn a_repository_is_known_by_its_origin_and_default_branch() {
 }
 
 #[tokio::test]
+async fn a_commit_is_a_branch_s_while_it_is_there_or_as_it_was_pushed() {
+    let world = World::new("commits");
+    let bare = world.dir.join("bare");
+    world.run(&world.dir, &["init", "-q", "--bare", bare.as_str()]);
+    world.run(&world.repo, &["remote", "add", "up", bare.as_str()]);
+    world.run(&world.repo, &["checkout", "-q", "-b", "ao/web-1"]);
+    let first = world.commit(&world.repo, "one");
+    let second = world.commit(&world.repo, "two");
+    let has = async |branch: &str, commit: &str| {
+        let asked = world.git.has_commit(&world.repo, branch, commit);
+        asked.await.unwrap()
+    };
+    assert!(has("ao/web-1", &second).await && has("ao/web-1", &first).await);
+    assert!(!has("main", &second).await, "it is on another branch");
+    assert!(!has("ao/web", &second).await && !has("web-1", &second).await);
+    assert!(!has("ao/web-1", &"a".repeat(40)).await, "it is not known here");
+    for no in ["", "HEAD", "main", "--all", "a b", &second[..12]] {
+        assert!(!has("ao/web-1", no).await, "`{no}` is no commit's name");
+        assert!(!has(no, &second).await, "`{no}` is not its branch");
+    }
+    assert!(
+        !has("*", &second).await && !has("ao/*", &second).await,
+        "a pattern is no name"
+    );
+    world.run(&world.repo, &["push", "-q", "up", "ao/web-1"]);
+    world.run(&world.repo, &["checkout", "-q", "main"]);
+    world.run(&world.repo, &["branch", "-q", "-D", "ao/web-1"]);
+    assert!(has("ao/web-1", &second).await, "it was pushed");
+    world.run(&world.repo, &["remote", "remove", "up"]);
+    assert!(!has("ao/web-1", &second).await, "nothing says so any more");
+}
+
+#[tokio::test]
 async fn names_that_git_would_not_take_are_refused_as_git_refuses_them() {
     let world = World::new("names");
     let names = [
