@@ -61,11 +61,17 @@ impl Ask {
         Self::new(Method::POST, path.into())
     }
 
-    /// Asks for a removal.
+    /// Asks for a change of what is there.
     pub(crate) fn patch(path: impl Into<String>) -> Self {
         Self::new(Method::PATCH, path.into())
     }
 
+    /// Asks that something be as it is given.
+    pub(crate) fn put(path: impl Into<String>) -> Self {
+        Self::new(Method::PUT, path.into())
+    }
+
+    /// Asks for a removal.
     pub(crate) fn delete(path: impl Into<String>) -> Self {
         Self::new(Method::DELETE, path.into())
     }

@@ -16,6 +16,8 @@ use crate::run_file::RunFileError;
 pub(crate) const FAILED: u8 = 1;
 /// Exit status of a command that was called wrongly.
 pub(crate) const MISUSE: u8 = 2;
+/// Exit status of a question that has no answer yet; other tools that show checks have the same.
+pub(crate) const PENDING: u8 = 8;
 
 /// A command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +163,44 @@ pub enum CliError {
         /// Why no further.
         why: String,
     },
+    /// No pull request has the name that was given.
+    #[error("{what}")]
+    NoPullRequest {
+        /// Which name.
+        what: String,
+        /// What may have been meant.
+        instead: String,
+    },
+    /// Several pull requests have the name that was given.
+    #[error("{what}")]
+    SeveralPullRequests {
+        /// Which name.
+        what: String,
+        /// Which they are.
+        which: String,
+    },
+    /// Checks have failed; they have been printed.
+    #[error("{failed} of the {of} checks of #{number} failed")]
+    ChecksFailed {
+        /// The pull request's number on its forge.
+        number: u64,
+        /// How many.
+        failed: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// None of the checks has failed, and it is not known yet whether one will.
+    #[error("{what}")]
+    ChecksPending {
+        /// What is missing.
+        what: String,
+    },
+    /// There is no check that has passed or failed.
+    #[error("no check of #{number} has passed or failed")]
+    NoChecks {
+        /// The pull request's number on its forge.
+        number: u64,
+    },
     /// The directory belongs to no registered project; nothing was sent.
     #[error("{what}")]
     NoProject {
@@ -247,6 +287,7 @@ impl CliError {
     pub fn exit(&self) -> u8 {
         match self {
             Self::Misuse { .. } => MISUSE,
+            Self::ChecksPending { .. } => PENDING,
             _ => FAILED,
         }
     }
@@ -281,7 +322,8 @@ impl CliError {
             )),
             Self::SpawnFailed { id, .. } => Some(format!("everything about it: ao session get {id}")),
             Self::NotDelivered { session, .. } => Some(format!("see how it goes on: ao session messages {session}")),
-            Self::NoProject { instead, .. } | Self::NoTerminal { instead, .. } => Some(instead.clone()),
+            Self::SeveralPullRequests { which, .. } => Some(format!("name one by its id: {which}")),
+            Self::NoPullRequest { instead, .. } | Self::NoProject { instead, .. } | Self::NoTerminal { instead, .. } => Some(instead.clone()),
             Self::Attach { session, .. } => Some(format!("see how it stands: ao session get {session}")),
             Self::InUse { .. } => Some("stop it first: ao stop".to_owned()),
             Self::Demo(DemoError::NoGit) => Some("install git, then try again: ao demo".to_owned()),
@@ -291,6 +333,9 @@ impl CliError {
             Self::NoDaemon
             | Self::Stale { .. }
             | Self::NotDamaged { .. }
+            | Self::ChecksFailed { .. }
+            | Self::ChecksPending { .. }
+            | Self::NoChecks { .. }
             | Self::Unhealthy { .. }
             | Self::Demo(_)
             | Self::NotConfirmed
@@ -320,6 +365,11 @@ impl CliError {
             Self::NotStopped { .. } => "NOT_STOPPED",
             Self::SpawnFailed { .. } => "SPAWN_FAILED",
             Self::NotDelivered { .. } => "NOT_DELIVERED",
+            Self::NoPullRequest { .. } => "PR_NOT_FOUND",
+            Self::SeveralPullRequests { .. } => "PR_AMBIGUOUS",
+            Self::ChecksFailed { .. } => "CHECKS_FAILED",
+            Self::ChecksPending { .. } => "CHECKS_PENDING",
+            Self::NoChecks { .. } => "NO_CHECKS",
             Self::NoProject { .. } => "NO_PROJECT",
             Self::NoTerminal { .. } | Self::Attach { .. } => "NO_TERMINAL",
             Self::InUse { .. } => "IN_USE",

@@ -18,6 +18,7 @@ mod commands;
 mod duration;
 pub mod env;
 mod error;
+mod gateways;
 mod presence;
 mod render;
 pub mod run_file;
@@ -29,8 +30,8 @@ use std::process::ExitCode;
 
 pub use error::CliError;
 
-/// Runs the command line of this process and gives its exit status: 0 done, 1 failed, 2 called wrongly. `ao hooks`
-/// gives 0 whatever happens, so that no agent is disturbed.
+/// Runs the command line of this process and gives its exit status: 0 done, 1 failed, 2 called wrongly; `ao pr checks`
+/// gives 8 for what is not known yet, and `ao hooks` 0 whatever happens, so that no agent is disturbed.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments.get(1).and_then(|word| word.to_str()) {

@@ -2,8 +2,11 @@
 
 mod control;
 mod events;
+mod gateways;
 mod messages;
+mod notices;
 mod projects;
+mod prs;
 mod restore;
 mod sessions;
 mod spawn;
@@ -39,6 +42,7 @@ const DOCUMENT_PATH: &str = "/api/v1/openapi.yaml";
         (name = "projects", description = "Registered repositories"),
         (name = "sessions", description = "Agents at work"),
         (name = "messages", description = "What is said to agents, and whether it arrived"),
+        (name = "prs", description = "Pull requests of sessions, and the forges they are read from"),
         (name = "events", description = "What changes"),
         (name = "tree", description = "The supervision tree"),
     )
@@ -53,6 +57,7 @@ pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
         .routes(routes!(control::shutdown))
         .routes(routes!(projects::list, projects::add))
         .routes(routes!(projects::get, projects::remove))
+        .routes(routes!(projects::configure))
         .routes(routes!(sessions::list, spawn::spawn))
         .routes(routes!(sessions::get, restore::rename))
         .routes(routes!(sessions::kill))
@@ -62,6 +67,11 @@ pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
         .routes(routes!(messages::answer))
         .routes(routes!(messages::list))
         .routes(routes!(messages::get, messages::withdraw))
+        .routes(routes!(prs::list))
+        .routes(routes!(prs::get))
+        .routes(routes!(prs::of_session))
+        .routes(routes!(gateways::list))
+        .routes(routes!(notices::list))
         .routes(routes!(events::events))
         .routes(routes!(tree::show))
         .routes(routes!(tree::resume))

@@ -1,4 +1,4 @@
-//! Projects: registered, listed, looked at, removed.
+//! Projects: registered, listed, looked at, set, removed.
 
 use ao_domain::port::worktrees::WorktreeError;
 use ao_domain::{ProjectId, Repository, SessionId, chain};
@@ -14,7 +14,7 @@ use crate::error::{ApiError, json};
 use crate::extract::{JsonBody, ProjectPath, no_project};
 use crate::wire::{
     AddProject, ErrorBody, Project, ProjectAnswer, ProjectGot, ProjectHealth, ProjectKind, ProjectList,
-    ProjectRemoved, ProjectSummary,
+    ProjectRemoved, ProjectSummary, SetProjectConfig,
 };
 
 /// Every project, by id.
@@ -124,6 +124,31 @@ pub(super) async fn get(State(api): State<Api>, ProjectPath(id): ProjectPath) ->
         }
     };
     json(StatusCode::OK, &ProjectGot { status, project })
+}
+
+/// Sets what is given of a project; the rest stays as it is.
+#[utoipa::path(
+    put, path = "/api/v1/projects/{id}/config", operation_id = "setProjectConfig", tag = "projects",
+    params(("id" = String, Path, description = "The project")), request_body = SetProjectConfig,
+    responses(
+        (status = 200, description = "The project as it is now", body = ProjectAnswer),
+        (status = 400, description = "`INVALID_JSON`, `INVALID_PROJECT_ID`", body = ErrorBody),
+        (status = 404, description = "`PROJECT_NOT_FOUND`", body = ErrorBody),
+    )
+)]
+pub(super) async fn configure(
+    State(api): State<Api>,
+    ProjectPath(id): ProjectPath,
+    JsonBody(asked): JsonBody<SetProjectConfig>,
+) -> Result<Response, ApiError> {
+    if let Some(reclaim) = asked.config.reclaim_on_merge {
+        let set = api.intents.reclaim_on_merge(&id, reclaim, api.clock.now());
+        if !step!("intent.configure_project", set)? {
+            return Err(no_project(&id));
+        }
+    }
+    let project = shown(active(&api, &id).await?);
+    json(StatusCode::OK, &ProjectAnswer { project })
 }
 
 /// Removes a project that no session works on. Its repository stays, and so does its history.
@@ -237,6 +262,7 @@ fn shown(project: ao_domain::Project) -> Project {
         kind: ProjectKind::SingleRepo,
         repo: project.origin.unwrap_or_default(),
         default_branch: project.default_branch,
+        reclaim_on_merge: project.reclaim_on_merge,
         resolve_error: None,
     }
 }

@@ -255,7 +255,7 @@ impl<'a> Lens<'a> {
     fn show(&self, session: &ao_domain::Session) -> Session {
         Session::new(
             session,
-            shown(session, self.habits(session), self.watch, self.now),
+            &shown(session, self.habits(session), self.watch, self.now),
         )
     }
 }

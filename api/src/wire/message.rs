@@ -1,6 +1,6 @@
 //! What is said to agents.
 
-use ao_domain::{MessageKind, MessageState, SessionId, Timestamp};
+use ao_domain::{EpisodeKind, MessageKind, MessageState, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -38,10 +38,14 @@ pub struct Message {
     /// A text, or an answer to a dialog.
     #[schema(value_type = words::MessageKind)]
     pub kind: MessageKind,
-    /// The session it comes from; absent for a person.
+    /// The session it comes from; absent for a person, and where the daemon says it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub from: Option<SessionId>,
+    /// What made the daemon say it by itself; absent where a person or a session did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::EpisodeKind>)]
+    pub about: Option<EpisodeKind>,
     /// What is said, as it may be typed: what would act on a terminal is shown as a picture of itself. Of an answer, what the choice says.
     pub message: String,
     /// How far it has come.
@@ -84,6 +88,7 @@ impl Message {
             session_id: message.session.clone(),
             kind: message.kind,
             from: message.sender.clone(),
+            about: message.about,
             message: said,
             state: message.state,
             reason: waits.or_else(|| message.reason.clone()),

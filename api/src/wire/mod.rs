@@ -8,8 +8,11 @@
 mod control;
 mod error;
 mod event;
+mod gateway;
 mod message;
+mod notice;
 mod project;
+mod pull_request;
 mod session;
 mod tree;
 mod words;
@@ -17,13 +20,16 @@ mod words;
 pub use control::{Health, SERVICE};
 pub use error::ErrorBody;
 pub use event::Event;
+pub use gateway::{Budget, Budgets, Gateway, GatewayList, TokenState};
 pub use message::{
     AnswerDialog, Choice, Dialog, Message, MessageAnswer, MessageList, MessageSent, SendMessage,
 };
+pub use notice::{Notice, NoticeList};
 pub use project::{
-    AddProject, Project, ProjectAnswer, ProjectGot, ProjectHealth, ProjectKind, ProjectList, ProjectRemoved,
-    ProjectSummary,
+    AddProject, Project, ProjectAnswer, ProjectConfig, ProjectGot, ProjectHealth, ProjectKind, ProjectList,
+    ProjectRemoved, ProjectSummary, SetProjectConfig,
 };
+pub use pull_request::{Check, Episode, PrGot, PrList, PrSummary, PullRequest, SessionPrs, Told};
 pub use session::{
     Activity, ActivitySet, Doing, Exit, Holding, KillSession, Killed, RenameSession, RestoreSession, Session,
     SessionAnswer, SessionList, SetActivity, SpawnSession, Worktree,

@@ -53,6 +53,10 @@ pub struct Project {
     pub repo: String,
     /// Where new worktrees start from.
     pub default_branch: String,
+    /// Whether a session's worktree is taken back once its work was merged, where nothing is lost by that.
+    #[serde(default)]
+    #[schema(required)]
+    pub reclaim_on_merge: bool,
     /// Why it cannot be worked on now; absent when it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolve_error: Option<String>,
@@ -93,7 +97,24 @@ pub struct AddProject {
     pub name: Option<String>,
 }
 
-/// The project that was registered.
+/// What can be set of a project.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProjectConfig {
+    /// Whether a session's worktree is taken back once its work was merged, where nothing is lost by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reclaim_on_merge: Option<bool>,
+}
+
+/// Sets what is given of a project; the rest stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetProjectConfig {
+    /// What is to be another.
+    pub config: ProjectConfig,
+}
+
+/// A project that was registered or set anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProjectAnswer {
     /// The project.

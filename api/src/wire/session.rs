@@ -1,6 +1,7 @@
 //! Sessions: one agent, one worktree, one terminal each.
 
 use ao_derive::Shown;
+use ao_domain::foreign_text::in_line;
 use ao_domain::{
     ActivityState, Desired, EndReason, Looked, PermissionMode, Phase, ProjectId, SessionId, SessionKind,
     Timestamp, WorktreeState,
@@ -9,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::message::Dialog;
+use super::pull_request::PrSummary;
 use super::words::{self, Status};
+
+/// Longest reason, in characters. Names of checks and errors stand in it, which are others' words.
+const REASON: usize = 1_000;
 
 /// What a living agent does, as far as anybody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -113,7 +118,7 @@ pub struct Worktree {
     /// The commit that has everything a discarded worktree held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rescue_ref: Option<String>,
-    /// The line that removes a kept one all the same; absent where it was kept because taking it back failed.
+    /// The line that removes one that is still there after its session's end; absent where it was kept because taking it back failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how_to_remove: Option<String>,
 }
@@ -122,12 +127,18 @@ impl From<&ao_domain::Session> for Worktree {
     fn from(session: &ao_domain::Session) -> Self {
         // Where git failed and nothing is known to be held, discarding would fail in the same way.
         let held = session.worktree_state == WorktreeState::Kept && !session.holdings.is_empty();
+        // One whose work was merged leaves its worktree as it is, unless its project wants it back.
+        let left = session.worktree_state == WorktreeState::Active && session.phase == Phase::Ended;
         Self {
             path: session.worktree.to_string(),
             state: session.worktree_state,
             holdings: session.holdings.iter().map(Holding::from).collect(),
             rescue_ref: session.rescue_ref.clone(),
-            how_to_remove: held.then(|| format!("ao kill {} --discard", session.id)),
+            how_to_remove: if held {
+                Some(format!("ao kill {} --discard", session.id))
+            } else {
+                left.then(|| format!("ao kill {}", session.id))
+            },
         }
     }
 }
@@ -185,12 +196,12 @@ pub struct Session {
     pub command: Vec<String>,
     /// The badge.
     pub status: Status,
-    /// Why it is so, in a few words.
+    /// Why it is so, in one line.
     pub reason: String,
     /// Since when it is so.
     #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
-    /// What the status was worked out from: `process`, `exit`, `hook`, `screen` or `phase`.
+    /// What the status was worked out from: `process`, `exit`, `hook`, `screen`, `phase` or `forge`.
     pub evidence: String,
     /// What the agent last said and does.
     pub activity: Activity,
@@ -229,9 +240,8 @@ pub struct Session {
     pub base: String,
     /// Its files.
     pub worktree: Worktree,
-    /// Its pull requests; none are tracked yet.
-    #[schema(value_type = Vec<Object>)]
-    pub prs: Vec<serde_json::Value>,
+    /// Its pull requests, oldest first.
+    pub prs: Vec<PrSummary>,
     /// Counts every change that is shown here.
     pub revision: u64,
     /// When it was asked for.
@@ -244,9 +254,9 @@ pub struct Session {
 
 impl Session {
     /// The rows of a session and the status worked out from them, as one answer.
-    pub(crate) fn new(session: &ao_domain::Session, shown: Shown) -> Self {
+    pub(crate) fn new(session: &ao_domain::Session, shown: &Shown) -> Self {
         let heard = session.first_signal_at.is_some();
-        let doing = match shown.status {
+        let doing = match shown.agent {
             ao_derive::Status::Working => Doing::Working,
             ao_derive::Status::NeedsInput => Doing::NeedsDecision,
             ao_derive::Status::Idle if heard => Doing::WaitingForWork,
@@ -278,7 +288,7 @@ impl Session {
             permissions: session.permissions,
             command: session.command.clone(),
             status: shown.status.into(),
-            reason: shown.reason,
+            reason: in_line(&shown.reason, REASON),
             since: shown.since,
             evidence: shown.evidence.to_owned(),
             activity: Activity {
@@ -299,7 +309,7 @@ impl Session {
             branch: session.branch.clone(),
             base: session.base.clone(),
             worktree: Worktree::from(session),
-            prs: Vec::new(),
+            prs: session.prs.iter().map(PrSummary::from).collect(),
             revision: session.revision,
             created_at: session.created_at,
             updated_at: session.updated_at,

@@ -40,6 +40,14 @@ word_schema! {
     WorktreeState = ao_domain::WorktreeState, "What became of the session's worktree.";
     MessageState = ao_domain::MessageState, "How far a message has come.";
     MessageKind = ao_domain::MessageKind, "What is said to an agent.";
+    PrState = ao_domain::PrState, "Where a pull request stands.";
+    Ci = ao_domain::Ci, "What the checks of a pull request say together.";
+    Review = ao_domain::Review, "What a pull request's reviewers have decided.";
+    Mergeability = ao_domain::Mergeability, "Whether a pull request could be merged.";
+    CheckStatus = ao_domain::CheckStatus, "How a check stands.";
+    Evidence = ao_domain::Evidence, "What is known of why a check failed.";
+    EpisodeKind = ao_domain::EpisodeKind, "In which way a pull request is bad.";
+    NoticeKind = ao_domain::NoticeKind, "What a person should look at.";
     PermissionMode = ao_domain::PermissionMode, "What the agent may do without asking.";
 }
 
@@ -61,6 +69,22 @@ pub enum Status {
     Failed,
     /// The agent is over.
     Terminated,
+    /// Its work was merged.
+    Merged,
+    /// Checks of its pull request have failed.
+    CiFailed,
+    /// A reviewer asks for changes.
+    ChangesRequested,
+    /// Its pull request is a draft.
+    Draft,
+    /// Its pull request waits for a reviewer.
+    ReviewPending,
+    /// Its pull request is open, and there is nothing else to say of it.
+    PrOpen,
+    /// Its pull request was approved.
+    Approved,
+    /// Its pull request can be merged.
+    Mergeable,
 }
 
 impl From<ao_derive::Status> for Status {
@@ -73,6 +97,14 @@ impl From<ao_derive::Status> for Status {
             ao_derive::Status::Unknown => Self::Unknown,
             ao_derive::Status::Failed => Self::Failed,
             ao_derive::Status::Terminated => Self::Terminated,
+            ao_derive::Status::Merged => Self::Merged,
+            ao_derive::Status::CiFailed => Self::CiFailed,
+            ao_derive::Status::ChangesRequested => Self::ChangesRequested,
+            ao_derive::Status::Draft => Self::Draft,
+            ao_derive::Status::ReviewPending => Self::ReviewPending,
+            ao_derive::Status::PrOpen => Self::PrOpen,
+            ao_derive::Status::Approved => Self::Approved,
+            ao_derive::Status::Mergeable => Self::Mergeable,
         }
     }
 }
@@ -88,6 +120,14 @@ impl Status {
             Self::Unknown => "unknown",
             Self::Failed => "failed",
             Self::Terminated => "terminated",
+            Self::Merged => "merged",
+            Self::CiFailed => "ci_failed",
+            Self::ChangesRequested => "changes_requested",
+            Self::Draft => "draft",
+            Self::ReviewPending => "review_pending",
+            Self::PrOpen => "pr_open",
+            Self::Approved => "approved",
+            Self::Mergeable => "mergeable",
         }
     }
 }

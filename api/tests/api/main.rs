@@ -4,6 +4,7 @@ mod control;
 mod door;
 mod events;
 mod projects;
+mod prs;
 mod server;
 mod sessions;
 mod spawn;

@@ -22,7 +22,7 @@ async fn a_repository_is_registered_listed_looked_at_and_removed() {
     assert_eq!(added.status, 201);
     let project = json!({
         "id": "my-app", "name": "my-app", "path": "/repos/My App", "kind": "single_repo",
-        "repo": "git@example.org:x.git", "defaultBranch": "origin/main",
+        "repo": "git@example.org:x.git", "defaultBranch": "origin/main", "reclaimOnMerge": false,
     });
     assert_eq!(added.json(), json!({"project": project}));
     assert_eq!(
@@ -117,6 +117,51 @@ async fn a_path_and_a_name_are_taken_once() {
     assert_eq!(named.refusal().detail("existingProjectId"), Some("web"));
     assert_eq!(named.refusal().detail("suggestedProjectId"), Some("web1"));
     assert!(named.refusal().message.contains("--id web1"));
+}
+
+#[tokio::test]
+async fn what_is_given_of_a_project_is_set_and_nothing_else() {
+    let world = World::start().await;
+    world.project("web").await;
+    let path = "/api/v1/projects/web/config";
+    let put = async |path: &str, body: &str| request("PUT", path).json(body).send(world.port).await;
+    let reclaims =
+        async || world.get("/api/v1/projects/web").await.json()["project"]["reclaimOnMerge"].take();
+    let set = put(path, r#"{"config":{"reclaimOnMerge":true}}"#).await;
+    assert_eq!(
+        (set.status, &set.json()["project"]["reclaimOnMerge"]),
+        (200, &json!(true))
+    );
+    for keeps in [r#"{"config":{}}"#, r#"{"config":{"reclaimOnMerge":null}}"#] {
+        let kept = put(path, keeps).await;
+        assert_eq!((kept.status, reclaims().await), (200, json!(true)), "{keeps}");
+    }
+    let before = world.head().await;
+    for slip in [
+        r#"{"config":{"reclaimonmerge":false}}"#,
+        r#"{"reclaimOnMerge":false}"#,
+        r#"{"config":{"reclaimOnMerge":"off"}}"#,
+        "{}",
+    ] {
+        let refused = put(path, slip).await.refused();
+        assert_eq!(refused, (400, "INVALID_JSON".to_owned()), "{slip}");
+    }
+    let off = r#"{"config":{"reclaimOnMerge":false}}"#;
+    let inside = request("PUT", path).json(off).header("ao-session", "web-1");
+    assert_eq!(
+        inside.send(world.port).await.refused(),
+        (403, "INSIDE_SESSION".to_owned())
+    );
+    assert_eq!((reclaims().await, world.head().await), (json!(true), before));
+    for body in [off, r#"{"config":{}}"#] {
+        assert_eq!(
+            put("/api/v1/projects/nobody/config", body).await.refused(),
+            (404, "PROJECT_NOT_FOUND".to_owned())
+        );
+    }
+    put(path, off).await;
+    assert_eq!(reclaims().await, false);
+    assert!(world.head().await > before, "the feed tells of it");
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ao_api::wire::{ProjectList, Session, SessionList};
+use ao_api::wire::{PrList, ProjectList, Session, SessionList};
+use ao_domain::foreign_text::in_line;
 use ao_domain::port::agent::Agents as _;
 use ao_local::agents::Registry;
 use clap_complete::engine::CompletionCandidate;
@@ -103,6 +104,17 @@ fn sessions(typed: &OsStr, wanted: impl Fn(&Session) -> bool) -> Vec<CompletionC
             let about = about.map_or_else(String::new, |about| format!(": {about}"));
             (session.id.to_string(), format!("{}{about}", session.status))
         });
+    candidates(typed, found)
+}
+
+/// Pull requests, by their numbers here.
+pub(crate) fn pull_requests(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let list: PrList = fetch("/api/v1/prs").unwrap_or(PrList { prs: Vec::new() });
+    let found = list.prs.iter().map(|pr| {
+        let (short, title) = (&pr.short, in_line(&pr.short.title, 60));
+        let about = format!("#{} of {}, {}: {title}", short.number, pr.session_id, short.state);
+        (short.id.to_string(), about)
+    });
     candidates(typed, found)
 }
 

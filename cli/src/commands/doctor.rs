@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::process::Stdio;
 use std::time::Duration;
 
+use ao_api::wire::Gateway;
 use ao_domain::port::agent::Agents as _;
 use ao_domain::{Timestamp, chain};
 use ao_facts::{DirLock, LockError, OpenError};
@@ -15,8 +16,10 @@ use ao_local::agents::Registry;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use crate::client::Daemon;
 use crate::env::{Config, Env, Places};
 use crate::error::CliError;
+use crate::gateways::{self, Grade};
 use crate::presence::{self, State};
 use crate::render::{Out, Tone};
 
@@ -182,6 +185,9 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.extend(agents(env).await);
     checks.push(codex(&env.path()).await);
     checks.push(github(args.offline, env).await);
+    if runs {
+        checks.extend(hosts(&places, env).await);
+    }
     checks
 }
 
@@ -616,7 +622,7 @@ async fn say(program: &str, arguments: &[&str], path: &OsStr) -> Result<String, 
 /// The token that pull requests are read with.
 async fn github(offline: bool, env: &Env) -> Check {
     let check = |level, message: String| Check::new(level, "GitHub", "github-token", message);
-    let Some(token) = Token::find(&env.inherited()).await else {
+    let Some(token) = Token::find("github.com", &env.inherited()).await else {
         return check(
             Level::Warn,
             "no token was found: pull requests will not be watched".to_owned(),
@@ -646,6 +652,36 @@ async fn github(offline: bool, env: &Env) -> Check {
         }
         Err(error) => check(Level::Fail, format!("the token by {source}: {}", chain(&error)))
             .with("see that the network is there, or leave this out: ao doctor --offline"),
+    }
+}
+
+/// The hosts that the running daemon reads pull requests from, as they answered it: its token may be another than ours.
+async fn hosts(places: &Places, env: &Env) -> Vec<Check> {
+    let asked = async {
+        let daemon = Daemon::find(places, env.session())?;
+        gateways::fetch(&daemon).await
+    };
+    match tokio::time::timeout(ASK, asked).await {
+        Ok(Ok(known)) => known
+            .iter()
+            .map(|gateway| host(gateway, ao_local::clock::now()))
+            .collect(),
+        // A daemon that does not answer has a check of its own.
+        _ => Vec::new(),
+    }
+}
+
+fn host(gateway: &Gateway, now: Timestamp) -> Check {
+    let stands = gateways::standing(gateway, now);
+    let level = match stands.grade {
+        Grade::Fine => Level::Pass,
+        Grade::Odd => Level::Warn,
+        Grade::Broken => Level::Fail,
+    };
+    let check = Check::new(level, "GitHub", "daemon-token", stands.line);
+    match stands.remedy {
+        Some(remedy) => check.with(remedy),
+        None => check,
     }
 }
 
@@ -721,6 +757,7 @@ async fn salvage(places: &Places, out: &mut Out) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateways::tests::gateway;
     use crate::render::tests::kept;
     use crate::scratch::Scratch;
 
@@ -754,6 +791,27 @@ mod tests {
             WARN git: old
         "#]]
         .assert_eq(&results.text());
+    }
+
+    #[test]
+    fn what_the_daemon_knows_of_a_host_is_a_check() {
+        let now = "2026-06-24T12:05:00.000Z".parse().unwrap();
+        let of = |change| host(&gateway(&change), now);
+        let checks = [
+            of(serde_json::json!({})),
+            of(serde_json::json!({"token": "missing", "source": null})),
+            of(serde_json::json!({"token": "refused"})),
+        ];
+        let (mut out, results, _) = kept(false, false, None);
+        print(&checks, &mut out).unwrap();
+        expect_test::expect![[r#"
+            GitHub:
+            PASS daemon-token: forge.example: token accepted (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m
+            WARN daemon-token: forge.example: no token was found; points: 120 by us and 180 by others of 5000, anew in 25m
+                 gh auth login, or set GITHUB_TOKEN for the daemon
+            FAIL daemon-token: forge.example: the token was refused (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m
+                 gh auth login, or set another GITHUB_TOKEN for the daemon
+        "#]].assert_eq(&results.text());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(crate) mod hooks;
 mod kill;
 mod logs;
 mod overview;
+mod pr;
 mod project;
 pub(crate) mod pty_host;
 mod restore;
@@ -73,6 +74,7 @@ enum Command {
     Project(project::ProjectArgs),
     Spawn(spawn::SpawnArgs),
     Session(session::SessionArgs),
+    Pr(pr::PrArgs),
     Kill(kill::KillArgs),
     Send(send::SendArgs),
     Logs(logs::LogsArgs),
@@ -171,6 +173,7 @@ fn dispatch(cli: Cli, env: &Env, out: &mut Out) -> Result<(), CliError> {
             Some(Command::Project(args)) => project::run(args, env, out).await,
             Some(Command::Spawn(args)) => spawn::run(args, env, out).await,
             Some(Command::Session(args)) => session::run(args, env, out).await,
+            Some(Command::Pr(args)) => pr::run(args, env, out).await,
             Some(Command::Kill(args)) => kill::run(&args, env, out).await,
             Some(Command::Send(args)) => send::send(args, env, out).await,
             Some(Command::Logs(args)) => logs::run(&args, env, out).await,

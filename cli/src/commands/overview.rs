@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ao_api::wire::{Session, Status, Tree};
+use ao_api::wire::{Gateway, Notice, Session, Status, Tree};
+use ao_domain::foreign_text::in_line;
 use ao_domain::{Timestamp, WorktreeState};
 use serde::Serialize;
 
@@ -10,17 +11,22 @@ use super::{kill, project, session, tree};
 use crate::duration;
 use crate::env::Env;
 use crate::error::CliError;
+use crate::gateways::{self, Grade};
 use crate::render::{Out, Tone};
 
 /// How long a session that never came up is brought up again and again: it can only be looked at, not dismissed.
 const FAILED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How much of a notice stands in a line, in characters.
+const WHY: usize = 300;
+
 /// Something that waits for a person.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Want {
-    /// `needs_input`, `no_terminal`, `failed`, `kept`, `unknown`, `parked` or `no_project`.
+    /// `needs_input`, `no_terminal`, `failed`, `kept`, `unknown`, `changes_requested`, `approved`, `mergeable`, a kind of notice, `token`, `parked`
+    /// or `no_project`.
     what: &'static str,
-    /// Whose: a session, or a path in the tree.
+    /// Whose: a session, a host, or a path in the tree.
     who: String,
     /// What happened, in words.
     why: String,
@@ -41,18 +47,39 @@ struct Counts {
 struct Overview {
     wants: Vec<Want>,
     counts: Counts,
+    gateways: Vec<Gateway>,
+}
+
+/// What the daemon knows, all of one moment.
+struct Known {
+    projects: usize,
+    sessions: Vec<Session>,
+    notices: Vec<Notice>,
+    gateways: Vec<Gateway>,
+    tree: Tree,
 }
 
 pub(crate) async fn run(env: &Env, out: &mut Out) -> Result<(), CliError> {
     let daemon = super::find(env)?;
-    let (projects, sessions, tree) = tokio::try_join!(
+    let (projects, sessions, notices, gateways, tree) = tokio::try_join!(
         project::list(&daemon),
         session::list(&daemon, None),
+        gateways::notices(&daemon),
+        gateways::fetch(&daemon),
         tree::fetch(&daemon)
     )?;
+    let known = Known {
+        projects: projects.projects.len(),
+        sessions,
+        notices,
+        gateways,
+        tree,
+    };
+    let now = ao_local::clock::now();
     let overview = Overview {
-        wants: wants(projects.projects.len(), &sessions, &tree, ao_local::clock::now()),
-        counts: counts(projects.projects.len(), &sessions),
+        wants: wants(&known, now),
+        counts: counts(known.projects, &known.sessions),
+        gateways: known.gateways,
     };
     if out.is_json() {
         return out.object(&overview);
@@ -74,12 +101,25 @@ pub(crate) async fn run(env: &Env, out: &mut Out) -> Result<(), CliError> {
             .collect();
         out.rows(rows)?;
     }
-    out.line(in_words(&overview.counts))
+    out.line(in_words(&overview.counts))?;
+    for gateway in &overview.gateways {
+        let stands = gateways::standing(gateway, now);
+        let tone = match stands.grade {
+            Grade::Fine => Tone::Dim,
+            Grade::Odd => Tone::Warn,
+            Grade::Broken => Tone::Bad,
+        };
+        out.line(out.paint(tone, stands.line))?;
+        if let Some(remedy) = stands.remedy {
+            out.line(format!("  {remedy}"))?;
+        }
+    }
+    Ok(())
 }
 
-fn wants(projects: usize, sessions: &[Session], tree: &Tree, now: Timestamp) -> Vec<Want> {
+fn wants(known: &Known, now: Timestamp) -> Vec<Want> {
     let mut wants = Vec::new();
-    if projects == 0 {
+    if known.projects == 0 {
         wants.push(Want {
             what: "no_project",
             who: "ao".to_owned(),
@@ -87,7 +127,7 @@ fn wants(projects: usize, sessions: &[Session], tree: &Tree, now: Timestamp) -> 
             command: "ao project add PATH".to_owned(),
         });
     }
-    for session in sessions {
+    for session in &known.sessions {
         let id = &session.id;
         let mut want = |what, why: String, command: String| {
             wants.push(Want {
@@ -100,7 +140,7 @@ fn wants(projects: usize, sessions: &[Session], tree: &Tree, now: Timestamp) -> 
         let ago = duration::age(now.since(session.since));
         match session.status {
             // It lives, so its terminal was there once and does not come back: nobody can see it or talk to it.
-            Status::Working | Status::Idle | Status::NeedsInput if session.terminal_handle_id.is_none() => {
+            status if lives(session, status) && session.terminal_handle_id.is_none() => {
                 want(
                     "no_terminal",
                     format!("it has no terminal any more: {} (for {ago})", session.reason),
@@ -128,6 +168,21 @@ fn wants(projects: usize, sessions: &[Session], tree: &Tree, now: Timestamp) -> 
                     format!("ao session get {id}"),
                 );
             }
+            // Agents are not told of these: they wait for people.
+            Status::ChangesRequested => {
+                want(
+                    "changes_requested",
+                    format!("{} (for {ago})", session.reason),
+                    format!("ao send {id} TEXT"),
+                );
+            }
+            Status::Approved | Status::Mergeable => {
+                want(
+                    session.status.as_str(),
+                    format!("{} (for {ago})", session.reason),
+                    format!("ao session get {id}"),
+                );
+            }
             _ => {}
         }
         if session.worktree.state == WorktreeState::Kept {
@@ -140,7 +195,25 @@ fn wants(projects: usize, sessions: &[Session], tree: &Tree, now: Timestamp) -> 
             );
         }
     }
-    for node in &tree.nodes {
+    for notice in &known.notices {
+        wants.push(Want {
+            what: notice.kind.as_str(),
+            who: notice.session_id.to_string(),
+            why: in_line(&notice.text, WHY),
+            command: checks_of(notice, &known.sessions),
+        });
+    }
+    for gateway in &known.gateways {
+        if let Some((why, command)) = gateways::wants(gateway) {
+            wants.push(Want {
+                what: "token",
+                who: gateway.host.clone(),
+                why,
+                command: command.to_owned(),
+            });
+        }
+    }
+    for node in &known.tree.nodes {
         if let Some(parked) = &node.parked {
             wants.push(Want {
                 what: "parked",
@@ -153,14 +226,61 @@ fn wants(projects: usize, sessions: &[Session], tree: &Tree, now: Timestamp) -> 
     wants
 }
 
+/// Whether its agent lives and is known to, so that it should have a terminal.
+fn lives(session: &Session, status: Status) -> bool {
+    match status {
+        Status::Working | Status::NeedsInput => true,
+        Status::Queued | Status::Unknown | Status::Failed | Status::Terminated => false,
+        _ => is_idle(session),
+    }
+}
+
+/// Whether its agent has nothing to do, whatever its pull request waits for meanwhile.
+fn is_idle(session: &Session) -> bool {
+    let waits = match session.status {
+        Status::Idle
+        | Status::CiFailed
+        | Status::ChangesRequested
+        | Status::Draft
+        | Status::ReviewPending
+        | Status::PrOpen
+        | Status::Approved
+        | Status::Mergeable
+        | Status::Merged => true,
+        Status::Queued
+        | Status::Working
+        | Status::NeedsInput
+        | Status::Unknown
+        | Status::Failed
+        | Status::Terminated => false,
+    };
+    waits && !session.is_terminated
+}
+
+/// What shows more of a notice: the checks of the pull request it is about.
+fn checks_of(notice: &Notice, sessions: &[Session]) -> String {
+    let of_session = sessions.iter().find(|session| session.id == notice.session_id);
+    let prs = of_session
+        .map(|session| session.prs.as_slice())
+        .unwrap_or_default();
+    match prs.iter().find(|pr| pr.url == notice.url) {
+        Some(pr) => format!("ao pr checks {} --logs", pr.id),
+        None => format!("ao session get {}", notice.session_id),
+    }
+}
+
 fn counts(projects: usize, sessions: &[Session]) -> Counts {
-    let count = |status| sessions.iter().filter(|session| session.status == status).count();
+    let count = |wanted: &dyn Fn(&Session) -> bool| sessions.iter().filter(|session| wanted(session)).count();
+    let is_over = |session: &Session| {
+        matches!(session.status, Status::Terminated | Status::Failed)
+            || (session.status == Status::Merged && session.is_terminated)
+    };
     Counts {
         projects,
-        queued: count(Status::Queued),
-        working: count(Status::Working),
-        idle: count(Status::Idle),
-        over: count(Status::Terminated) + count(Status::Failed),
+        queued: count(&|session| session.status == Status::Queued),
+        working: count(&|session| session.status == Status::Working),
+        idle: count(&is_idle),
+        over: count(&is_over),
     }
 }
 
@@ -180,6 +300,7 @@ fn in_words(counts: &Counts) -> String {
 mod tests {
     use super::*;
     use crate::commands::session::tests::session;
+    use crate::gateways::tests::gateway;
     use serde_json::json;
 
     fn tree(parked: bool) -> Tree {
@@ -190,6 +311,24 @@ mod tests {
             "state": "parked", "restarts": {"total": 10}, "parked": parked,
         }]}))
         .unwrap()
+    }
+
+    fn known(projects: usize, sessions: &[Session], parked: bool) -> Known {
+        Known {
+            projects,
+            sessions: sessions.to_vec(),
+            notices: Vec::new(),
+            gateways: Vec::new(),
+            tree: tree(parked),
+        }
+    }
+
+    fn in_lines(found: &[Want]) -> String {
+        let lines: Vec<String> = found
+            .iter()
+            .map(|want| format!("{} | {} | {} | {}", want.what, want.who, want.why, want.command))
+            .collect();
+        lines.join("\n")
     }
 
     #[test]
@@ -225,11 +364,7 @@ mod tests {
                     "worktree": {"path": "/w", "state": "kept", "holdings": []}}),
             ),
         ];
-        let found = wants(1, &sessions, &tree(true), now);
-        let text: Vec<String> = found
-            .iter()
-            .map(|want| format!("{} | {} | {} | {}", want.what, want.who, want.why, want.command))
-            .collect();
+        let found = wants(&known(1, &sessions, true), now);
         expect_test::expect![[r#"
             needs_input | web-1 | a person has to decide (for 1h) | ao attach web-1
             failed | web-2 | no such program (1h ago) | ao session get web-2
@@ -238,7 +373,7 @@ mod tests {
             no_terminal | web-7 | it has no terminal any more: it works; its terminal is gone (for 1h) | ao session get web-7
             kept | web-8 | its worktree was kept, the repository is not there: /w | ao kill web-8
             parked | ao/act/sessions/web-1 | parked: ten crashes in a row | ao tree resume ao/act/sessions/web-1"#]]
-        .assert_eq(&text.join("\n"));
+        .assert_eq(&in_lines(&found));
         assert_eq!(
             in_words(&counts(1, &sessions)),
             "1 project; sessions: 2 working, 0 idle, 0 queued, 4 over"
@@ -246,11 +381,67 @@ mod tests {
     }
 
     #[test]
+    fn what_pull_requests_wait_for_a_person_for_has_a_command() {
+        let now = "2026-06-24T13:00:00.000Z".parse().unwrap();
+        let pr = json!({"id": 3, "url": "https://forge.example/acme/web/pull/7", "number": 7, "title": "Tidy up", "state": "open",
+            "ci": "failing", "failing": ["test"], "review": "none", "mergeability": "unknown", "headBranch": "ao/web-1",
+            "baseBranch": "main", "head": "0123456", "changedAt": "2026-06-24T12:00:00.000Z"});
+        let status = |id, status: &str| {
+            session(
+                id,
+                &json!({"status": status, "reason": status, "evidence": "forge"}),
+            )
+        };
+        let sessions = [
+            session(
+                "web-1",
+                &json!({"status": "ci_failed", "reason": "#7: test failed", "prs": [pr]}),
+            ),
+            status("web-2", "changes_requested"),
+            status("web-3", "approved"),
+            status("web-4", "mergeable"),
+            status("web-5", "draft"),
+            status("web-6", "review_pending"),
+            status("web-7", "pr_open"),
+            status("web-8", "merged"),
+            session(
+                "web-9",
+                &json!({"status": "merged", "isTerminated": true, "terminalHandleId": null, "endReason": "completed"}),
+            ),
+            session(
+                "web-10",
+                &json!({"status": "pr_open", "reason": "#9 is open; it is alone", "terminalHandleId": null}),
+            ),
+        ];
+        let mut known = known(1, &sessions, false);
+        let notice = json!([
+            {"id": 2, "sessionId": "web-1", "kind": "ci_stuck", "url": "https://forge.example/acme/web/pull/7",
+                "text": "it still fails:\n\u{1b}[2Jtest", "createdAt": "2026-06-24T12:30:00.000Z"},
+            {"id": 1, "sessionId": "web-2", "kind": "ci_stuck", "url": "https://forge.example/acme/web/pull/6",
+                "text": "it fails too", "createdAt": "2026-06-24T12:30:00.000Z"},
+        ]);
+        known.notices = serde_json::from_value(notice).unwrap();
+        known.gateways = vec![gateway(&json!({"token": "refused"})), gateway(&json!({}))];
+        expect_test::expect![[r#"
+            changes_requested | web-2 | changes_requested (for 1h) | ao send web-2 TEXT
+            approved | web-3 | approved (for 1h) | ao session get web-3
+            mergeable | web-4 | mergeable (for 1h) | ao session get web-4
+            no_terminal | web-10 | it has no terminal any more: #9 is open; it is alone (for 1h) | ao session get web-10
+            ci_stuck | web-1 | it still fails: ␛[2Jtest | ao pr checks 3 --logs
+            ci_stuck | web-2 | it fails too | ao session get web-2
+            token | forge.example | the token was refused (gh auth token): pull requests are not watched | gh auth login"#]].assert_eq(&in_lines(&wants(&known, now)));
+        assert_eq!(
+            in_words(&counts(1, &sessions)),
+            "1 project; sessions: 0 working, 9 idle, 0 queued, 1 over"
+        );
+    }
+
+    #[test]
     fn a_newcomer_is_told_what_comes_first() {
         let now = "2026-06-24T13:00:00.000Z".parse().unwrap();
-        let found = wants(0, &[], &tree(false), now);
+        let found = wants(&known(0, &[], false), now);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].command, "ao project add PATH");
-        assert!(wants(1, &[], &tree(false), now).is_empty());
+        assert!(wants(&known(1, &[], false), now).is_empty());
     }
 }

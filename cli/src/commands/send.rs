@@ -265,16 +265,22 @@ fn print_messages(list: &MessageList, now: Timestamp, out: &mut Out) -> Result<(
             message.id.to_string(),
             format!("({})", duration::age(now.since(message.queued_at))),
             out.paint(tone(message.state), format!("[{}]", message.state)),
-            message
-                .from
-                .as_ref()
-                .map_or_else(|| "you".to_owned(), ToString::to_string),
+            sender(message),
             said,
             message.reason.clone().unwrap_or_default(),
         ]
     });
     let rows = rows.collect();
     out.rows(rows)
+}
+
+/// Who says it: a session, a person, or the daemon by itself and about what.
+fn sender(message: &Message) -> String {
+    match (&message.from, message.about) {
+        (Some(session), _) => session.to_string(),
+        (None, Some(about)) => format!("ao ({about})"),
+        (None, None) => "you".to_owned(),
+    }
 }
 
 fn tone(state: MessageState) -> Tone {
@@ -347,14 +353,16 @@ mod tests {
             message(1, "accepted", serde_json::json!({"message": "look at\nthe log"})),
             message(3, "failed", serde_json::json!({"from": "web-2", "reason": "its agent has ended"})),
             message(12, "queued", serde_json::json!({"reason": "a dialog is open"})),
+            message(13, "typed", serde_json::json!({"message": "Checks failed", "about": "ci"})),
         ]});
         let list: MessageList = serde_json::from_value(list).unwrap();
         let (mut out, results, _) = kept(false, false, None);
         print_messages(&list, "2026-06-24T12:03:00.000Z".parse().unwrap(), &mut out).unwrap();
         expect_test::expect![[r#"
-            1   (3m)  [accepted]  you    look at …
-            3   (3m)  [failed]    web-2  go on      its agent has ended
-            12  (3m)  [queued]    you    go on      a dialog is open
+            1   (3m)  [accepted]  you      look at …
+            3   (3m)  [failed]    web-2    go on          its agent has ended
+            12  (3m)  [queued]    you      go on          a dialog is open
+            13  (3m)  [typed]     ao (ci)  Checks failed
         "#]]
         .assert_eq(&results.text());
     }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::completion::{any_sessions, projects};
 use super::kill::{self, KillArgs};
 use super::logs::{self, LogsArgs};
+use super::pr;
 use super::restore::{self, RenameArgs, RestoreArgs};
 use super::send::{self, AnswerArgs, MessagesArgs};
 use crate::client::{Ask, Daemon, encoded};
@@ -161,10 +162,15 @@ fn print_list(sessions: &[Session], args: &LsArgs, now: Timestamp, out: &mut Out
 /// How a status looks.
 pub(crate) fn tone(status: Status) -> Tone {
     match status {
-        Status::Working => Tone::Good,
-        Status::NeedsInput | Status::Unknown => Tone::Warn,
-        Status::Failed => Tone::Bad,
-        Status::Queued | Status::Idle | Status::Terminated => Tone::Dim,
+        Status::Working | Status::Approved | Status::Mergeable | Status::Merged => Tone::Good,
+        Status::NeedsInput | Status::Unknown | Status::ChangesRequested => Tone::Warn,
+        Status::Failed | Status::CiFailed => Tone::Bad,
+        Status::Queued
+        | Status::Idle
+        | Status::Terminated
+        | Status::Draft
+        | Status::ReviewPending
+        | Status::PrOpen => Tone::Dim,
     }
 }
 
@@ -193,6 +199,11 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         .map(|held| held.text.as_str())
         .collect();
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    // Of a session that is over, the worktree that it left on purpose is taken back like any other.
+    let remove = match session.worktree.state {
+        WorktreeState::Kept => "remove it all the same",
+        _ => "take it back with",
+    };
     let pid = |value: Option<u32>| value.map(|pid| pid.to_string()).unwrap_or_default();
     let worktree = match session.worktree.state {
         WorktreeState::Active => session.worktree.path.clone(),
@@ -226,7 +237,7 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         PermissionMode::Default => String::new(),
         mode => mode.to_string(),
     };
-    [
+    let about_itself = [
         ("id", session.id.to_string()),
         ("project", session.project_id.to_string()),
         ("name", text(&session.display_name)),
@@ -263,9 +274,12 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         ("issue", text(&session.issue_id)),
         ("branch", session.branch.clone()),
         ("base", session.base.clone()),
+    ];
+    let prs = session.prs.iter().map(|pr| ("pr", pr::line(pr)));
+    let rest = [
         ("worktree", worktree),
         ("holds", held.join("; ")),
-        ("remove it all the same", text(&session.worktree.how_to_remove)),
+        (remove, text(&session.worktree.how_to_remove)),
         ("rescue ref", text(&session.worktree.rescue_ref)),
         ("terminated", session.is_terminated.to_string()),
         (
@@ -281,10 +295,13 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         ("updated", session.updated_at.to_string()),
         ("attach with", attach.unwrap_or_default()),
         ("bring back with", restore.unwrap_or_default()),
-    ]
-    .into_iter()
-    .filter(|(_, value)| !value.is_empty())
-    .collect()
+    ];
+    about_itself
+        .into_iter()
+        .chain(prs)
+        .chain(rest)
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
 }
 
 /// What a dialog asks and what can be chosen, each in a line of its own.
@@ -439,6 +456,9 @@ pub(crate) mod tests {
                 "permissions": "auto", "lastMessage": "all done\nand more",
                 "worktree": {"path": "/w", "state": "kept", "howToRemove": "ao kill web-1 --discard",
                     "holdings": [{"kind": "untracked", "text": "1 untracked file (a)"}]},
+                "prs": [{"id": 3, "url": "https://forge.example/acme/web/pull/7", "number": 7, "title": "Tidy up", "state": "open",
+                    "ci": "failing", "failing": ["lint", "test"], "review": "none", "mergeability": "unknown",
+                    "headBranch": "ao/web-1", "baseBranch": "main", "head": "0123456", "changedAt": "2026-06-24T12:00:00.000Z"}],
             }),
         );
         let text: Vec<String> = rows(&kept)
@@ -468,6 +488,7 @@ pub(crate) mod tests {
             holder pid: 11
             branch: ao/web-1
             base: main
+            pr: #7 open, checks failing (2: lint, test) https://forge.example/acme/web/pull/7
             worktree: /w (kept)
             holds: 1 untracked file (a)
             remove it all the same: ao kill web-1 --discard

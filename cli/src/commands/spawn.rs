@@ -276,7 +276,7 @@ fn failure(session: &Session) -> Option<String> {
             Some(session.failure.clone().unwrap_or_else(|| session.reason.clone()))
         }
         Some(EndReason::Killed) => Some("it was killed".to_owned()),
-        Some(EndReason::Exited | EndReason::RuntimeDead) | None => None,
+        Some(EndReason::Exited | EndReason::RuntimeDead | EndReason::Completed) | None => None,
     }
 }
 

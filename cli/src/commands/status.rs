@@ -2,19 +2,26 @@
 
 use std::time::Duration;
 
+use ao_api::wire::{Gateway, Notice};
+use ao_domain::foreign_text::in_line;
 use serde::Serialize;
 
 use super::start::disagreements;
+use crate::client::Daemon;
 use crate::duration;
 use crate::env::{Env, Places};
 use crate::error::CliError;
+use crate::gateways::{self, Grade};
 use crate::presence::{self, Presence, State};
 use crate::render::{Out, Tone};
+
+/// How much of a notice stands in a line, in characters.
+const WHY: usize = 300;
 
 /// Say how the daemon stands
 ///
 /// Exits with 0 whatever the state is; `ao status --json` has it as `state`: stopped, stale, unhealthy, not_ready or
-/// ready.
+/// ready. Of a daemon that is ready, also how the forges stand that pull requests are read from, and what a person should look at.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ao status\n  ao status --json")]
 pub(crate) struct StatusArgs {}
@@ -42,6 +49,10 @@ pub(crate) struct StatusView {
     ready: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gateways: Vec<Gateway>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notices: Vec<Notice>,
 }
 
 impl StatusView {
@@ -62,7 +73,23 @@ impl StatusView {
             health: presence.health.clone(),
             ready: presence.ready.clone(),
             error: presence.error.clone(),
+            gateways: Vec::new(),
+            notices: Vec::new(),
         }
+    }
+
+    /// With what the daemon knows of the hosts that pull requests are read from, and of what a person should look at. That it
+    /// does not say is no reason not to say the rest.
+    async fn with_forges(mut self, presence: &Presence, env: &Env) -> Self {
+        if let (State::Ready, Some(run)) = (presence.state, &presence.run) {
+            let daemon = Daemon::of(run.clone(), env.session());
+            let asked = async { tokio::join!(gateways::fetch(&daemon), gateways::notices(&daemon)) };
+            if let Ok((gateways, notices)) = tokio::time::timeout(presence::PROBE, asked).await {
+                self.gateways = gateways.unwrap_or_default();
+                self.notices = notices.unwrap_or_default();
+            }
+        }
+        self
     }
 
     /// A daemon that has been stopped.
@@ -102,6 +129,25 @@ impl StatusView {
             rows.into_iter()
                 .filter_map(|(name, value)| Some(format!("  {name}: {}", value?))),
         );
+        for gateway in &self.gateways {
+            let stands = gateways::standing(gateway, ao_local::clock::now());
+            let tone = match stands.grade {
+                Grade::Fine => None,
+                Grade::Odd => Some(Tone::Warn),
+                Grade::Broken => Some(Tone::Bad),
+            };
+            let line = tone.map_or_else(|| stands.line.clone(), |tone| out.paint(tone, &stands.line));
+            lines.push(format!("  {line}"));
+            lines.extend(stands.remedy.map(|remedy| format!("    {remedy}")));
+        }
+        for notice in &self.notices {
+            let text = in_line(&notice.text, WHY);
+            lines.push(format!(
+                "  {}: {}",
+                notice.session_id,
+                out.paint(Tone::Warn, text)
+            ));
+        }
         lines
     }
 }
@@ -111,7 +157,9 @@ pub(crate) async fn run(env: &Env, out: &mut Out) -> Result<(), CliError> {
     let config = env.config()?;
     let places = env.places()?;
     let presence = presence::look(&places, env.session()).await?;
-    let view = StatusView::new(&presence, &places);
+    let view = StatusView::new(&presence, &places)
+        .with_forges(&presence, env)
+        .await;
     if out.is_json() {
         return out.object(&view);
     }

@@ -3,4 +3,5 @@
 mod commands;
 mod hooks;
 mod lifecycle;
+mod prs;
 mod support;

@@ -118,6 +118,15 @@ impl Worktrees for FakeWorktrees {
         unreachable!("the API removes no worktree")
     }
 
+    fn has_commit<'a>(
+        &'a self,
+        _: &'a Utf8Path,
+        _: &'a str,
+        _: &'a str,
+    ) -> PortFuture<'a, Result<bool, WorktreeError>> {
+        unreachable!("the API asks for no commit")
+    }
+
     fn owned(&self) -> PortFuture<'_, Result<Vec<Owned>, WorktreeError>> {
         unreachable!("the API owns no worktree")
     }
