@@ -263,6 +263,25 @@ fn a_rename_is_there_or_is_not_after_a_kill() {
     });
 }
 
+#[test]
+fn a_projects_setting_is_there_or_is_not_after_a_kill() {
+    at_each(points(&["intent.configure_project"]), |point| {
+        let mut world = World::started(AO);
+        world.arm(point, "kill");
+        let set = |world: &World| {
+            let body = json!({"config": {"reclaimOnMerge": true}});
+            world
+                .try_http()
+                .and_then(|mut http| http.ask("PUT", "/api/v1/projects/web/config", Some(&body)).ok())
+        };
+        let _ = set(&world);
+        restart_after_the_kill(&mut world, point);
+        let project = &world.get("/api/v1/projects/web")["project"];
+        assert_eq!(project["reclaimOnMerge"], point.ends_with("after"), "{point}");
+        assert_eq!(set(&world).expect("the daemon answers").status, 200, "{point}");
+    });
+}
+
 /// What only the agent's own record of the conversation tells reaches the status, wherever it is cut.
 fn cut_a_transcript(deed: &str) {
     at_each(points(&["transcript."]), |point| {

@@ -19,6 +19,11 @@ pub(crate) struct Claude {
 impl Claude {
     /// `None` where the program is not installed: the test is named as not run.
     pub(crate) fn started(test: &str) -> Option<Claude> {
+        Self::started_with(test, |_| {})
+    }
+
+    /// The same in a world that `ready` makes ready before its daemon is started.
+    pub(crate) fn started_with(test: &str, ready: impl FnOnce(&mut World)) -> Option<Claude> {
         let Some(bin) = installed("claude") else {
             not_tested(test, "Claude Code is not installed: tests/run installs it");
             return None;
@@ -37,6 +42,7 @@ impl Claude {
             json!({"hasCompletedOnboarding": true}).to_string(),
         )
         .unwrap();
+        ready(&mut world);
         world.start();
         world
             .ao(&["project", "add", world.repo.as_str(), "--id", "web"])

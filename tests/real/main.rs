@@ -6,6 +6,7 @@
 mod claude;
 mod claude_code;
 mod messages;
+mod pull_requests;
 
 /// The shipped program with crash points in it.
 const AO: &str = env!("CARGO_BIN_EXE_ao-with-faults");

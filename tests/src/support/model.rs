@@ -15,6 +15,8 @@
 //! STUB: wall              refuse it for three hours, as where a quota is used up
 //! ```
 //!
+//! A text that scripts nothing itself, such as a message of the daemon's, is answered by the script that [`Model::when`] gave for it.
+//!
 //! It speaks Anthropic's Messages, as a stream or as one object. Requests that offer no tools (titles, summaries) get text.
 
 use std::collections::{BTreeMap, HashMap};
@@ -54,6 +56,7 @@ pub struct Model {
 struct Shared {
     asked: Mutex<Vec<Asked>>,
     failed: Mutex<HashMap<String, u64>>,
+    whens: Mutex<Vec<(String, String)>>,
     ids: AtomicU64,
     over: AtomicBool,
 }
@@ -85,6 +88,12 @@ impl Model {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// From now on, a text that has `part` in it and no script of its own is answered by `script`.
+    pub fn when(&self, part: &str, script: &str) {
+        let mut whens = self.shared.whens.lock().expect("no thread panics with it");
+        whens.insert(0, (part.to_owned(), script.to_owned()));
+    }
+
     /// All requests for an answer so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared
@@ -99,6 +108,18 @@ impl Model {
         let all = self.asked();
         let turns = all.iter().filter(|asked| asked.tools > 0 && asked.results == 0);
         turns.filter(|asked| asked.text.contains(part)).count()
+    }
+}
+
+impl Shared {
+    /// What `text` scripts, or what was said to answer it.
+    fn script_of(&self, text: &str) -> String {
+        let whens = self.whens.lock().expect("no thread panics with it");
+        let given = whens.iter().find(|(part, _)| text.contains(part));
+        match given {
+            Some((_, script)) if scripts(text).next().is_none() => script.clone(),
+            _ => text.to_owned(),
+        }
     }
 }
 
@@ -180,7 +201,7 @@ fn answer(stream: &TcpStream, shared: &Shared, method: &str, path: &str, body: &
     let plan = if tools.is_empty() {
         Plan::text(TEXT)
     } else {
-        plan(shared, &text, results, &tools)
+        plan(shared, &shared.script_of(&text), results, &tools)
     };
     let word = match (&plan.error, &plan.call) {
         (Some(code), _) => format!("error {code}"),

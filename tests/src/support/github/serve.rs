@@ -127,10 +127,20 @@ pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>, logs: bool) {
     }
 }
 
+/// An instant as headers have it.
+fn date(millis: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(millis).expect("the clock of a test is near");
+    jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&at)
+        .expect("the clock of a test is near")
+}
+
 fn serve(stream: &TcpStream, shared: &Shared, logs: bool) -> io::Result<()> {
+    stream.set_nodelay(true)?; // head and body are two writes: the second would wait for the first to be acknowledged
     let mut reader = BufReader::new(stream);
     while let Some(heard) = Heard::read(&mut reader)? {
         let (reply, fault, releases) = hear(shared, &heard, logs);
+        let reply = reply.with("date", &date(shared.now()));
         if matches!(fault, Some(Fault::Hang)) {
             // Until one of the two sides ends it.
             while !reader.fill_buf()?.is_empty() {

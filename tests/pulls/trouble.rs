@@ -1,0 +1,313 @@
+//! What goes wrong with one pull request, with a token or with the forge is the trouble of nobody else.
+
+use std::time::Duration;
+
+use ao_domain::{Ci, Phase, PrState};
+use ao_facts::TokenState;
+use ao_tests::github::{Check, Fault, Home, Pull, Refusal, Resource, Where};
+
+use crate::sim::{Sim, TICK, TOKEN, commit, repo};
+
+const HOST: &str = "github.com";
+
+async fn with(count: usize) -> (Sim, Vec<u64>) {
+    let mut sim = Sim::new(1).await;
+    let mut pulls = Vec::new();
+    for _ in 0..count {
+        pulls.push(sim.pull(0).await.1);
+    }
+    sim.start().await;
+    sim.pass(TICK * 2).await;
+    (sim, pulls)
+}
+
+/// The pull request with this number on the forge, as its row has it.
+async fn row(sim: &Sim, number: u64) -> ao_domain::PullRequest {
+    let all = sim.reader().pulls(None).await.unwrap();
+    all.into_iter()
+        .find(|pr| pr.facts.at.number == number)
+        .expect("it is tracked")
+}
+
+/// A job of its present head fails.
+async fn fails(sim: &Sim, number: u64) {
+    let head = row(sim, number).await.facts.head;
+    let job = sim.github.check(&repo(0), &head, Check::job("test"));
+    sim.github.finish(job, "FAILURE");
+}
+
+#[tokio::test]
+async fn one_that_is_malformed_huge_or_gone_delays_no_other() {
+    let (mut sim, pulls) = with(12).await;
+    let [malformed, huge, gone, ref others @ ..] = pulls[..] else {
+        panic!("{pulls:?}");
+    };
+    sim.github.edit(&repo(0), malformed, |pull| pull.malformed = true);
+    let head = row(&sim, huge).await.facts.head;
+    for number in 0..1_500 {
+        sim.github.check(
+            &repo(0),
+            &head,
+            Check::job(&format!("{number} {}", "x".repeat(200))),
+        );
+    }
+    sim.github.refuse_pr(&repo(0), gone, Some(Refusal::NotFound));
+    for number in others {
+        fails(&sim, *number).await;
+    }
+    sim.pass(TICK * 2).await;
+    for number in others {
+        assert_eq!(row(&sim, *number).await.ci, Ci::Failing, "#{number} is delayed");
+    }
+    assert!(row(&sim, malformed).await.trouble.is_some());
+    assert!(
+        row(&sim, gone)
+            .await
+            .trouble
+            .as_deref()
+            .is_some_and(|why| why.contains("not there"))
+    );
+    let huge = row(&sim, huge).await;
+    assert_eq!(
+        (huge.ci, sim.reader().checks(huge.id).await.unwrap().len()),
+        (Ci::Pending, 1_500),
+        "all pages"
+    );
+    // What was known of the one that is gone stays, and it is asked for less and less.
+    assert_eq!(row(&sim, gone).await.facts.state, PrState::Open);
+    sim.pass(Duration::from_secs(3_600)).await;
+    let failures = row(&sim, gone).await.failures;
+    assert!((5..=15).contains(&failures), "asked {failures} times in an hour");
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_stranger_s_fork_and_a_stranger_s_commit_are_nobody_s() {
+    let mut sim = Sim::new(1).await;
+    let id = sim.session(0).await;
+    let branch = sim.reader().session(&id).await.unwrap().unwrap().branch;
+    let fork = Pull {
+        home: Home::Fork("stranger/web0".to_owned()),
+        ..Pull::of(&branch, &commit(1))
+    };
+    sim.github.open_pr(&repo(0), fork);
+    sim.github.open_pr(&repo(0), Pull::of(&branch, &"e".repeat(40)));
+    let other = format!("{branch}0");
+    sim.github.open_pr(&repo(0), Pull::of(&other, &commit(2)));
+    sim.start().await;
+    sim.pass(TICK * 4).await;
+    assert!(sim.reader().pulls(None).await.unwrap().is_empty());
+    let own = sim
+        .github
+        .open_pr(&repo(0), Pull::of(&format!("{branch}/part"), &commit(3)));
+    sim.pass(TICK * 2).await;
+    let found = sim.reader().pulls(Some(&id)).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].facts.at.number, own);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn when_another_takes_most_of_the_budget_only_hot_ones_are_looked_at_and_nothing_is_lost() {
+    let (mut sim, pulls) = with(20).await;
+    // Some wait for people for two hours; one was pushed to just now.
+    sim.pass(Duration::from_secs(2 * 3_600)).await;
+    let (hot, cold) = (pulls[0], pulls[1]);
+    let branch = row(&sim, hot).await.facts.head_branch;
+    sim.github.push(&repo(0), &branch, &commit(77));
+    sim.pass(TICK * 11).await;
+    sim.github.spend(TOKEN, Resource::Graphql, 4_500);
+    fails(&sim, hot).await;
+    fails(&sim, cold).await;
+    sim.pass(TICK * 4).await;
+    assert_eq!(row(&sim, hot).await.ci, Ci::Failing, "what is hot is looked at");
+    sim.github.take_requests();
+    sim.pass(TICK * 12).await;
+    let asked: usize = sim
+        .github
+        .take_requests()
+        .iter()
+        .map(|request| request.pulls)
+        .sum();
+    assert!(
+        (1..=40).contains(&asked),
+        "{asked} looks in six minutes: only the hot one is looked at"
+    );
+    let gateway = sim.reader().gateway(HOST).await.unwrap().unwrap();
+    assert!(
+        gateway.batch.others() >= 4_500,
+        "what others spent is known: {:?}",
+        gateway.batch
+    );
+    // The next window: what was put off is seen.
+    sim.pass(Duration::from_secs(3_600)).await;
+    assert_eq!(row(&sim, cold).await.ci, Ci::Failing, "nothing is lost");
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_limit_is_waited_for_once_for_all() {
+    let (mut sim, pulls) = with(10).await;
+    sim.github.fault(
+        Where::Graphql,
+        Fault::Secondary {
+            status: 403,
+            retry_after: Some(120),
+        },
+        1,
+    );
+    fails(&sim, pulls[3]).await;
+    sim.github.take_requests();
+    sim.pass(TICK * 3).await;
+    let asked = sim.github.take_requests();
+    assert_eq!(
+        asked.len(),
+        1,
+        "after a limit nothing is asked, by nobody: {asked:#?}"
+    );
+    let known = sim.reader().gateway(HOST).await.unwrap().unwrap();
+    assert!(known.cool_until.is_some() && known.trouble.is_some(), "{known:?}");
+    assert!(
+        pulls.len() == 10 && row(&sim, pulls[3]).await.failures == 0,
+        "that is no trouble of a pull request"
+    );
+    sim.pass(TICK * 4).await;
+    assert_eq!(row(&sim, pulls[3]).await.ci, Ci::Failing);
+    let known = sim.reader().gateway(HOST).await.unwrap().unwrap();
+    assert_eq!((known.cool_until, known.trouble), (None, None));
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_used_up_budget_is_waited_for_until_its_window_ends() {
+    let (mut sim, pulls) = with(3).await;
+    sim.github.limit(TOKEN, Resource::Graphql, 1);
+    sim.pass(TICK * 2).await;
+    fails(&sim, pulls[0]).await;
+    sim.github.take_requests();
+    sim.pass(Duration::from_secs(1_800)).await;
+    let asked = sim.github.take_requests();
+    let looks = asked.iter().filter(|request| request.document.is_some()).count();
+    assert!(looks <= 1, "{looks} looks with nothing left");
+    sim.github.limit(TOKEN, Resource::Graphql, 5_000);
+    sim.pass(Duration::from_secs(3_600)).await;
+    assert_eq!(row(&sim, pulls[0]).await.ci, Ci::Failing);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_token_is_said_and_looked_up_again() {
+    let (mut sim, pulls) = with(3).await;
+    sim.github.revoke(TOKEN);
+    fails(&sim, pulls[0]).await;
+    sim.pass(TICK * 2).await;
+    let known = sim.reader().gateway(HOST).await.unwrap().unwrap();
+    assert_eq!(known.token, TokenState::Refused);
+    assert_eq!(row(&sim, pulls[0]).await.failures, 0);
+    sim.github.token(TOKEN, "octocat");
+    sim.pass(TICK * 4).await;
+    assert_eq!(row(&sim, pulls[0]).await.ci, Ci::Failing);
+    let known = sim.reader().gateway(HOST).await.unwrap().unwrap();
+    assert_eq!((known.token, known.trouble), (TokenState::Accepted, None));
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_asked_in_smaller_parts() {
+    let (mut sim, pulls) = with(40).await;
+    sim.github.gives_up_above(Some(12), 502);
+    for number in &pulls {
+        fails(&sim, *number).await;
+    }
+    sim.pass(TICK * 20).await;
+    for number in &pulls {
+        assert_eq!(row(&sim, *number).await.ci, Ci::Failing, "#{number}");
+    }
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn faults_of_the_forge_lose_nothing() {
+    let (mut sim, pulls) = with(5).await;
+    for fault in [
+        Fault::Status(500),
+        Fault::Status(502),
+        Fault::Cut,
+        Fault::CutInBody,
+        Fault::Garbage,
+        Fault::Huge(64 * 1024 * 1024),
+    ] {
+        sim.github.fault(Where::All, fault, 2);
+    }
+    for number in &pulls {
+        fails(&sim, *number).await;
+    }
+    sim.pass(Duration::from_secs(3_600)).await;
+    for number in &pulls {
+        let pr = row(&sim, *number).await;
+        assert_eq!(
+            (pr.ci, pr.trouble, pr.failures),
+            (Ci::Failing, None, 0),
+            "#{number}"
+        );
+    }
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_repository_that_is_deleted_or_hidden_is_trouble_that_is_shown_and_ends_with_it() {
+    let (mut sim, pulls) = with(2).await;
+    sim.github.refuse(TOKEN, &repo(0), Refusal::Forbidden);
+    sim.pass(Duration::from_secs(1_200)).await;
+    assert!(row(&sim, pulls[0]).await.trouble.is_some());
+    let repository = sim
+        .reader()
+        .repository(&format!("{HOST}/{}", repo(0)).parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(repository.trouble.is_some());
+    sim.github.allow(TOKEN, &repo(0));
+    fails(&sim, pulls[0]).await;
+    sim.pass(Duration::from_secs(1_800)).await;
+    let pr = row(&sim, pulls[0]).await;
+    assert_eq!((pr.ci, pr.trouble), (Ci::Failing, None));
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_merge_ends_the_looks_and_a_turn_s_end_asks_for_one_at_once() {
+    use ao_domain::ActivityState::{Active, Idle};
+    let mut sim = Sim::new(1).await;
+    let (id, number) = sim.pull(0).await;
+    sim.start().await;
+    sim.pass(Duration::from_secs(2 * 3_600)).await;
+    sim.activity(&id, 1, Active).await;
+    sim.pass(Duration::from_secs(1)).await;
+    fails(&sim, number).await;
+    sim.activity(&id, 2, Idle).await;
+    sim.pass(Duration::from_secs(4)).await;
+    assert_eq!(
+        row(&sim, number).await.ci,
+        Ci::Failing,
+        "within seconds, not minutes"
+    );
+    sim.github.merge(&repo(0), number);
+    sim.pass(TICK * 3).await;
+    assert_eq!(row(&sim, number).await.facts.state, PrState::Merged);
+    assert!(sim.reader().followed_pulls().await.unwrap().is_empty());
+    sim.github.take_requests();
+    sim.pass(Duration::from_secs(3_600)).await;
+    let looks = sim
+        .github
+        .take_requests()
+        .iter()
+        .filter(|request| request.document.is_some())
+        .count();
+    assert_eq!(looks, 0);
+    // Its session is over: the repository is watched a little longer, and then no more.
+    for phase in [Phase::Finished, Phase::Stopping, Phase::Freeing, Phase::Ended] {
+        sim.put(&id, phase).await;
+    }
+    sim.stop().await;
+}
