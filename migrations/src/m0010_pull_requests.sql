@@ -251,6 +251,13 @@ CREATE TRIGGER notice_created AFTER INSERT ON notices BEGIN
         NEW.created_at FROM sessions WHERE id = NEW.session_id;
 END;
 
+-- It was over, and is so again.
+CREATE TRIGGER notice_again AFTER UPDATE ON notices WHEN OLD.closed_at IS NOT NULL AND NEW.closed_at IS NULL BEGIN
+    INSERT INTO change_log (project_id, session_id, event_type, payload, created_at)
+    SELECT project_id, id, 'notice_created', json_object('id', NEW.id, 'session', NEW.session_id, 'kind', NEW.kind, 'text', NEW.text),
+        NEW.created_at FROM sessions WHERE id = NEW.session_id;
+END;
+
 CREATE TRIGGER notice_closed AFTER UPDATE ON notices WHEN OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL BEGIN
     INSERT INTO change_log (project_id, session_id, event_type, payload, created_at)
     SELECT project_id, id, 'notice_closed', json_object('id', NEW.id, 'session', NEW.session_id, 'kind', NEW.kind),

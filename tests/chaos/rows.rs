@@ -5,6 +5,7 @@
 
 use std::fs;
 
+use ao_tests::github::{GitHub, Pull};
 use ao_tests::{Http, TreeView, World, settle, within};
 use serde_json::json;
 
@@ -242,11 +243,111 @@ fn transcripts_are_followed_of_those_sessions_that_the_rows_name() {
     settle("it is over", || !follows());
 }
 
+/// A world with a session whose branch has a pull request on a forge, which is found and was looked at.
+fn with_a_pull_request() -> (World, GitHub) {
+    let github = GitHub::now();
+    github.token("t0", "octocat").repository("acme/web");
+    let mut world = World::new(AO);
+    world.git(&["remote", "add", "origin", "https://github.com/acme/web.git"]);
+    world.set("AO_GITHUB_API", &github.url());
+    world.set("GITHUB_TOKEN", "t0");
+    world.set("AO_FORGE_TICK", "200ms");
+    world.start();
+    world
+        .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+        .ok();
+    let id = world.spawn("exec sleep 1000");
+    let branch = world.session(&id)["branch"].as_str().unwrap().to_owned();
+    let head = world.git(&["rev-parse", &branch]);
+    github.open_pr("acme/web", Pull::of(&branch, head.trim()));
+    settle("it was looked at", || {
+        !world
+            .query("SELECT coalesce(max(detailed_at), '') FROM pull_requests")
+            .is_empty()
+    });
+    (world, github)
+}
+
+#[test]
+fn a_pull_request_is_looked_at_from_what_its_row_says() {
+    let (world, _github) = with_a_pull_request();
+    let path = "ao/observe/pulls/1";
+    let silent = silence(&world, path);
+    let title = world.query("SELECT title FROM pull_requests");
+    world.sql("UPDATE pull_requests SET title = 'behind its back', detailed_at = NULL");
+    settle("its row says again what the forge says", || {
+        world.query("SELECT title FROM pull_requests") == title
+    });
+    assert_replaced(&world, path, silent);
+    let silent = silence(&world, "ao/observe/pulls");
+    world.sql("UPDATE pull_requests SET followed = 0");
+    assert_replaced(&world, "ao/observe/pulls", silent);
+    settle("what is not followed has no child", || {
+        world.tree().node(path).is_none()
+    });
+}
+
+#[test]
+fn a_repository_is_listed_from_what_its_row_says() {
+    let (world, github) = with_a_pull_request();
+    let path = "ao/observe/repositories/github.com/acme/web";
+    let silent = silence(&world, path);
+    // What nobody knows any more is found again, if the whole list is asked for.
+    world.sql("DELETE FROM pull_requests; UPDATE repositories SET validator = NULL, seen_to = NULL");
+    settle("its pull request is found again", || {
+        world.query("SELECT CAST(count(*) AS TEXT) FROM pull_requests") == "1"
+    });
+    assert_replaced(&world, path, silent);
+    let silent = silence(&world, "ao/observe/repositories");
+    world.sql("UPDATE projects SET origin = NULL; UPDATE pull_requests SET followed = 0");
+    assert_replaced(&world, "ao/observe/repositories", silent);
+    settle("what no project has is not watched", || {
+        world.tree().node(path).is_none()
+    });
+    drop(github);
+}
+
+#[test]
+fn a_gateway_waits_for_as_long_as_its_row_says() {
+    let (world, github) = with_a_pull_request();
+    let path = "ao/observe/gateways/github.com";
+    let silent = silence(&world, path);
+    world.sql("UPDATE gateways SET cool_until = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hour'), trouble = 'behind its back'");
+    assert_replaced(&world, path, silent);
+    github.take_requests();
+    // Whoever asks is told to wait: each of them asks again after a crash, and nothing goes out.
+    for child in [
+        "ao/observe/pulls/1",
+        "ao/observe/repositories/github.com/acme/web",
+    ] {
+        let before = world.tree().incarnation(child);
+        assert_eq!(world.break_child("crash", child).status, 200);
+        settle("it is back", || world.tree().incarnation(child) > before);
+    }
+    world.sql("UPDATE repositories SET listed_at = NULL");
+    assert!(github.take_requests().is_empty(), "it was asked before its time");
+    let silent = silence(&world, path);
+    world.sql("UPDATE gateways SET cool_until = NULL, trouble = NULL");
+    assert_replaced(&world, path, silent);
+    for child in [
+        "ao/observe/pulls/1",
+        "ao/observe/repositories/github.com/acme/web",
+    ] {
+        assert_eq!(world.break_child("crash", child).status, 200); // else they wait until then
+    }
+    settle("it is asked again", || !github.take_requests().is_empty());
+    let silent = silence(&world, "ao/observe/gateways");
+    world.sql("UPDATE projects SET origin = NULL; UPDATE pull_requests SET followed = 0");
+    assert_replaced(&world, "ao/observe/gateways", silent);
+    settle("a host that nobody is at has no gateway", || {
+        world.tree().node(path).is_none()
+    });
+}
+
 /// A new kind of child needs a case above, or the reason why it has none.
 #[test]
 fn every_kind_of_child_has_its_rows_changed() {
-    let world = World::started(AO);
-    world.spawn("exec sleep 1000");
+    let (world, _github) = with_a_pull_request();
     let kinds: Vec<String> = within(BACK, "every kind was seen", || {
         make_due(&world);
         let kinds = world.tree().kinds();
@@ -256,7 +357,13 @@ fn every_kind_of_child_has_its_rows_changed() {
     let known = [
         "api",
         "feed",
+        "gateway",
         "hooks",
+        "pull",
+        "repository",
+        "roster gateways",
+        "roster pulls",
+        "roster repositories",
         "roster sessions",
         "roster sweeps",
         "roster transcripts",

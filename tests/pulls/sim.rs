@@ -143,7 +143,7 @@ impl Pushes for NoPushes {
 }
 
 impl PushWatch for NoPushes {
-    fn pushed(&mut self) -> PortFuture<'_, ()> {
+    fn pushed(&mut self) -> PortFuture<'_, Vec<String>> {
         Box::pin(std::future::pending())
     }
 }
@@ -396,7 +396,7 @@ impl Sim {
             // They are counted where all that were there the last time are at rest, and now and then: that takes two queries.
             let is_late = Instant::now() > end;
             looks += 1;
-            let may_rest = waiting + open >= self.counted.load(Ordering::SeqCst) || looks % 50 == 0;
+            let may_rest = waiting + open >= self.counted.load(Ordering::SeqCst) || looks.is_multiple_of(50);
             let may_rest = may_rest && (open == 0 || gathers);
             if let Some(next) = next
                 && (may_rest || is_late)

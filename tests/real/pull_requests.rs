@@ -1,8 +1,6 @@
 //! A pull request of Claude Code's: its checks fail, it is told once, it mends them, it is merged.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use ao_tests::github::{Check, Fault, GitHub, Log, Pull, Step, Where};
+use ao_tests::github::{Check, Fault, GitHub, Log, Pull, Refusal, Step, Where};
 use ao_tests::{Model, Seed, settle};
 use camino::Utf8PathBuf;
 use serde_json::json;
@@ -63,8 +61,7 @@ impl Drop for Stage {
 impl Stage {
     /// The real program, a repository whose remote is at a forge and is pushed to a folder, and a daemon that looks often.
     fn set(test: &str) -> Option<Stage> {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-        let github = GitHub::start(now);
+        let github = GitHub::now();
         github.token("t0", "octocat").repository(REPO);
         let (mut bare, api) = (Utf8PathBuf::new(), github.url());
         let claude = Claude::started_with(test, |world| {
@@ -261,6 +258,7 @@ fn cut_the_loop(test: &str, points: &[&str], deeds: &[&str]) {
                 stage.provoke(point);
                 stage.fails(&head);
                 stage.get_over(&name, deed);
+                stage.github.refuse_pr(REPO, 1, None);
                 let next = stage.until_mended(&id, &head);
                 heads.push((format!("{deed} at {name}"), std::mem::replace(&mut head, next)));
             }
@@ -275,10 +273,10 @@ impl Stage {
     fn provoke(&self, point: &str) {
         match point {
             "gateway.line" => self.crash("gateways"),
-            "pull.failed" => self.github.fault(Where::Graphql, Fault::Status(500), 1),
+            "pull.failed" => self.github.refuse_pr(REPO, 1, Some(Refusal::NotFound)),
             "repository.failed" => {
-                self.github
-                    .fault(Where::Path("/pulls?".to_owned()), Fault::Status(500), 1)
+                let gone = Fault::Answer(404, Vec::new(), "{}".to_owned());
+                self.github.fault(Where::Path("/pulls?".to_owned()), gone, 1);
             }
             _ => {}
         }

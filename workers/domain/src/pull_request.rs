@@ -197,6 +197,13 @@ pub struct Check {
     pub log: String,
 }
 
+impl Check {
+    /// What stands for this attempt among what was told: a check that is run again and fails again is news.
+    pub fn told_as(&self) -> String {
+        format!("{}@{}", self.key, self.order)
+    }
+}
+
 /// Of several attempts of the same check the newest, in the order of their names: what was superseded or run again counts no more.
 pub fn newest(checks: Vec<Check>) -> Vec<Check> {
     let mut by_key: BTreeMap<String, Check> = BTreeMap::new();
@@ -213,14 +220,15 @@ pub fn newest(checks: Vec<Check>) -> Vec<Check> {
     newest
 }
 
-/// What checks say together. One that was cancelled or skipped says nothing, so a commit that has only such is not judged.
+/// What checks say together. One that was cancelled or skipped says nothing, so a commit that has only such is not judged; nor is one
+/// of which a check has a word that is not known here.
 pub fn ci_of(checks: &[Check]) -> Ci {
     let is = |wanted: &[CheckStatus]| checks.iter().any(|check| wanted.contains(&check.status));
     if is(&[CheckStatus::Failed]) {
         Ci::Failing
     } else if is(&[CheckStatus::Queued, CheckStatus::InProgress]) {
         Ci::Pending
-    } else if is(&[CheckStatus::Passed]) {
+    } else if is(&[CheckStatus::Passed]) && !is(&[CheckStatus::Unknown]) {
         Ci::Passing
     } else {
         Ci::Unknown
@@ -388,13 +396,14 @@ pub struct Nudge {
     pub generation: u32,
     /// Which one of its episode and run: 1 is the first.
     pub round: u32,
-    /// What it told of: keys of checks.
+    /// What it told of: attempts of checks, by [`Check::told_as`].
     pub told: Vec<String>,
     /// The message.
     pub message: u64,
     /// The run it was typed in; `None` while it was not typed.
     pub typed_in: Option<u32>,
-    /// Whether nobody will be told by it: it was taken back or given up.
+    /// Whether it was over before it was told: taken back with its episode, and never typed. One that a person took back, or that was
+    /// typed without a proof, is not: it is not said again.
     pub lost: bool,
 }
 
@@ -466,6 +475,11 @@ mod tests {
         assert_eq!(of(&[("a", 1, Cancelled), ("b", 1, InProgress)]), Ci::Pending);
         assert_eq!(of(&[("a", 1, Failed), ("b", 1, InProgress)]), Ci::Failing);
         assert_eq!(of(&[]), Ci::Unknown);
+        assert_eq!(
+            of(&[("a", 1, Passed), ("b", 1, CheckStatus::Unknown)]),
+            Ci::Unknown,
+            "nobody knows"
+        );
     }
 
     #[test]

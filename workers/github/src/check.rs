@@ -23,6 +23,7 @@ fn run(node: &Value) -> Option<Check> {
     let suite = &node["checkSuite"];
     let app = text(&suite["app"], "slug");
     let workflow = text(&suite["workflowRun"]["workflow"], "name");
+    let event = text(&suite["workflowRun"], "event");
     let id = id(node);
     let status = run_status(text(node, "status"), text(node, "conclusion"));
     let attempt = id.map(|id| match app {
@@ -37,7 +38,11 @@ fn run(node: &Value) -> Option<Check> {
         workflow => format!("{workflow} / {name}"),
     };
     Some(Check {
-        key: format!("{app} / {}", in_workflow(name)),
+        // One commit can have the same job for a push and for a pull request: neither stands for the other.
+        key: match event {
+            "" => format!("{app} / {}", in_workflow(name)),
+            event => format!("{app} / {} ({event})", in_workflow(name)),
+        },
         name: in_workflow(name),
         status,
         conclusion: text(node, "conclusion").to_lowercase(),
@@ -177,7 +182,7 @@ mod tests {
     #[test]
     fn a_job_and_a_run_and_a_status_are_told_apart() {
         let check = read(&job()).unwrap();
-        assert_eq!(check.key, "github-actions / ci / test (stable)");
+        assert_eq!(check.key, "github-actions / ci / test (stable) (push)");
         assert_eq!(check.name, "ci / test (stable)");
         assert_eq!(
             (check.status, check.conclusion.as_str()),

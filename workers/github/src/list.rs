@@ -97,6 +97,12 @@ fn read(answered: &Answered, repo: &RemoteRepo) -> Result<Listed, Refusal> {
 
 /// What the list says of one. A state that is not known makes it none.
 fn entry(repo: &RemoteRepo, listing: Listing) -> Option<Entry> {
+    // A repository that was renamed answers under its old name with its new one: what lies in it lies in it.
+    let base_repo = listing
+        .base
+        .repo
+        .as_ref()
+        .map(|repo| repo.full_name.to_lowercase());
     let state = match listing.state.as_str() {
         _ if listing.merged_at.is_some() => PrState::Merged,
         "closed" => PrState::Closed,
@@ -119,10 +125,10 @@ fn entry(repo: &RemoteRepo, listing: Listing) -> Option<Entry> {
             state,
             head_branch: listing.head.branch,
             head: listing.head.sha,
-            head_repo: listing
-                .head
-                .repo
-                .map(|head| RemoteRepo::new(&repo.host, &head.full_name)),
+            head_repo: listing.head.repo.map(|head| match head.full_name.to_lowercase() {
+                name if Some(&name) == base_repo.as_ref() => repo.clone(),
+                name => RemoteRepo::new(&repo.host, &name),
+            }),
             base_branch: listing.base.branch,
             base: listing.base.sha,
             review: Review::None,

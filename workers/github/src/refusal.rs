@@ -33,7 +33,8 @@ pub(crate) fn of(answered: &Answered) -> Refusal {
 /// As [`of`], of a question about many at once: what is between us and GitHub's own answer gives up before it does.
 pub(crate) fn of_batch(answered: &Answered) -> Refusal {
     match answered.status {
-        502 | 504 => Refusal::Late(message(answered)),
+        // One of the many can be what it fails at: asked in smaller parts the others have their answer.
+        500 | 502 | 504 => Refusal::Late(message(answered)),
         _ => of(answered),
     }
 }

@@ -186,7 +186,14 @@ impl Wire {
                 match (answer.status().as_u16(), next) {
                     (200, _) => return read(answer.into_body(), LONGEST_LOG, &mut piece).await.map(drop),
                     (301 | 302 | 303 | 307 | 308, Some(next)) => location = next.to_owned(),
-                    _ => return Err(refusal::of(&whole(answer).await?)),
+                    // Whoever keeps logs for the host is not the host: what it says of us is nothing about our token or our budget.
+                    _ => {
+                        return Err(match refusal::of(&whole(answer).await?) {
+                            Refusal::Token => Refusal::Forbidden("where its log lies".to_owned()),
+                            Refusal::Limited { said, .. } => Refusal::Unreachable(said),
+                            other => other,
+                        });
+                    }
                 }
             }
             Err(Refusal::NotUnderstood("it sends us on and on".to_owned()))

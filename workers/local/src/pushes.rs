@@ -1,7 +1,8 @@
 //! What git itself writes down of pushes and fetches: its record of the remotes' branches.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ao_domain::port::PortFuture;
@@ -22,15 +23,23 @@ impl Pushes for GitPushes {
     fn watch(&self, repo: &Utf8Path) -> Box<dyn PushWatch> {
         Box::new(Watching {
             repo: repo.to_owned(),
-            pushed: Arc::new(Notify::new()),
+            pushed: Arc::default(),
             watcher: None,
         })
     }
 }
 
+/// What was heard and not told yet.
+#[derive(Default)]
+struct Heard {
+    wake: Notify,
+    /// Branches, and `None` among them where it is not known which.
+    changed: Mutex<BTreeSet<Option<String>>>,
+}
+
 struct Watching {
     repo: Utf8PathBuf,
-    pushed: Arc<Notify>,
+    pushed: Arc<Heard>,
     watcher: Option<notify::RecommendedWatcher>,
 }
 
@@ -48,22 +57,32 @@ fn common_dir(repo: &Path) -> Option<PathBuf> {
     }
 }
 
-/// Whether a change at `path` is one of a remote's branch. git writes `<ref>.lock` first and renames it.
-fn is_of_remote(path: &Path) -> bool {
-    let is_lock = path.extension().is_some_and(|end| end == "lock");
-    let is_packed = path.file_name().is_some_and(|name| name == "packed-refs");
-    let is_below = path.components().any(|part| part.as_os_str() == "remotes");
-    !is_lock && (is_below || is_packed)
+/// What a change at `path` says: nothing, that a remote's branch changed, or that any may have. git writes `<ref>.lock` first and renames
+/// it.
+fn branch_of(path: &Path) -> Option<Option<String>> {
+    if path.extension().is_some_and(|end| end == "lock") {
+        return None;
+    }
+    let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy());
+    if !parts.any(|part| part == "remotes") {
+        let is_packed = path.file_name().is_some_and(|name| name == "packed-refs");
+        return is_packed.then_some(None);
+    }
+    let below: Vec<_> = parts.skip(1).collect(); // the remote's own name comes first
+    Some((!below.is_empty()).then(|| below.join("/")))
 }
 
 /// Begins to watch; blocking. `None`: nothing is there, or the system watches no more.
-fn begin(repo: &Path, pushed: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
+fn begin(repo: &Path, heard: Arc<Heard>) -> Option<notify::RecommendedWatcher> {
     let common = common_dir(repo)?;
     let refs = common.join("refs");
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
-        if !event.kind.is_access() && event.paths.iter().any(|path| is_of_remote(path)) {
-            pushed.notify_one(); // keeps one permit when nobody waits: no push is lost
+        let branches: Vec<_> = event.paths.iter().filter_map(|path| branch_of(path)).collect();
+        if !event.kind.is_access() && !branches.is_empty() {
+            let mut changed = heard.changed.lock().unwrap_or_else(PoisonError::into_inner);
+            changed.extend(branches);
+            heard.wake.notify_one(); // keeps one permit when nobody waits: no push is lost
         }
     });
     let mut watcher = watcher.ok()?;
@@ -87,10 +106,19 @@ impl Watching {
 }
 
 impl PushWatch for Watching {
-    fn pushed(&mut self) -> PortFuture<'_, ()> {
+    fn pushed(&mut self) -> PortFuture<'_, Vec<String>> {
         Box::pin(async {
             self.begin().await;
-            self.pushed.notified().await;
+            loop {
+                self.pushed.wake.notified().await;
+                let mut changed = self.pushed.changed.lock().unwrap_or_else(PoisonError::into_inner);
+                let changed = std::mem::take(&mut *changed);
+                if changed.is_empty() {
+                    continue; // told with the change before
+                }
+                let all: Option<Vec<String>> = changed.into_iter().collect();
+                return all.unwrap_or_default();
+            }
         })
     }
 }
@@ -112,17 +140,17 @@ mod tests {
         assert!(done.status.success(), "{done:?}");
     }
 
-    /// Resolves once what `act` does to `repo` is noticed.
-    async fn is_noticed(repo: &Path, act: impl FnOnce()) {
+    /// Resolves once what `act` does to `repo` is noticed, with the branches that changed.
+    async fn noticed(repo: &Path, act: impl FnOnce()) -> Vec<String> {
         let mut watching = Watching {
             repo: Utf8Path::from_path(repo).unwrap().to_owned(),
-            pushed: Arc::new(Notify::new()),
+            pushed: Arc::default(),
             watcher: None,
         };
         watching.begin().await;
         act();
         let noticed = tokio::time::timeout(Duration::from_secs(20), watching.pushed());
-        noticed.await.expect("nothing was noticed");
+        noticed.await.expect("nothing was noticed")
     }
 
     #[tokio::test]
@@ -143,25 +171,33 @@ mod tests {
             git(&tree, &["commit", "-q", "--allow-empty", "-m", "more"]);
             git(&tree, &["push", "-q", "origin", "a/b"]);
         };
-        is_noticed(&repo, push).await; // makes `refs/remotes`
-        is_noticed(&repo, push).await; // finds it there
-        is_noticed(&repo, || git(&repo, &["pack-refs", "--all"])).await;
-        is_noticed(&tree, push).await;
+        noticed(&repo, push).await; // makes `refs/remotes`: which branch it was may not be known
+        assert_eq!(noticed(&repo, push).await, ["a/b"]);
+        let any: [&str; 0] = [];
+        let packed = noticed(&repo, || git(&repo, &["pack-refs", "--all"])).await;
+        assert!(
+            packed == any || packed.iter().all(|branch| "a/b".starts_with(branch.as_str())),
+            "{packed:?}"
+        );
+        noticed(&tree, push).await;
     }
 
     #[test]
     fn commits_and_locks_are_no_pushes() {
+        let some = |branch: &str| Some(Some(branch.to_owned()));
         for (path, is) in [
-            ("/r/.git/refs/remotes/origin/a/b", true),
-            ("/r/.git/refs/remotes", true),
-            ("/r/.git/packed-refs", true),
-            ("/r/.git/refs/remotes/origin/a/b.lock", false),
-            ("/r/.git/packed-refs.lock", false),
-            ("/r/.git/refs/heads/a/b", false),
-            ("/r/.git/index", false),
-            ("/r/.git/refs/stash", false),
+            ("/r/.git/refs/remotes/origin/a/b", some("a/b")),
+            ("/r/.git/refs/remotes/origin/a", some("a")),
+            ("/r/.git/refs/remotes/origin", Some(None)),
+            ("/r/.git/refs/remotes", Some(None)),
+            ("/r/.git/packed-refs", Some(None)),
+            ("/r/.git/refs/remotes/origin/a/b.lock", None),
+            ("/r/.git/packed-refs.lock", None),
+            ("/r/.git/refs/heads/a/b", None),
+            ("/r/.git/index", None),
+            ("/r/.git/refs/stash", None),
         ] {
-            assert_eq!(is_of_remote(Path::new(path)), is, "{path}");
+            assert_eq!(branch_of(Path::new(path)), is, "{path}");
         }
     }
 

@@ -25,21 +25,30 @@ pub enum Allowance {
     Free,
     /// Less than half: half as often.
     Stretched,
-    /// Less than a fifth: only what is hot.
-    HotOnly,
+    /// Less than a fifth: only what is hot, the others after then.
+    HotOnly(Timestamp),
     /// Less than a twentieth: nothing before then.
     Paused(Timestamp),
 }
 
+/// Beyond that no host makes us wait: what says so was told by a clock that stood elsewhere.
+pub const HORIZON: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// `until`, if it can be meant at `now`.
+pub fn sensible(until: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    (until <= now.plus(HORIZON)).then_some(until)
+}
+
 /// What is left at `now` of the budget that looks are paid from.
 pub fn allowance(gateway: Option<&GatewayState>, now: Timestamp) -> Allowance {
-    let Some(gateway) = gateway else {
+    let until = gateway.and_then(|gateway| sensible(gateway.batch.resets_at?, now));
+    let (Some(gateway), Some(until)) = (gateway, until) else {
         return Allowance::Free;
     };
-    match (gateway.batch.left_percent(now), gateway.batch.resets_at) {
-        (0..5, Some(until)) => Allowance::Paused(until),
-        (0..20, _) => Allowance::HotOnly,
-        (20..50, _) => Allowance::Stretched,
+    match gateway.batch.left_percent(now) {
+        0..5 => Allowance::Paused(until),
+        5..20 => Allowance::HotOnly(until),
+        20..50 => Allowance::Stretched,
         _ => Allowance::Free,
     }
 }
@@ -72,24 +81,9 @@ pub fn heat(pr: &PullRequest, work: PullWork, tempo: Tempo, now: Timestamp) -> H
     }
 }
 
-/// How long a look is good for, at that heat.
-fn pause(heat: Heat, allowance: Allowance, tempo: Tempo) -> Duration {
-    let ticks = match heat {
-        Heat::Hot => 1,
-        Heat::Warm => 2,
-        Heat::Cold => 10,
-        Heat::Over => 20,
-    };
-    match (allowance, heat) {
-        (Allowance::Free, _) | (Allowance::HotOnly, Heat::Hot) => tempo.ticks(ticks),
-        (Allowance::Stretched, _) => tempo.ticks(ticks * 2),
-        // Not for ever: should the end of the window be told wrongly, one look in an hour finds that out.
-        (Allowance::HotOnly | Allowance::Paused(_), _) => tempo.ticks(120),
-    }
-}
-
-/// When `pr`, which was looked at last as its row says or at `looked_at`, is to be looked at next without anything having asked for it. Looks fall on a grid that all share: one question is then
-/// about many of them.
+/// When `pr`, which was looked at last as its row says or at `looked_at`, is to be looked at next without anything having asked for it.
+/// Looks fall on a grid that all share: one question is then about many of them. What has to wait for the budget's next window is
+/// looked at when that begins.
 pub fn due(
     pr: &PullRequest,
     looked_at: Option<Timestamp>,
@@ -97,15 +91,26 @@ pub fn due(
     allowance: Allowance,
     phase: Duration,
     tempo: Tempo,
+    now: Timestamp,
 ) -> Timestamp {
     let Some(read_at) = pr.read_at.max(looked_at) else {
         return pr.created_at;
     };
-    let pause = pause(heat, allowance, tempo).max(tempo.ticks(after_failures(pr.failures)));
-    let due = slot(read_at, pause, phase);
-    match allowance {
-        Allowance::Paused(until) => due.max(until),
-        _ => due,
+    let ticks = match heat {
+        Heat::Hot => 1,
+        Heat::Warm => 2,
+        Heat::Cold => 10,
+        Heat::Over => 20,
+    };
+    let stretched = if allowance == Allowance::Stretched { 2 } else { 1 };
+    let pause = tempo.ticks((ticks * stretched).max(after_failures(pr.failures)));
+    // A look from the future was made before the clock was set back.
+    let usual = slot(read_at.min(now), pause, phase);
+    match (allowance, heat) {
+        (Allowance::Paused(until), _) | (Allowance::HotOnly(until), Heat::Warm | Heat::Cold | Heat::Over) => {
+            usual.max(slot(until, tempo.tick, phase))
+        }
+        _ => usual,
     }
 }
 
@@ -114,14 +119,14 @@ pub fn due_woken(wake: Timestamp, heat: Heat, allowance: Allowance) -> Option<Ti
     /// What belongs together comes together: a push, the checks it starts, the end of the turn that made it.
     const SETTLES: Duration = Duration::from_secs(2);
     match (allowance, heat) {
-        (Allowance::Paused(_), _) | (Allowance::HotOnly, Heat::Cold | Heat::Over) => None,
+        (Allowance::Paused(_), _) | (Allowance::HotOnly(_), Heat::Cold | Heat::Over) => None,
         _ => Some(wake.plus(SETTLES)),
     }
 }
 
 /// When the list of a repository is due. An answer that nothing has changed costs nothing.
-pub fn list_due(state: &RepositoryState, lives: bool, tempo: Tempo) -> Option<Timestamp> {
-    let listed_at = state.listed_at?;
+pub fn list_due(state: &RepositoryState, lives: bool, tempo: Tempo, now: Timestamp) -> Option<Timestamp> {
+    let listed_at = state.listed_at?.min(now);
     let pause = if lives { tempo.ticks(1) } else { tempo.ticks(10) };
     let pushed = state
         .pushed_at
@@ -202,8 +207,8 @@ mod tests {
             (2_500, Allowance::Free),
             (2_499, Allowance::Stretched),
             (1_000, Allowance::Stretched),
-            (999, Allowance::HotOnly),
-            (250, Allowance::HotOnly),
+            (999, Allowance::HotOnly(at(3_600))),
+            (250, Allowance::HotOnly(at(3_600))),
             (249, Allowance::Paused(at(3_600))),
             (0, Allowance::Paused(at(3_600))),
         ] {
@@ -227,27 +232,120 @@ mod tests {
         assert_eq!(slot(at(1_000), pause, phase), at(1_207));
     }
 
+    fn pull(read_at: i64, failures: u32) -> PullRequest {
+        let repo = ao_domain::RemoteRepo::new("forge.example", "acme/web");
+        PullRequest {
+            id: 1,
+            session: "web-1".parse().unwrap(),
+            facts: ao_domain::PrFacts {
+                at: ao_domain::PrRef {
+                    repo: repo.clone(),
+                    number: 7,
+                },
+                url: String::new(),
+                title: String::new(),
+                author: String::new(),
+                state: PrState::Open,
+                head_branch: String::new(),
+                head: String::new(),
+                head_repo: Some(repo),
+                base_branch: String::new(),
+                base: String::new(),
+                review: ao_domain::Review::None,
+                mergeability: ao_domain::Mergeability::Unknown,
+                queued_to_merge: false,
+            },
+            ci: Ci::Unknown,
+            failing: Vec::new(),
+            fingerprint: String::new(),
+            detailed_at: None,
+            read_at: Some(at(read_at)),
+            changed_at: at(0),
+            wake_at: None,
+            followed: true,
+            trouble: None,
+            failures,
+            created_at: at(0),
+            updated_at: at(0),
+        }
+    }
+
     #[test]
     fn hot_ones_are_looked_at_each_tick_and_others_seldom_and_fewer_as_less_is_left() {
-        let every = |heat, allowance| pause(heat, allowance, TEMPO).as_secs();
+        let next = |heat, allowance, failures| {
+            let due = due(
+                &pull(1_200, failures),
+                None,
+                heat,
+                allowance,
+                Duration::ZERO,
+                TEMPO,
+                at(1_200),
+            );
+            due.as_millis() / 1_000
+        };
         let all = [Heat::Hot, Heat::Warm, Heat::Cold, Heat::Over];
-        assert_eq!(all.map(|heat| every(heat, Allowance::Free)), [30, 60, 300, 600]);
         assert_eq!(
-            all.map(|heat| every(heat, Allowance::Stretched)),
-            [60, 120, 600, 1_200]
+            all.map(|heat| next(heat, Allowance::Free, 0)),
+            [1_230, 1_260, 1_500, 1_800]
         );
         assert_eq!(
-            all.map(|heat| every(heat, Allowance::HotOnly)),
-            [30, 3_600, 3_600, 3_600]
+            all.map(|heat| next(heat, Allowance::Stretched, 0)),
+            [1_260, 1_320, 1_800, 2_400]
         );
+        // What has to wait for the next window is looked at when that begins, and not an hour later.
+        let little = Allowance::HotOnly(at(1_330));
+        assert_eq!(
+            all.map(|heat| next(heat, little, 0)),
+            [1_230, 1_350, 1_500, 1_800]
+        );
+        let nothing = Allowance::Paused(at(1_330));
+        assert_eq!(
+            all.map(|heat| next(heat, nothing, 0)),
+            [1_350, 1_350, 1_500, 1_800]
+        );
+        assert_eq!(
+            [1, 2, 4, 9].map(|failures| next(Heat::Hot, Allowance::Free, failures)),
+            [1_260, 1_320, 1_440, 1_800]
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_stops_no_look() {
+        let far = at(100_000);
+        let next = due(
+            &pull(100_000, 0),
+            Some(far),
+            Heat::Hot,
+            Allowance::Free,
+            Duration::ZERO,
+            TEMPO,
+            at(1_200),
+        );
+        assert_eq!(next, at(1_230));
+        let mut known = gateway(0);
+        known.batch.resets_at = Some(far);
+        assert_eq!(
+            allowance(Some(&known), at(1_200)),
+            Allowance::Free,
+            "no window is that long"
+        );
+        let state = RepositoryState {
+            listed_at: Some(far),
+            ..RepositoryState::default()
+        };
+        assert_eq!(list_due(&state, true, TEMPO, at(1_200)), Some(at(1_230)));
     }
 
     #[test]
     fn what_happened_here_is_looked_at_at_once_unless_little_is_left() {
         let paused = Allowance::Paused(at(100));
         assert_eq!(due_woken(at(10), Heat::Cold, Allowance::Free), Some(at(12)));
-        assert_eq!(due_woken(at(10), Heat::Warm, Allowance::HotOnly), Some(at(12)));
-        assert_eq!(due_woken(at(10), Heat::Cold, Allowance::HotOnly), None);
+        assert_eq!(
+            due_woken(at(10), Heat::Warm, Allowance::HotOnly(at(100))),
+            Some(at(12))
+        );
+        assert_eq!(due_woken(at(10), Heat::Cold, Allowance::HotOnly(at(100))), None);
         assert_eq!(due_woken(at(10), Heat::Hot, paused), None);
     }
 
@@ -259,7 +357,7 @@ mod tests {
             failures,
             ..RepositoryState::default()
         };
-        let due = |failures, pushed, lives| list_due(&state(failures, pushed), lives, TEMPO);
+        let due = |failures, pushed, lives| list_due(&state(failures, pushed), lives, TEMPO, at(120));
         assert_eq!(due(0, None, true), Some(at(130)));
         assert_eq!(due(0, None, false), Some(at(400)));
         assert_eq!(due(0, Some(110), true), Some(at(112)));
@@ -267,7 +365,7 @@ mod tests {
         assert_eq!(due(2, None, true), Some(at(220)));
         assert_eq!(due(9, None, true), Some(at(700)));
         assert_eq!(
-            list_due(&RepositoryState::default(), true, TEMPO),
+            list_due(&RepositoryState::default(), true, TEMPO, at(120)),
             None,
             "never listed: at once"
         );

@@ -22,6 +22,7 @@ use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
+use crate::cadence::sensible;
 use crate::exchange::{Exchange, NoAnswer, Question, Reply};
 
 /// The longest time a read or write of the facts may take before the child is held to hang; questions have their own deadlines.
@@ -44,6 +45,9 @@ const SINGLES: usize = 4;
 
 /// How soon credentials are looked for again where there are none, or where they were refused.
 const TOKEN_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long to wait before a host that could not be reached is tried again.
+const UNREACHABLE: Duration = Duration::from_secs(10);
 
 /// How long to wait after too much was asked, where the host does not say: doubled each time in a row.
 const COOL: Duration = Duration::from_secs(60);
@@ -219,7 +223,7 @@ impl Gateway {
                     trouble: Some(None),
                     ..GatewaySeen::default()
                 };
-                self.line = Some(line.into());
+                self.line = Some(Arc::from(line));
                 self.write(ctx, seen).await
             }
             Err(error) => {
@@ -273,10 +277,10 @@ impl Gateway {
                 Question::List(_, _, _, ref reply) if reply.is_closed() => continue,
                 Question::Evidence(_, _, ref reply) if reply.is_closed() => continue,
                 Question::List(repo, page, validator, reply) => {
-                    jobs.push(list(line.clone(), repo, page, validator, reply))
+                    jobs.push(list(line.clone(), repo, page, validator, reply));
                 }
                 Question::Evidence(repo, attempt, reply) => {
-                    jobs.push(evidence(line.clone(), repo, attempt, reply))
+                    jobs.push(evidence(line.clone(), repo, attempt, reply));
                 }
                 Question::Light(..) | Question::Detail(..) => unreachable!("these wait elsewhere"),
             }
@@ -306,6 +310,7 @@ impl Gateway {
                 self.limited += 1;
                 let until = until
                     .map(here)
+                    .and_then(|until| sensible(until, now))
                     .filter(|until| *until > now)
                     .unwrap_or_else(|| now.plus(wait));
                 let longer = self.rests.as_ref().map_or(until, |(known, _)| until.max(*known));
@@ -316,7 +321,7 @@ impl Gateway {
             }
             Some(Refusal::Token) => {
                 self.line = None;
-                self.rests = Some((now.plus(TOKEN_AGAIN), Refusal::Token.to_string()));
+                self.rest_until(now.plus(TOKEN_AGAIN), Refusal::Token.to_string());
                 seen.token = Some(TokenState::Refused);
                 seen.trouble = Some(Some(Refusal::Token.to_string()));
             }
@@ -331,29 +336,48 @@ impl Gateway {
                 }
                 return self.write(ctx, seen).await;
             }
-            Some(Refusal::Unreachable(why)) => seen.trouble = Some(Some(why)),
+            Some(Refusal::Unreachable(why)) => {
+                self.rest_until(now.plus(UNREACHABLE), why.clone());
+                seen.trouble = Some(Some(why));
+            }
             None | Some(Refusal::Gone | Refusal::Forbidden(_) | Refusal::NotUnderstood(_)) => {
-                self.limited = 0;
+                seen.answered_at = Some(now);
                 self.well += 1;
                 if self.well >= GOES_WELL {
                     (self.batch, self.well) = ((self.batch + 1).min(<dyn Line>::BATCH), 0);
                 }
-                seen.answered_at = Some(now);
-                let known = self.facts.gateway(&self.host).await?;
-                let is_well = known
-                    .as_ref()
-                    .is_some_and(|known| known.token == TokenState::Accepted && known.trouble.is_none());
-                if !is_well {
-                    seen.token = Some(TokenState::Accepted);
-                    seen.trouble = Some(None);
-                }
-                if known.is_some_and(|known| known.cool_until.is_some()) {
-                    seen.cool_until = Some(None);
+                // An answer that was on its way when there came to be something to wait for says nothing about that.
+                if self.rests.is_none() && self.line.is_some() {
+                    self.limited = 0;
+                    self.is_well(&mut seen).await?;
                 }
                 self.warn_at_half(&seen.budgets);
             }
         }
         self.write(ctx, seen).await
+    }
+
+    /// Nothing is wrong any more, if anything was.
+    async fn is_well(&self, seen: &mut GatewaySeen) -> Result<(), Crash> {
+        let known = self.facts.gateway(&self.host).await?;
+        let is_known = known
+            .as_ref()
+            .is_some_and(|known| known.token == TokenState::Accepted && known.trouble.is_none());
+        if !is_known {
+            seen.token = Some(TokenState::Accepted);
+            seen.trouble = Some(None);
+        }
+        if known.is_some_and(|known| known.cool_until.is_some()) {
+            seen.cool_until = Some(None);
+        }
+        Ok(())
+    }
+
+    /// Asks nothing before `until`, or before what was to be waited for already.
+    fn rest_until(&mut self, until: Timestamp, why: String) {
+        if self.rests.as_ref().is_none_or(|(known, _)| *known < until) {
+            self.rests = Some((until, why));
+        }
     }
 
     fn warn_at_half(&mut self, budgets: &[Budget]) {
@@ -397,9 +421,8 @@ impl Child for Gateway {
         loop {
             ctx.beat();
             let now = self.clock.now();
-            if self.rests.as_ref().is_some_and(|(until, _)| now >= *until) {
-                self.rests = None;
-            }
+            self.rests
+                .take_if(|(until, _)| now >= *until || sensible(*until, now).is_none());
             if self.rests.is_none() && self.line.is_none() && !waiting.is_empty() {
                 self.open(ctx).await?;
                 continue;

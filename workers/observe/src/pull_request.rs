@@ -80,7 +80,7 @@ pub struct Pull {
 
 /// What is to be done next.
 enum Next {
-    Explain(Check),
+    Explain(Box<Check>),
     Look,
     Wait(Timestamp),
 }
@@ -110,7 +110,7 @@ impl Pull {
         let woken = pr
             .wake_at
             .and_then(|wake| cadence::due_woken(wake, heat, allowance));
-        let usual = cadence::due(pr, self.looked_at, heat, allowance, phase, tempo);
+        let usual = cadence::due(pr, self.looked_at, heat, allowance, phase, tempo, now);
         let look_at = [woken, self.soon]
             .into_iter()
             .flatten()
@@ -132,7 +132,7 @@ impl Pull {
         let rest = |at: Timestamp| self.rests.map_or(at, |rests| at.max(rests));
         let look_at = rest(look_at);
         Ok(match log.map(|(at, check)| (rest(at), check)) {
-            Some((at, check)) if at <= now => Next::Explain(check),
+            Some((at, check)) if at <= now => Next::Explain(Box::new(check)),
             _ if look_at <= now => Next::Look,
             Some((at, _)) => Next::Wait(at.min(look_at)),
             None => Next::Wait(look_at),
@@ -183,7 +183,7 @@ impl Pull {
                     .await
             }
             Err(error) => {
-                self.put_off(error);
+                self.put_off(&error);
                 Ok(())
             }
         }
@@ -233,6 +233,7 @@ impl Pull {
         }
         match self.whole(ctx, pr, began).await {
             Ok(seen) => {
+                self.looked_at = None; // its row says
                 self.settle(
                     &seen.facts.head,
                     pr.facts.mergeability,
@@ -327,10 +328,10 @@ impl Pull {
         }
     }
 
-    fn put_off(&mut self, error: NoAnswer) {
+    fn put_off(&mut self, error: &NoAnswer) {
         let now = self.parts.clock.now();
         self.rests = Some(match error {
-            NoAnswer::Wait { until, .. } => until,
+            NoAnswer::Wait { until, .. } => *until,
             NoAnswer::CutOff | NoAnswer::Refused(_) => now.plus(AGAIN),
         });
     }
@@ -347,15 +348,18 @@ impl Pull {
                     .pull_failed(ctx.incarnation(), self.id, &why, began, now);
                 step!("pull.failed", written)?;
             }
-            other => self.put_off(other),
+            other => self.put_off(&other),
         }
         Ok(())
     }
 }
 
 /// Whether the refusal is about the host and us, and so not about one pull request: its gateway knows until when to wait.
-fn is_of_host(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::Limited { .. } | Refusal::Token)
+pub(crate) fn is_of_host(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Limited { .. } | Refusal::Token | Refusal::Unreachable(_)
+    )
 }
 
 fn attempt_of(check: &Check) -> String {
@@ -380,9 +384,10 @@ impl Child for Pull {
             if !pr.followed {
                 return Ok(Done);
             }
-            if self.rests.is_some_and(|until| until <= self.parts.clock.now()) {
-                self.rests = None;
-            }
+            let now = self.parts.clock.now();
+            self.rests = self
+                .rests
+                .filter(|until| *until > now && cadence::sensible(*until, now).is_some());
             match self.next(&pr, work).await? {
                 Next::Explain(check) => self.explain(ctx, &pr, work, &check).await?,
                 Next::Look => self.look(ctx, &pr).await?,

@@ -20,8 +20,9 @@ use ao_facts::{Filter, ObservationWriter, Reader, RepositorySeen, RepositoryStat
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 use camino::Utf8PathBuf;
 
-use crate::cadence::{Tempo, list_due};
+use crate::cadence::{Tempo, list_due, sensible};
 use crate::exchange::{Exchange, NoAnswer};
+use crate::pull_request::is_of_host;
 
 /// The longest time a read or write of the facts may take before the child is held to hang; git and the forge have deadlines of
 /// their own.
@@ -35,6 +36,9 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// How long a session that is over is still one whose pull request may come up: it may be the last thing its agent did.
 pub const RECENT: Duration = Duration::from_secs(15 * 60);
+
+/// How far the host's clock may lag behind ours when a repository is listed for the first time.
+const CLOCKS_APART: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How soon a question that was cut off is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -132,7 +136,11 @@ impl Repository {
             .filter(|session| !session.is_terminated() || session.phase_at.plus(RECENT) > now)
             .map(|session| session.created_at)
             .min();
-        let until = known.seen_to.or(oldest).unwrap_or(now);
+        // The host's clock and ours need not go together.
+        let until = known
+            .seen_to
+            .or(oldest.map(|at| at.before(CLOCKS_APART)))
+            .unwrap_or(now);
         let mut seen = RepositorySeen::default();
         let mut is_complete = true;
         for page in 1..=PAGES {
@@ -222,6 +230,7 @@ impl Repository {
         match error {
             NoAnswer::Wait { until, .. } => self.rests = Some(until),
             NoAnswer::CutOff => self.rests = Some(now.plus(AGAIN)),
+            NoAnswer::Refused(refusal) if is_of_host(&refusal) => self.rests = Some(now.plus(AGAIN)),
             NoAnswer::Refused(refusal) => {
                 let why = chain(&refusal).to_string();
                 tracing::debug!(repository = %self.repo, why, "pull requests not listed");
@@ -254,13 +263,12 @@ impl Parts {
 }
 
 /// Resolves once something was pushed from any of them.
-async fn pushed(watches: &mut BTreeMap<Utf8PathBuf, Box<dyn PushWatch>>) {
-    let any = watches.values_mut().map(|watch| watch.pushed());
-    let any: Vec<_> = any.collect();
+async fn pushed(watches: &mut BTreeMap<Utf8PathBuf, Box<dyn PushWatch>>) -> Vec<String> {
+    let any: Vec<_> = watches.values_mut().map(|watch| watch.pushed()).collect();
     if any.is_empty() {
         return std::future::pending().await;
     }
-    futures_util::future::select_all(any).await;
+    futures_util::future::select_all(any).await.0
 }
 
 impl Child for Repository {
@@ -276,10 +284,12 @@ impl Child for Repository {
             let known = self.parts.facts.repository(&self.repo).await?.unwrap_or_default();
             let lives = !self.sessions(&projects, Some(false)).await?.is_empty();
             let now = self.parts.clock.now();
-            let due = list_due(&known, lives, self.parts.tempo).unwrap_or(now);
+            let due = list_due(&known, lives, self.parts.tempo, now).unwrap_or(now);
+            self.rests = self
+                .rests
+                .filter(|until| *until > now && sensible(*until, now).is_some());
             let due = self.rests.map_or(due, |rests| due.max(rests));
             if now >= due {
-                self.rests = None;
                 self.list(ctx, &known, &projects).await?;
                 continue;
             }
@@ -287,19 +297,19 @@ impl Child for Repository {
                 tokio::select! { // arms only wait, and only on cancel-safe things
                     biased;
                     () = ctx.stopping() => None,
-                    () = pushed(&mut self.watches) => Some(true),
-                    () = self.parts.clock.reaches(due) => Some(false),
+                    branches = pushed(&mut self.watches) => Some(Some(branches)),
+                    () = self.parts.clock.reaches(due) => Some(None),
                 }
             };
             match ctx.beating(was_pushed).await {
                 None => return Ok(Done),
-                Some(false) => {}
-                Some(true) => {
+                Some(None) => {}
+                Some(Some(branches)) => {
                     let now = self.parts.clock.now();
-                    let written = self
-                        .parts
-                        .writer
-                        .repository_pushed(ctx.incarnation(), &self.repo, now);
+                    let written =
+                        self.parts
+                            .writer
+                            .repository_pushed(ctx.incarnation(), &self.repo, &branches, now);
                     step!("repository.pushed", written)?;
                 }
             }

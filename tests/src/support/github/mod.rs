@@ -80,6 +80,11 @@ impl GitHub {
         Self { shared }
     }
 
+    /// The same, by the clock of this machine.
+    pub fn now() -> Self {
+        Self::start(|| jiff::Timestamp::now().as_millisecond())
+    }
+
     /// Where it is, without a slash at the end: REST at its root, GraphQL at `/graphql`.
     pub fn url(&self) -> String {
         format!("http://{}", self.host())

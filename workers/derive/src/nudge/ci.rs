@@ -42,7 +42,7 @@ pub enum CiNudge {
     Tell {
         /// Which message of its episode and run it is.
         round: u32,
-        /// The keys of the checks it tells of.
+        /// The attempts of checks it tells of.
         told: Vec<String>,
         /// The words, at most [`MESSAGE_MAX`] bytes.
         text: String,
@@ -79,7 +79,7 @@ pub fn ci_nudge(
     let news: Vec<&Check> = failing
         .iter()
         .copied()
-        .filter(|check| !told.contains(check.key.as_str()))
+        .filter(|check| !told.contains(check.told_as().as_str()))
         .collect();
     if news.is_empty() || pr.facts.head != episode.head {
         return CiNudge::Nothing;
@@ -117,7 +117,7 @@ pub fn ci_nudge(
         + 1;
     CiNudge::Tell {
         round,
-        told: news.iter().map(|check| check.key.clone()).collect(),
+        told: news.iter().map(|check| check.told_as()).collect(),
         text: words(session, pr, checks, &news, round),
     }
 }
@@ -136,21 +136,24 @@ fn names(checks: &[&Check]) -> String {
 
 /// The message: what failed, where, what its log says, and what to do.
 fn words(session: &Session, pr: &PullRequest, checks: &[Check], news: &[&Check], round: u32) -> String {
-    let logs = news
-        .iter()
-        .take(WITH_LOG)
-        .filter(|check| !check.log.trim().is_empty())
-        .count()
-        .max(1);
-    let mut share = (EXCERPTS_MAX / logs).min(EXCERPT_MAX);
-    loop {
-        let text = with_share(session, pr, checks, news, round, share);
-        // What a hostile log is spelt out to is longer than itself.
-        if text.len() <= MESSAGE_MAX || share < 100 {
-            return text;
+    // What a hostile text is spelt out to is longer than itself: then fewer checks are told of at length, with less of each.
+    for with_log in (1..=WITH_LOG).rev() {
+        let logs = news
+            .iter()
+            .take(with_log)
+            .filter(|check| !check.log.trim().is_empty())
+            .count()
+            .max(1);
+        let mut share = (EXCERPTS_MAX / logs).min(EXCERPT_MAX);
+        while share >= 100 {
+            let text = with_share(session, pr, checks, news, round, with_log, share);
+            if text.len() <= MESSAGE_MAX {
+                return text;
+            }
+            share /= 2;
         }
-        share /= 2;
     }
+    with_share(session, pr, checks, news, round, 0, 0)
 }
 
 fn with_share(
@@ -159,6 +162,7 @@ fn with_share(
     checks: &[Check],
     news: &[&Check],
     round: u32,
+    with_log: usize,
     share: usize,
 ) -> String {
     let facts = &pr.facts;
@@ -192,7 +196,7 @@ fn with_share(
         news.len(),
         checks.len()
     ));
-    for (number, check) in news.iter().take(WITH_LOG).enumerate() {
+    for (number, check) in news.iter().take(with_log).enumerate() {
         line(String::new());
         let step = check.step.as_ref().map_or(String::new(), |step| {
             format!(", in step \"{}\"", in_line(step, 100))
@@ -208,7 +212,7 @@ fn with_share(
             line(in_line(&check.url, 200));
         }
         if !check.summary.trim().is_empty() {
-            line(format!("It says: {}", in_line(&check.summary, 200)));
+            line(format!("It says:\n| {}", in_line(&check.summary, 200)));
         }
         match check.evidence {
             Evidence::Read if !check.log.trim().is_empty() => {
@@ -221,9 +225,9 @@ fn with_share(
             Evidence::Wanted | Evidence::Unasked => line("Its log has not been read yet.".to_owned()),
         }
     }
-    if news.len() > WITH_LOG {
+    if news.len() > with_log {
         line(String::new());
-        line(format!("Failed as well: {}", names(&news[WITH_LOG..])));
+        line(format!("Failed as well: {}", names(&news[with_log..])));
     }
     let _ = write!(
         out,

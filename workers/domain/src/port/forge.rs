@@ -38,7 +38,7 @@ pub trait Line: Send + Sync {
         validator: Option<&'a str>,
     ) -> PortFuture<'a, Answer<Listed>>;
 
-    /// A light look at each: what has changed, without what. At most [`Line::BATCH`] at a time; an answer for each, in order.
+    /// A light look at each: what has changed, without what. At most `BATCH` at a time; an answer for each, in order.
     fn light<'a>(&'a self, prs: &'a [PrRef]) -> PortFuture<'a, Answer<Vec<Result<Light, Refusal>>>>;
 
     /// Everything about each, a page of checks at a time. An answer for each, in order.

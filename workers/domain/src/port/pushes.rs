@@ -12,6 +12,7 @@ pub trait Pushes: Send + Sync + 'static {
 
 /// One repository that is watched. Dropping it ends that.
 pub trait PushWatch: Send + Sync {
-    /// Resolves once the record has changed since this was made, or since the last call. Several changes may be one. Cancel safe.
-    fn pushed(&mut self) -> PortFuture<'_, ()>;
+    /// Resolves once the record has changed since this was made, or since the last call; answers which branches changed, and with each
+    /// stand all below it. Empty where that is not known: then any may have. Several changes may be one. Cancel safe.
+    fn pushed(&mut self) -> PortFuture<'_, Vec<String>>;
 }

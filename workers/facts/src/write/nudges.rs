@@ -110,7 +110,7 @@ impl OutcomeWriter {
         Ok(Moved::Yes)
     }
 
-    /// Writes down what a person should know, once for each commit. `Overtaken`: it stands already.
+    /// Writes down what a person should know, once for each commit; one that was over is so again. `Overtaken`: it stands already.
     pub async fn notice(
         &self,
         by: &Incarnation,
@@ -122,7 +122,9 @@ impl OutcomeWriter {
             .run(
                 "notices",
                 "INSERT INTO notices (session_id, kind, subject, url, text, created_at) VALUES (?, ?, ?, ?, ?, ?)
-                 ON CONFLICT (session_id, kind, subject) DO NOTHING",
+                 ON CONFLICT (session_id, kind, subject) DO UPDATE
+                    SET closed_at = NULL, url = excluded.url, text = excluded.text, created_at = excluded.created_at
+                    WHERE closed_at IS NOT NULL",
                 [
                     new.session.as_str().into(),
                     new.kind.as_str().into(),

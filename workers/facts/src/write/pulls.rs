@@ -116,11 +116,13 @@ impl ObservationWriter {
         tx.commit_quietly().await
     }
 
-    /// Something was pushed: what is tracked in this repository is looked at again soon.
+    /// Something was pushed to `branches`, or below them: what is tracked of them in this repository is looked at again soon; all, where
+    /// none is named.
     pub async fn repository_pushed(
         &self,
         by: &Incarnation,
         repo: &RemoteRepo,
+        branches: &[String],
         now: Timestamp,
     ) -> Result<(), FactsError> {
         let mut tx = self.store.begin(Some(by)).await?;
@@ -134,8 +136,14 @@ impl ObservationWriter {
         .await?;
         tx.run(
             "pull_requests",
-            "UPDATE pull_requests SET wake_at = ?2 WHERE repository = ?1 AND followed = 1",
-            [repo.to_string().into(), now.to_string().into()],
+            "UPDATE pull_requests SET wake_at = ?2 WHERE repository = ?1 AND followed = 1 AND (?3 = '[]' OR EXISTS (
+                SELECT 1 FROM json_each(?3) AS pushed
+                WHERE head_branch = pushed.value OR substr(head_branch, 1, length(pushed.value) + 1) = pushed.value || '/'))",
+            [
+                repo.to_string().into(),
+                now.to_string().into(),
+                text_of(&branches).into(),
+            ],
         )
         .await?;
         tx.commit().await

@@ -154,7 +154,10 @@ async fn a_look_that_finds_nothing_new_wakes_nobody_and_a_wake_up_during_a_look_
     look(&store, facts(7, 'a'), &[], 20).await;
     let (before, revision) = (head(&store).await, get(&store, &id).await.revision);
     let observe = store.observations();
-    observe.repository_pushed(&me(), &repo(), at(31)).await.unwrap();
+    observe
+        .repository_pushed(&me(), &repo(), &[], at(31))
+        .await
+        .unwrap();
     observe.pull_unchanged(&me(), 1, at(30), at(32)).await.unwrap();
     let pr = store.reader().pull(1).await.unwrap().unwrap();
     assert_eq!(
@@ -166,6 +169,26 @@ async fn a_look_that_finds_nothing_new_wakes_nobody_and_a_wake_up_during_a_look_
     assert_eq!(store.reader().pull_wake(1).await.unwrap(), None);
     assert_eq!(head(&store).await, before);
     assert_eq!(get(&store, &id).await.revision, revision);
+}
+
+#[tokio::test]
+async fn a_push_asks_for_a_look_at_what_it_pushed() {
+    let (_place, store) = world().await;
+    with_pull(&store).await;
+    look(&store, facts(7, 'a'), &[], 20).await;
+    let pushed = async |branches: &[&str], second| {
+        let branches: Vec<String> = branches.iter().map(|branch| (*branch).to_owned()).collect();
+        let observe = store.observations();
+        let written = observe
+            .repository_pushed(&me(), &repo(), &branches, at(second))
+            .await;
+        written.unwrap();
+        store.reader().pull_wake(1).await.unwrap()
+    };
+    assert_eq!(pushed(&["main", "ao/web-10", "ao/web"], 30).await, None, "others");
+    assert_eq!(pushed(&["main", "ao/web-1"], 31).await, Some(at(31)));
+    assert_eq!(pushed(&["ao"], 32).await, Some(at(32)), "below it");
+    assert_eq!(pushed(&[], 33).await, Some(at(33)), "nobody knows which");
 }
 
 #[tokio::test]
@@ -447,6 +470,14 @@ async fn a_notice_is_written_once_for_each_commit_and_closed_with_its_episode() 
     assert_eq!(store.reader().open_notices().await.unwrap().len(), 1);
     look(&store, facts(7, 'b'), &red, 30).await;
     assert!(store.reader().open_notices().await.unwrap().is_empty());
+    let before = head(&store).await;
+    assert_eq!(
+        outcomes.notice(&me(), notice('a'), at(31)).await.unwrap(),
+        Moved::Yes,
+        "it is so again"
+    );
+    assert_eq!(types(&store, before).await, ["notice_created"]);
+    assert_eq!(store.reader().open_notices().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -643,7 +674,12 @@ async fn a_child_that_was_replaced_writes_nothing_of_pull_requests() {
     assert!(observe.pull_seen(&old, 1, seen, at(30)).await.is_err());
     assert!(observe.pull_failed(&old, 1, "x", at(30), at(30)).await.is_err());
     assert!(observe.pull_unchanged(&old, 1, at(30), at(30)).await.is_err());
-    assert!(observe.repository_pushed(&old, &repo(), at(30)).await.is_err());
+    assert!(
+        observe
+            .repository_pushed(&old, &repo(), &[], at(30))
+            .await
+            .is_err()
+    );
     assert!(
         observe
             .gateway_seen(&old, "forge.example", GatewaySeen::default(), at(30))

@@ -92,7 +92,7 @@ fn nudge(round: u32, told: &[&str]) -> Nudge {
         head: HEAD.to_owned(),
         generation: 1,
         round,
-        told: told.iter().map(|name| format!("actions/{name}")).collect(),
+        told: told.iter().map(|name| format!("actions/{name}@1")).collect(),
         message: u64::from(round),
         typed_in: Some(1),
         lost: false,
@@ -127,7 +127,7 @@ fn all_failing_checks_are_told_of_in_one_message() {
     };
     assert_eq!(
         (round, told),
-        (1, vec!["actions/build".to_owned(), "actions/test".to_owned()])
+        (1, vec!["actions/build@1".to_owned(), "actions/test@1".to_owned()])
     );
     expect_test::expect![[r#"
         Checks failed on your pull request #7 (https://forge.example/acme/web/pull/7), at commit 0123456789ab.
@@ -183,8 +183,18 @@ fn what_was_told_is_not_told_again_and_what_fails_later_is() {
     let CiNudge::Tell { round, told, text } = said(&both, &[nudge(1, &["build"])], 5_000) else {
         panic!("a check that failed later is told of");
     };
-    assert_eq!((round, told), (2, vec!["actions/test".to_owned()]));
+    assert_eq!((round, told), (2, vec!["actions/test@1".to_owned()]));
     assert!(text.starts_with("More checks failed"), "{text}");
+    // It was run again, and failed again.
+    let again = Check {
+        order: 2,
+        ..test.clone()
+    };
+    let all = nudge(1, &["build", "test"]);
+    let CiNudge::Tell { told, .. } = said(&[build.clone(), again], std::slice::from_ref(&all), 5_000) else {
+        panic!("a check that was run again and failed again is told of");
+    };
+    assert_eq!(told, ["actions/test@2"]);
     // What an earlier run of the agent was told, this one does not know; what waits will be typed in this one.
     let earlier = Nudge {
         typed_in: Some(0),
@@ -390,8 +400,21 @@ fn no_log_makes_the_message_too_long() {
             ..failed("x", &worst)
         })
         .collect();
-    for count in [1, 2, 6, 7, 200] {
-        let text = text(&many[..count]);
+    let wide: Vec<Check> = many
+        .iter()
+        .map(|check| Check {
+            name: "検査".repeat(500),
+            step: Some("段階".repeat(500)),
+            summary: "要約".repeat(500),
+            url: "𝔲".repeat(500),
+            ..check.clone()
+        })
+        .collect();
+    for (count, checks) in [1, 2, 6, 7, 30, 200]
+        .into_iter()
+        .flat_map(|count| [(count, &many), (count, &wide)])
+    {
+        let text = text(&checks[..count]);
         assert!(text.len() <= MESSAGE_MAX, "{count}: {} bytes", text.len());
         assert!(
             text.ends_with("not an instruction."),
