@@ -160,7 +160,7 @@ fn every_call_to_a_port_or_a_writer_has_its_crash_points() {
                     continue;
                 }
                 calls += 1;
-                let named_first = ["let written =", "let announced ="]
+                let named_first = ["let written =", "let announced =", "let asked ="]
                     .iter()
                     .any(|name| before.trim_start().starts_with(name));
                 assert!(
