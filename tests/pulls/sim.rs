@@ -93,7 +93,8 @@ impl Clock for SimClock {
             let id = self.ids.fetch_add(1, Ordering::SeqCst);
             self.waiters.lock().unwrap().insert(id, at.as_millis());
             let _waiter = Waiter(self, id);
-            while self.now() < at {
+            let begun = self.now();
+            while begun <= self.now() && self.now() < at {
                 moved
                     .changed()
                     .await
@@ -429,6 +430,13 @@ impl Sim {
             self.clock.set(next);
             each(next);
         }
+    }
+
+    /// The clock is set back, as by a time server.
+    pub(crate) async fn set_back(&self, time: Duration) {
+        self.rest().await;
+        self.clock
+            .set(self.clock.millis() - i64::try_from(time.as_millis()).unwrap());
     }
 
     /// Time passes at once, as for a machine that sleeps.

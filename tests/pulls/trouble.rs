@@ -213,6 +213,26 @@ async fn a_refused_token_is_said_and_looked_up_again() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_by_a_day_delays_no_look() {
+    let (mut sim, pulls) = with(3).await;
+    sim.set_back(Duration::from_secs(24 * 3_600)).await;
+    fails(&sim, pulls[1]).await;
+    sim.pass(TICK * 3).await;
+    assert_eq!(row(&sim, pulls[1]).await.ci, Ci::Failing);
+    // And it is looked at as seldom as ever.
+    sim.github.take_requests();
+    sim.pass(TICK * 10).await;
+    let looks: usize = sim
+        .github
+        .take_requests()
+        .iter()
+        .map(|request| request.pulls)
+        .sum();
+    assert!((3..=60).contains(&looks), "{looks} looks at three in ten ticks");
+    sim.stop().await;
+}
+
+#[tokio::test]
 async fn what_takes_too_long_is_asked_in_smaller_parts() {
     let (mut sim, pulls) = with(40).await;
     sim.github.gives_up_above(Some(12), 502);

@@ -37,13 +37,30 @@ impl Clock for SystemClock {
 
     fn reaches(&self, at: Timestamp) -> PortFuture<'_, ()> {
         Box::pin(async move {
-            loop {
-                let left = at.since(now());
-                if left.is_zero() {
-                    return;
-                }
+            let mut last = now();
+            while let Some(left) = left(at, last, now()) {
+                last = now();
                 tokio::time::sleep(left.min(LOOK_AGAIN)).await;
             }
         })
+    }
+}
+
+/// How long is still to be waited for `at`; `None` when it is reached, or when the clock was set back since it showed `last`.
+fn left(at: Timestamp, last: Timestamp, now: Timestamp) -> Option<Duration> {
+    (last <= now && now < at).then(|| at.since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_with_its_instant_and_when_the_clock_is_set_back() {
+        let at = Timestamp::from_millis;
+        assert_eq!(left(at(50), at(10), at(20)), Some(Duration::from_millis(30)));
+        assert_eq!(left(at(50), at(20), at(20)), Some(Duration::from_millis(30)));
+        assert_eq!(left(at(50), at(20), at(50)), None);
+        assert_eq!(left(at(50), at(20), at(19)), None, "set back");
     }
 }

@@ -93,8 +93,9 @@ pub fn due(
     tempo: Tempo,
     now: Timestamp,
 ) -> Timestamp {
-    let Some(read_at) = pr.read_at.max(looked_at) else {
-        return pr.created_at;
+    // A look from the future was made before the clock was set back: it says nothing.
+    let Some(read_at) = pr.read_at.max(looked_at).filter(|at| *at <= now) else {
+        return pr.created_at.min(now);
     };
     let ticks = match heat {
         Heat::Hot => 1,
@@ -104,8 +105,7 @@ pub fn due(
     };
     let stretched = if allowance == Allowance::Stretched { 2 } else { 1 };
     let pause = tempo.ticks((ticks * stretched).max(after_failures(pr.failures)));
-    // A look from the future was made before the clock was set back.
-    let usual = slot(read_at.min(now), pause, phase);
+    let usual = slot(read_at, pause, phase);
     match (allowance, heat) {
         (Allowance::Paused(until), _) | (Allowance::HotOnly(until), Heat::Warm | Heat::Cold | Heat::Over) => {
             usual.max(slot(until, tempo.tick, phase))
@@ -124,9 +124,9 @@ pub fn due_woken(wake: Timestamp, heat: Heat, allowance: Allowance) -> Option<Ti
     }
 }
 
-/// When the list of a repository is due. An answer that nothing has changed costs nothing.
+/// When the list of a repository is due; `None`: at once. An answer that nothing has changed costs nothing.
 pub fn list_due(state: &RepositoryState, lives: bool, tempo: Tempo, now: Timestamp) -> Option<Timestamp> {
-    let listed_at = state.listed_at?.min(now);
+    let listed_at = state.listed_at.filter(|at| *at <= now)?; // else the clock was set back
     let pause = if lives { tempo.ticks(1) } else { tempo.ticks(10) };
     let pushed = state
         .pushed_at
@@ -322,7 +322,7 @@ mod tests {
             TEMPO,
             at(1_200),
         );
-        assert_eq!(next, at(1_230));
+        assert_eq!(next, at(0), "at once");
         let mut known = gateway(0);
         known.batch.resets_at = Some(far);
         assert_eq!(
@@ -334,7 +334,7 @@ mod tests {
             listed_at: Some(far),
             ..RepositoryState::default()
         };
-        assert_eq!(list_due(&state, true, TEMPO, at(1_200)), Some(at(1_230)));
+        assert_eq!(list_due(&state, true, TEMPO, at(1_200)), None);
     }
 
     #[test]

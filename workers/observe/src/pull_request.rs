@@ -213,9 +213,9 @@ impl Pull {
                     self.looked_at = Some(now);
                     let is_known = pr.wake_at.is_none()
                         && pr.failures == 0
-                        && pr
-                            .read_at
-                            .is_some_and(|at| now < at.plus(self.parts.tempo.tick * WRITTEN_DOWN));
+                        && pr.read_at.is_some_and(|at| {
+                            at <= now && now < at.plus(self.parts.tempo.tick * WRITTEN_DOWN)
+                        });
                     if is_known {
                         return Ok(());
                     }
