@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::clock::Clock;
-use ao_domain::port::forge::Forge;
+use ao_domain::port::forge::{Answer, Detail, Failure, Forge, Light, Line, Listed, NoLine, Refusal};
 use ao_domain::port::pushes::{PushWatch, Pushes};
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{
-    ActivityState, PermissionMode, Phase, RemoteRepo, Repository, SessionId, SessionKind, Timestamp,
+    ActivityState, PermissionMode, Phase, PrRef, RemoteRepo, Repository, SessionId, SessionKind, Timestamp,
     WorktreeOwner,
 };
 use ao_facts::{
@@ -28,7 +28,7 @@ use ao_supervisor::{
 };
 use ao_tests::github::{GitHub, Pull};
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub(crate) const TOKEN: &str = "t0";
 pub(crate) const TICK: Duration = Duration::from_secs(30);
@@ -134,18 +134,96 @@ impl Worktrees for Commits {
     }
 }
 
-/// Nobody pushes from here.
-struct NoPushes;
+/// Who is to hear of pushes, and from which clone.
+#[derive(Default)]
+struct Pushed(Mutex<Vec<(Utf8PathBuf, mpsc::UnboundedSender<Vec<String>>)>>);
 
-impl Pushes for NoPushes {
-    fn watch(&self, _: &Utf8Path) -> Box<dyn PushWatch> {
-        Box::new(Self)
+struct Heard(mpsc::UnboundedReceiver<Vec<String>>);
+
+impl Pushes for Pushed {
+    fn watch(&self, clone: &Utf8Path) -> Box<dyn PushWatch> {
+        let (tell, heard) = mpsc::unbounded_channel();
+        self.0.lock().unwrap().push((clone.to_owned(), tell));
+        Box::new(Heard(heard))
     }
 }
 
-impl PushWatch for NoPushes {
+impl PushWatch for Heard {
     fn pushed(&mut self) -> PortFuture<'_, Vec<String>> {
-        Box::pin(std::future::pending())
+        Box::pin(async { self.0.recv().await.expect("the test outlives who watches") })
+    }
+}
+
+/// The forge as the children have it; counts the questions it has yet to answer.
+struct Counted(Arc<Adapter>, Arc<AtomicUsize>);
+
+struct CountedLine(Box<dyn Line>, Arc<AtomicUsize>);
+
+/// One question that is under way.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Forge for Counted {
+    fn repository(&self, remote: &str) -> Option<RemoteRepo> {
+        self.0.repository(remote)
+    }
+
+    fn line<'a>(&'a self, host: &'a str) -> PortFuture<'a, Result<Box<dyn Line>, NoLine>> {
+        Box::pin(async move {
+            let _under_way = UnderWay::new(&self.1);
+            let line = self.0.line(host).await?;
+            Ok(Box::new(CountedLine(line, self.1.clone())) as Box<dyn Line>)
+        })
+    }
+}
+
+impl Line for CountedLine {
+    fn source(&self) -> String {
+        self.0.source()
+    }
+
+    fn list<'a>(
+        &'a self,
+        repo: &'a RemoteRepo,
+        page: u32,
+        validator: Option<&'a str>,
+    ) -> PortFuture<'a, Answer<Listed>> {
+        let under_way = UnderWay::new(&self.1);
+        let answer = self.0.list(repo, page, validator);
+        Box::pin(async move { (answer.await, under_way).0 })
+    }
+
+    fn light<'a>(&'a self, prs: &'a [PrRef]) -> PortFuture<'a, Answer<Vec<Result<Light, Refusal>>>> {
+        let under_way = UnderWay::new(&self.1);
+        let answer = self.0.light(prs);
+        Box::pin(async move { (answer.await, under_way).0 })
+    }
+
+    fn detail<'a>(
+        &'a self,
+        asked: &'a [(PrRef, Option<String>)],
+    ) -> PortFuture<'a, Answer<Vec<Result<Detail, Refusal>>>> {
+        let under_way = UnderWay::new(&self.1);
+        let answer = self.0.detail(asked);
+        Box::pin(async move { (answer.await, under_way).0 })
+    }
+
+    fn evidence<'a>(&'a self, repo: &'a RemoteRepo, attempt: &'a str) -> PortFuture<'a, Answer<Failure>> {
+        let under_way = UnderWay::new(&self.1);
+        let answer = self.0.evidence(repo, attempt);
+        Box::pin(async move { (answer.await, under_way).0 })
     }
 }
 
@@ -158,7 +236,7 @@ enum Kind {
 struct Set {
     kind: Kind,
     reader: Reader,
-    forge: Arc<Adapter>,
+    forge: Arc<Counted>,
     clock: Arc<SimClock>,
     wakeups: tokio::sync::Mutex<Wakeups>,
 }
@@ -196,6 +274,9 @@ pub(crate) struct Sim {
     pub(crate) clock: Arc<SimClock>,
     pub(crate) store: Store,
     exchange: Exchange,
+    pushed: Arc<Pushed>,
+    /// Questions that the forge has yet to answer.
+    under_way: Arc<AtomicUsize>,
     root: Option<Root>,
     /// How many children there were when they were counted last.
     counted: AtomicUsize,
@@ -231,6 +312,8 @@ impl Sim {
             clock,
             store,
             exchange: Exchange::default(),
+            pushed: Arc::default(),
+            under_way: Arc::default(),
             root: None,
             counted: AtomicUsize::new(0),
             _dir: dir,
@@ -304,7 +387,10 @@ impl Sim {
             ("AO_GITHUB_API".to_owned(), self.github.url()),
             ("GITHUB_TOKEN".to_owned(), TOKEN.to_owned()),
         ];
-        let forge = Arc::new(Adapter::new(env).unwrap());
+        let forge = Arc::new(Counted(
+            Arc::new(Adapter::new(env).unwrap()),
+            self.under_way.clone(),
+        ));
         let set = |kind| Set {
             kind,
             reader: self.reader(),
@@ -314,6 +400,7 @@ impl Sim {
         };
         let (store, clock, exchange) = (self.store.clone(), self.clock.clone(), self.exchange.clone());
         let (to_ask, port) = (exchange.clone(), forge.clone());
+        let tempo = Tempo { tick: TICK };
         let gateway = move |host: String| -> ChildSpec {
             let (store, clock, exchange, forge) =
                 (store.clone(), clock.clone(), to_ask.clone(), port.clone());
@@ -325,17 +412,17 @@ impl Sim {
                     forge.clone(),
                     exchange.clone(),
                     clock.clone(),
+                    tempo,
                 )
             })
         };
-        let tempo = Tempo { tick: TICK };
         let parts = repository::Parts {
             facts: self.reader(),
             writer: self.store.observations(),
             forge: forge.clone(),
             exchange: exchange.clone(),
             worktrees: Arc::new(Commits),
-            pushes: Arc::new(NoPushes),
+            pushes: self.pushed.clone(),
             clock: self.clock.clone(),
             tempo,
         };
@@ -393,18 +480,19 @@ impl Sim {
                 tokio::task::yield_now().await;
             }
             let (open, (waiting, next)) = (self.exchange.open(), self.clock.waiting());
-            let gathers = next.is_some_and(|next| next <= self.clock.millis() + 250);
+            let is_answered = self.under_way.load(Ordering::SeqCst) == 0;
             // They are counted where all that were there the last time are at rest, and now and then: that takes two queries.
             let is_late = Instant::now() > end;
             looks += 1;
             let may_rest = waiting + open >= self.counted.load(Ordering::SeqCst) || looks.is_multiple_of(50);
-            let may_rest = may_rest && (open == 0 || gathers);
             if let Some(next) = next
+                && is_answered
                 && (may_rest || is_late)
             {
                 let children = self.children().await;
                 self.counted.store(children, Ordering::SeqCst);
-                if waiting + open == children && self.clock.waiting() == (waiting, Some(next)) {
+                let is_same = self.clock.waiting() == (waiting, Some(next)) && self.exchange.open() == open;
+                if waiting + open == children && is_same && self.under_way.load(Ordering::SeqCst) == 0 {
                     return next;
                 }
                 assert!(
@@ -416,19 +504,31 @@ impl Sim {
         }
     }
 
-    /// Lets time pass, and calls `each` whenever the clock has moved.
-    pub(crate) async fn pass_with(&self, time: Duration, mut each: impl FnMut(i64)) {
+    /// Lets time pass, and calls `each` whenever the clock has moved; it answers by when it wants to be called again, at the latest.
+    pub(crate) async fn pass_with(&self, time: Duration, mut each: impl AsyncFnMut(i64) -> i64) {
         let end = self.clock.millis() + i64::try_from(time.as_millis()).unwrap();
+        let mut wanted = self.clock.millis();
         loop {
-            let next = self.rest().await;
+            let next = self.rest().await.min(wanted);
             if next >= end {
                 self.clock.set(end);
-                each(end);
+                each(end).await;
                 self.rest().await;
                 return;
             }
             self.clock.set(next);
-            each(next);
+            wanted = each(next).await;
+        }
+    }
+
+    /// The branch of the `number`th repository is pushed to the forge from its clone here.
+    pub(crate) fn push(&self, number: usize, branch: &str, commit: &str) {
+        self.github.push(&repo(number), branch, commit);
+        let path = Utf8PathBuf::from(format!("/repos/web{number}"));
+        for (clone, tell) in self.pushed.0.lock().unwrap().iter() {
+            if *clone == path {
+                let _ = tell.send(vec![branch.to_owned()]); // an earlier incarnation's ear is deaf
+            }
         }
     }
 
@@ -448,7 +548,7 @@ impl Sim {
     }
 
     pub(crate) async fn pass(&self, time: Duration) {
-        self.pass_with(time, |_| {}).await;
+        self.pass_with(time, async |_| i64::MAX).await;
     }
 
     /// The agent of a session begins or ends a turn.

@@ -171,6 +171,7 @@ fn gateway(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
                 w.forge.clone(),
                 w.exchange.clone(),
                 w.clock.clone(),
+                w.tempo,
             )
         };
         child(host, fresh)

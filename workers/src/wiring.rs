@@ -123,7 +123,7 @@ pub struct Wiring {
     /// Where questions to forges are asked and answered.
     pub(crate) exchange: Exchange,
     pushes: Arc<dyn Pushes>,
-    tempo: Tempo,
+    pub(crate) tempo: Tempo,
     machine: u64,
     /// Where worktrees lie.
     pub worktree_root: Utf8PathBuf,

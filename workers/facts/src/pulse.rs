@@ -21,6 +21,11 @@ impl Pulse {
         self.0.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// How often it has beaten.
+    pub(crate) fn count(&self) -> u64 {
+        *self.0.borrow()
+    }
+
     pub(crate) fn watch(&self) -> Wakeups {
         Wakeups(self.0.subscribe())
     }

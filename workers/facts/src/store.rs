@@ -14,9 +14,11 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
+use tokio::sync::Mutex;
 
 use crate::file::{self, DATABASE, OpenError, io};
 use crate::pulse::{Pulse, Wakeups};
+use crate::read::pulls::Owed;
 use crate::write::WriteTx;
 use crate::{FactsError, IntentWriter, ObservationWriter, OutcomeWriter, Reader, error};
 
@@ -43,6 +45,8 @@ struct Inner {
     readers: DatabaseConnection,
     pulse: Pulse,
     bell: Pulse,
+    /// What the bells rang for last, where anybody has looked.
+    owed: Mutex<Option<Owed>>,
 }
 
 impl Store {
@@ -83,6 +87,7 @@ impl Store {
             readers,
             pulse: Pulse::new(),
             bell: Pulse::new(),
+            owed: Mutex::default(),
         })))
     }
 
@@ -120,6 +125,10 @@ impl Store {
     /// many: each commit would wake them all.
     pub(crate) fn bell(&self) -> &Pulse {
         &self.0.bell
+    }
+
+    pub(crate) fn owed(&self) -> &Mutex<Option<Owed>> {
+        &self.0.owed
     }
 
     pub(crate) fn pulse(&self) -> &Pulse {

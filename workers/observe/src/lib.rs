@@ -14,6 +14,7 @@
 //! # What it does not do
 //! It concludes nothing (`ao-derive` judges rows) and changes nothing outside.
 
+mod batches;
 pub mod cadence;
 pub mod exchange;
 pub mod gateway;

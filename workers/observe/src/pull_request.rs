@@ -81,7 +81,10 @@ pub struct Pull {
 /// What is to be done next.
 enum Next {
     Explain(Box<Check>),
+    /// Because it is its turn.
     Look,
+    /// Because something asked for it: a whole look costs the same, and spares the light one before it.
+    WholeLook,
     Wait(Timestamp),
 }
 
@@ -111,10 +114,7 @@ impl Pull {
             .wake_at
             .and_then(|wake| cadence::due_woken(wake, heat, allowance));
         let usual = cadence::due(pr, self.looked_at, heat, allowance, phase, tempo, now);
-        let look_at = [woken, self.soon]
-            .into_iter()
-            .flatten()
-            .fold(usual, Timestamp::min);
+        let asked = woken.into_iter().chain(self.soon).min();
         let log = if work.wanted > 0 {
             let checks = self.parts.facts.checks(self.id).await?.into_iter();
             let wanted = checks.filter(|check| check.evidence == Evidence::Wanted);
@@ -130,10 +130,12 @@ impl Pull {
             None
         };
         let rest = |at: Timestamp| self.rests.map_or(at, |rests| at.max(rests));
-        let look_at = rest(look_at);
+        let (usual, asked) = (rest(usual), asked.map(rest));
+        let look_at = asked.map_or(usual, |asked| asked.min(usual));
         Ok(match log.map(|(at, check)| (rest(at), check)) {
             Some((at, check)) if at <= now => Next::Explain(Box::new(check)),
-            _ if look_at <= now => Next::Look,
+            _ if asked.is_some_and(|at| at <= now) => Next::WholeLook,
+            _ if usual <= now => Next::Look,
             Some((at, _)) => Next::Wait(at.min(look_at)),
             None => Next::Wait(look_at),
         })
@@ -200,11 +202,11 @@ impl Pull {
         Ok(())
     }
 
-    /// Looks at it: lightly first, and wholly where that is not enough.
-    async fn look(&mut self, ctx: &Context, pr: &PullRequest) -> Result<(), Crash> {
+    /// Looks at it: lightly first, unless it is `asked` for, and wholly where that is not enough.
+    async fn look(&mut self, ctx: &Context, pr: &PullRequest, asked: bool) -> Result<(), Crash> {
         let began = self.parts.clock.now();
         self.soon = None;
-        if pr.detailed_at.is_some() {
+        if pr.detailed_at.is_some() && !asked {
             let asked = self.parts.exchange.light(&pr.facts.at);
             match step!("pull.light", ctx.beating(asked)) {
                 Ok(light) if !self.needs_whole(pr, &light, began) => {
@@ -234,12 +236,11 @@ impl Pull {
         match self.whole(ctx, pr, began).await {
             Ok(seen) => {
                 self.looked_at = None; // its row says
-                self.settle(
-                    &seen.facts.head,
-                    pr.facts.mergeability,
-                    seen.facts.mergeability,
-                    began,
-                );
+                let known = match &pr.facts {
+                    known if known.head == seen.facts.head => known.mergeability,
+                    _ => Mergeability::Unknown, // nothing of this commit
+                };
+                self.settle(&seen.facts.head, known, seen.facts.mergeability, began);
                 ctx.beat();
                 let now = self.parts.clock.now();
                 let written = self.parts.writer.pull_seen(ctx.incarnation(), self.id, seen, now);
@@ -390,7 +391,8 @@ impl Child for Pull {
                 .filter(|until| *until > now && cadence::sensible(*until, now).is_some());
             match self.next(&pr, work).await? {
                 Next::Explain(check) => self.explain(ctx, &pr, work, &check).await?,
-                Next::Look => self.look(ctx, &pr).await?,
+                Next::Look => self.look(ctx, &pr, false).await?,
+                Next::WholeLook => self.look(ctx, &pr, true).await?,
                 Next::Wait(until) => self.wait(ctx, &pr, until, &mut bells).await?,
             }
         }

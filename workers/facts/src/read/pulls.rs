@@ -1,5 +1,7 @@
 //! Pull requests, where they are looked at, and what was told of them.
 
+use std::collections::BTreeMap;
+
 use ao_domain::{Check, Episode, Notice, Nudge, PullRequest, RemoteRepo, SessionId, Timestamp};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult};
 
@@ -111,6 +113,14 @@ pub struct RepositoryState {
     pub failures: u32,
 }
 
+/// The looks at pull requests that something here asked for, as they stood when the bells had rung so often.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    rung: u64,
+    /// The pull request, and since when.
+    looks: BTreeMap<u64, String>,
+}
+
 /// What is going on around a pull request that is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PullWork {
@@ -211,12 +221,22 @@ impl Reader {
         }))
     }
 
-    /// When a look at a pull request was asked for last by what happened here.
+    /// When a look at a pull request was asked for last by what happened here. All are read once for each ring of the bells, for all
+    /// who were woken by it.
     pub async fn pull_wake(&self, id: u64) -> Result<Option<Timestamp>, FactsError> {
-        let id = i64::try_from(id).unwrap_or(i64::MAX);
-        let sql = "SELECT wake_at FROM pull_requests WHERE id = ?";
-        let wake: Option<Option<String>> = self.one("a pull request", sql, [id.into()]).await?;
-        parse_opt("pull_requests", "", "wake_at", wake.flatten().as_deref())
+        let rung = self.store.bell().count();
+        let mut known = self.store.owed().lock().await;
+        if known.as_ref().is_none_or(|owed| owed.rung != rung) {
+            let sql = "SELECT id, wake_at FROM pull_requests WHERE wake_at IS NOT NULL";
+            let mut looks = BTreeMap::new();
+            for row in self.rows("pull requests", sql, []).await? {
+                let id = number("pull_requests", "", "id", get(&row, "id")?)?;
+                looks.insert(id, get(&row, "wake_at")?);
+            }
+            *known = Some(Owed { rung, looks });
+        }
+        let wake = known.as_ref().and_then(|owed| owed.looks.get(&id));
+        parse_opt("pull_requests", "", "wake_at", wake.map(String::as_str))
     }
 
     /// Pull requests, those that changed last first; of one session, or of all.

@@ -357,12 +357,13 @@ async fn track(
     Ok(done > 0)
 }
 
-/// A tracked pull request that its list shows otherwise than its row is looked at again, also one that was over.
+/// A tracked pull request that its list shows otherwise than its row is looked at again, also one that was over. A look that is owed
+/// already shows it too; where that began before the list was made, the next list shows it again.
 async fn wake_if_other(tx: &WriteTx, facts: &PrFacts, now: &str) -> Result<bool, FactsError> {
     let done = tx
         .run(
             "pull_requests",
-            "UPDATE pull_requests SET wake_at = ?3, followed = 1
+            "UPDATE pull_requests SET wake_at = coalesce(wake_at, ?3), followed = 1
              WHERE repository = ?1 AND number = ?2 AND (head <> ?4 OR state <> ?5 OR title <> ?6 OR base_branch <> ?7)",
             [
                 facts.at.repo.to_string().into(),
