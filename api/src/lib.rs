@@ -30,6 +30,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ao_domain::RemoteRepo;
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
 use ao_domain::port::spool::HookSpool;
@@ -43,6 +44,9 @@ use camino::Utf8PathBuf;
 pub use door::{SESSION_HEADER, TOKEN_COOKIE};
 pub use server::{Connections, Limits, UidOf, acceptors};
 pub use stage::Stage;
+
+/// Which repository a remote names, where a forge knows it. Nobody is asked.
+pub type RepositoryOf = Arc<dyn Fn(&str) -> Option<RemoteRepo> + Send + Sync>;
 
 /// What the API answers from and writes to.
 pub struct Deps {
@@ -58,6 +62,8 @@ pub struct Deps {
     pub worktrees: Arc<dyn Worktrees>,
     /// The agents there are.
     pub agents: Arc<dyn Agents>,
+    /// Which repository a remote names.
+    pub repository_of: RepositoryOf,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The machine's boot and the time since.

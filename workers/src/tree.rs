@@ -11,7 +11,7 @@ use ao_observe::gateway::{self, Gateway};
 use ao_observe::hook_spool::{self, SpoolReader};
 use ao_observe::pull_request::{self, Pull};
 use ao_observe::reaper_sweep::{self, Sweep};
-use ao_observe::repository::{self, RECENT, Repository};
+use ao_observe::repository::{self, Repository};
 use ao_observe::transcript::{self, Transcript};
 use ao_supervisor::{
     Budget, ChildSpec, Crash, Keys, Restart, Roster, Shutdown, Strategy, Supervisor, Tree, Unheard, child,
@@ -318,12 +318,12 @@ impl Pulls {
 
     /// The repositories whose remotes a forge knows, where a session's pull request may come up.
     async fn watched(&self) -> Result<BTreeSet<RemoteRepo>, Crash> {
-        let since = self.w.clock.now().before(RECENT);
-        let remotes = self.w.reader.watched_remotes(since).await?;
-        let known = remotes
-            .iter()
-            .filter_map(|remote| self.w.forge.repository(remote));
-        Ok(known.collect())
+        let known = |remote: &str| self.w.forge.repository(remote);
+        Ok(self
+            .w
+            .reader
+            .watched_repositories(known, self.w.clock.now())
+            .await?)
     }
 }
 
@@ -331,9 +331,8 @@ impl Keys for Pulls {
     async fn keys(&self) -> Result<Vec<String>, Crash> {
         Ok(match self.kind {
             Kind::Hosts => {
-                let mut repositories = self.watched().await?;
-                repositories.extend(self.w.reader.followed_repositories().await?);
-                let hosts: BTreeSet<String> = repositories.into_iter().map(|repo| repo.host).collect();
+                let known = |remote: &str| self.w.forge.repository(remote);
+                let hosts = self.w.reader.watched_hosts(known, self.w.clock.now()).await?;
                 hosts.into_iter().collect()
             }
             Kind::Repositories => self.watched().await?.iter().map(ToString::to_string).collect(),

@@ -122,7 +122,7 @@ impl Gateway {
     }
 }
 
-/// Every host that was ever spoken to.
+/// The hosts where something is watched now; of one that was not spoken to yet nothing is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GatewayList {
     /// By name.

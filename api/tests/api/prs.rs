@@ -8,7 +8,8 @@ use ao_domain::{
     RemoteRepo, Review, SessionId, SessionKind, WorktreeState,
 };
 use ao_facts::{
-    Changes, Explained, GatewaySeen, Moved, NewNotice, NewNudge, PullSeen, RepositorySeen, TokenState,
+    Changes, Explained, GatewaySeen, Moved, NewNotice, NewNudge, ProjectRemoval, PullSeen, RepositorySeen,
+    TokenState,
 };
 use ao_supervisor::Incarnation;
 use serde_json::{Value, json};
@@ -364,6 +365,10 @@ async fn a_session_whose_work_was_merged_leaves_its_worktree_and_says_how_to_tak
 #[tokio::test]
 async fn a_host_says_who_spent_what_and_until_when_to_wait() {
     let world = World::start().await;
+    let web = world
+        .project_of("web", Some("https://forge.example/acme/web"))
+        .await;
+    world.session(&web, SessionKind::Worker).await;
     assert_eq!(
         world.get("/api/v1/gateways").await.json(),
         json!({"gateways": []})
@@ -417,5 +422,67 @@ async fn a_host_says_who_spent_what_and_until_when_to_wait() {
     assert_eq!(
         world.get("/api/v1/gateways").await.json(),
         json!({"gateways": [gateway]})
+    );
+}
+
+#[tokio::test]
+async fn only_hosts_where_something_is_watched_now_are_shown_and_what_is_known_of_others_is_kept() {
+    let world = World::start().await;
+    let web = world
+        .project_of("web", Some("https://forge.example/acme/web"))
+        .await;
+    let observations = world.store.observations();
+    let resets_at = world.now().plus(Duration::from_secs(3_600));
+    let seen = GatewaySeen {
+        token: Some(TokenState::Refused),
+        trouble: Some(Some("the token was refused".to_owned())),
+        budgets: vec![Budget {
+            pool: Pool::Batch,
+            cost: 700,
+            limit: 5_000,
+            remaining: 2_400,
+            resets_at,
+        }],
+        ..GatewaySeen::default()
+    };
+    for host in ["forge.example", "elsewhere.example"] {
+        let by = Incarnation::detached();
+        let written = observations.gateway_seen(&by, host, seen.clone(), world.now());
+        written.await.unwrap();
+    }
+    let shown = async || {
+        let list = world.get("/api/v1/gateways").await.json();
+        let gateways = list["gateways"].as_array().unwrap().clone();
+        gateways
+            .iter()
+            .map(|gateway| {
+                (
+                    gateway["host"].clone(),
+                    gateway["budgets"]["batch"]["ours"].clone(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let watched = vec![(json!("forge.example"), json!(700))];
+    assert_eq!(shown().await, [], "it has no session");
+    let id = world.session(&web, SessionKind::Worker).await;
+    assert_eq!(shown().await, watched);
+    world.step(&id, Phase::Live, Changes::default()).await;
+    world.found(&id, facts(7, "ao/web-1", PrState::Open)).await;
+    for phase in [Phase::Finished, Phase::Stopping, Phase::Freeing, Phase::Ended] {
+        world.step(&id, phase, Changes::default()).await;
+    }
+    world.clock.pass(1_800);
+    assert_eq!(shown().await, watched, "its pull request is followed");
+    let removed = world.store.intents().remove_project(&web, world.now()).await;
+    assert_eq!(removed.unwrap(), ProjectRemoval::Removed);
+    assert_eq!(shown().await, [], "nobody asks for what is of no project");
+    world
+        .project_of("web", Some("https://forge.example/acme/web"))
+        .await;
+    assert_eq!(
+        shown().await,
+        watched,
+        "within its window it goes on where it was"
     );
 }

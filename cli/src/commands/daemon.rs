@@ -211,7 +211,7 @@ fn deps(
     token: &str,
     me: &ProcessId,
 ) -> ao_api::Deps {
-    let boot = me.boot.clone();
+    let (boot, forge) = (me.boot.clone(), Arc::clone(&wiring.forge));
     ao_api::Deps {
         reader: wiring.reader.clone(),
         intents: wiring.intents.clone(),
@@ -219,6 +219,7 @@ fn deps(
         spool: Arc::clone(&wiring.spool),
         worktrees: Arc::clone(&wiring.worktrees),
         agents: Arc::clone(&wiring.agents),
+        repository_of: Arc::new(move |remote| forge.repository(remote)),
         clock: Arc::clone(&wiring.clock),
         boot: Arc::new(move || Boot {
             id: boot.clone(),

@@ -36,7 +36,7 @@ pub use feed::{Change, Feed, Page, Subscription};
 pub use file::{DATABASE, OpenError, go_original, salvage, version};
 pub use lock::{DirLock, Holder, LockError};
 pub use pulse::Wakeups;
-pub use read::pulls::{GatewayState, OpenEpisode, PullWork, Purse, RepositoryState, TokenState};
+pub use read::pulls::{GatewayState, OpenEpisode, PullWork, Purse, RECENT, RepositoryState, TokenState};
 pub use read::{Filter, Reader, SignalSeen, Sweep, Until};
 pub use store::{Store, StoreOptions};
 pub use write::gateways::GatewaySeen;

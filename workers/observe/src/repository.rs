@@ -16,7 +16,7 @@ use ao_domain::port::forge::{Entry, Forge, Listed};
 use ao_domain::port::pushes::{PushWatch, Pushes};
 use ao_domain::port::worktrees::Worktrees;
 use ao_domain::{Project, PullRequest, RemoteRepo, Session, SessionKind, Timestamp, chain};
-use ao_facts::{Filter, ObservationWriter, Reader, RepositorySeen, RepositoryState};
+use ao_facts::{Filter, ObservationWriter, RECENT, Reader, RepositorySeen, RepositoryState};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 use camino::Utf8PathBuf;
 
@@ -33,9 +33,6 @@ const PAGES: u32 = 20;
 
 /// How long a pull request that looks like a session's by its branch may take to show a commit that is known here.
 const KNOWN_WITHIN: Duration = Duration::from_secs(10 * 60);
-
-/// How long a session that is over is still one whose pull request may come up: it may be the last thing its agent did.
-pub const RECENT: Duration = Duration::from_secs(15 * 60);
 
 /// How far the host's clock may lag behind ours when a repository is listed for the first time.
 const CLOCKS_APART: Duration = Duration::from_secs(24 * 60 * 60);

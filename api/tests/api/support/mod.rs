@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ao_api::{Boot, Config, Connections, Deps, Limits, Stage, acceptors, router};
-use ao_domain::{Looked, Phase, ProjectId, Seen, Session, SessionId, SessionKind, Timestamp};
+use ao_domain::{Looked, Phase, ProjectId, RemoteRepo, Seen, Session, SessionId, SessionKind, Timestamp};
 use ao_facts::{
     Added, Changes, Feed, Moved, NewProject, NewSession, OutcomeWriter, Sighting, Spawn, Stand, Store,
     StoreOptions,
@@ -82,6 +82,10 @@ impl World {
             spool: spool.clone(),
             worktrees: Arc::new(FakeWorktrees),
             agents: Arc::new(FakeAgents::default()),
+            repository_of: Arc::new(|remote| {
+                let (host, path) = remote.strip_prefix("https://")?.split_once('/')?;
+                Some(RemoteRepo::new(host, path))
+            }),
             clock: clock.clone(),
             boot: Arc::new(|| Boot {
                 id: "this-boot".to_owned(),
@@ -140,10 +144,15 @@ impl World {
 
     /// A project with this id, whose repository is fine.
     pub(crate) async fn project(&self, id: &str) -> ProjectId {
+        self.project_of(id, None).await
+    }
+
+    /// The same, with this remote.
+    pub(crate) async fn project_of(&self, id: &str, origin: Option<&str>) -> ProjectId {
         let new = NewProject {
             id: id.parse().unwrap(),
             path: format!("/repos/{id}").into(),
-            origin: None,
+            origin: origin.map(str::to_owned),
             display_name: None,
             default_branch: "main".to_owned(),
             now: self.now(),

@@ -1,6 +1,7 @@
 //! Pull requests, where they are looked at, and what was told of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use ao_domain::{Check, Episode, Notice, Nudge, PullRequest, RemoteRepo, SessionId, Timestamp};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult};
@@ -10,6 +11,9 @@ use crate::FactsError;
 use crate::entity::{checks, json, number, parse, parse_opt, pull_requests};
 use crate::error::read;
 use crate::write::get;
+
+/// How long a session that is over is still one whose pull request may come up: it may be the last thing its agent did.
+pub const RECENT: Duration = Duration::from_secs(15 * 60);
 
 /// Whether a host takes our credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +166,27 @@ impl Reader {
         rows.iter().map(|row| get(row, "origin")).collect()
     }
 
+    /// The repositories where a session's pull request may come up at `now`, of the remotes that `known` knows one of.
+    pub async fn watched_repositories(
+        &self,
+        known: impl Fn(&str) -> Option<RemoteRepo>,
+        now: Timestamp,
+    ) -> Result<BTreeSet<RemoteRepo>, FactsError> {
+        let remotes = self.watched_remotes(now.before(RECENT)).await?;
+        Ok(remotes.iter().filter_map(|remote| known(remote)).collect())
+    }
+
+    /// The hosts that are spoken to at `now`: those of watched repositories, and of pull requests that are followed.
+    pub async fn watched_hosts(
+        &self,
+        known: impl Fn(&str) -> Option<RemoteRepo>,
+        now: Timestamp,
+    ) -> Result<BTreeSet<String>, FactsError> {
+        let mut repositories = self.watched_repositories(known, now).await?;
+        repositories.extend(self.followed_repositories().await?);
+        Ok(repositories.into_iter().map(|repo| repo.host).collect())
+    }
+
     /// The pull requests of active projects that are followed, by number here.
     pub async fn followed_pulls(&self) -> Result<Vec<u64>, FactsError> {
         let sql = "SELECT r.id FROM pull_requests AS r JOIN sessions AS s ON s.id = r.session_id JOIN projects AS p ON p.id = s.project_id
@@ -172,9 +197,10 @@ impl Reader {
             .collect()
     }
 
-    /// The repositories that have a pull request which is followed.
+    /// The repositories that have a pull request of an active project which is followed.
     pub async fn followed_repositories(&self) -> Result<Vec<RemoteRepo>, FactsError> {
-        let sql = "SELECT DISTINCT repository FROM pull_requests WHERE followed = 1 ORDER BY repository";
+        let sql = "SELECT DISTINCT r.repository FROM pull_requests AS r JOIN sessions AS s ON s.id = r.session_id
+            JOIN projects AS p ON p.id = s.project_id WHERE r.followed = 1 AND p.archived_at IS NULL ORDER BY r.repository";
         let rows = self.rows("pull_requests", sql, []).await?;
         rows.iter()
             .map(|row| {
