@@ -3,6 +3,7 @@
 use ao_api::wire::{Budget, Gateway, GatewayList, Notice, NoticeList, TokenState};
 use ao_domain::Timestamp;
 use ao_domain::foreign_text::in_line;
+use ao_github::{Source, login};
 use serde::de::DeserializeOwned;
 
 use crate::client::{Ask, Daemon};
@@ -31,7 +32,7 @@ pub(crate) struct Standing {
     /// In one line, with its name before it.
     pub(crate) line: String,
     /// What to do about it, where something can be done or has to be known.
-    pub(crate) remedy: Option<&'static str>,
+    pub(crate) remedy: Option<String>,
 }
 
 /// How `gateway` stands at `now`.
@@ -54,30 +55,28 @@ pub(crate) fn standing(gateway: &Gateway, now: Timestamp) -> Standing {
     if let Some(trouble) = gateway.trouble.as_ref().filter(|_| !is_token) {
         parts.push(in_line(trouble, LINE));
     }
+    let host = gateway.host.as_str();
     let half = budgets.iter().find(|(_, budget)| budget.warns);
     let (grade, remedy) = match gateway.token {
-        TokenState::Missing => (
-            Grade::Odd,
-            Some("gh auth login, or set GITHUB_TOKEN for the daemon"),
-        ),
-        TokenState::Refused => (
-            Grade::Broken,
-            Some("gh auth login, or set another GITHUB_TOKEN for the daemon"),
-        ),
+        TokenState::Missing => (Grade::Odd, Some(for_a_token(host, None))),
+        TokenState::Refused => (Grade::Broken, Some(for_a_token(host, variable(gateway)))),
         TokenState::Unknown | TokenState::Accepted => {
             if gateway.cool_until.is_some() {
                 (
                     Grade::Odd,
-                    Some("it goes on by itself; others with the same token have to wait as well"),
+                    Some("it goes on by itself; others with the same token have to wait as well".to_owned()),
                 )
             } else if gateway.trouble.is_some() {
                 (
                     Grade::Odd,
-                    Some("it tries again by itself: see that the network is there"),
+                    Some("it tries again by itself: see that the network is there".to_owned()),
                 )
             } else if let Some((_, budget)) = half {
                 let shared = budget.others > budget.ours;
-                let remedy = "others spend most of it: give ao a token of another account, AO_GITHUB_TOKEN for the daemon";
+                let remedy = format!(
+                    "others spend most of it: give ao a token of another account, {} for the daemon",
+                    Source::first(host)
+                );
                 (Grade::Odd, shared.then_some(remedy))
             } else {
                 (Grade::Fine, None)
@@ -92,11 +91,30 @@ pub(crate) fn standing(gateway: &Gateway, now: Timestamp) -> Standing {
 }
 
 /// What a person has to do at once, if anything: why, and what to type.
-pub(crate) fn wants(gateway: &Gateway) -> Option<(String, &'static str)> {
+pub(crate) fn wants(gateway: &Gateway) -> Option<(String, String)> {
     let why = format!("{}: pull requests are not watched", token(gateway));
-    match gateway.token {
-        TokenState::Missing | TokenState::Refused => Some((why, "gh auth login")),
-        TokenState::Unknown | TokenState::Accepted => None,
+    match (gateway.token, variable(gateway)) {
+        (TokenState::Unknown | TokenState::Accepted, _) => None,
+        // It comes before what `gh` has, and only whoever starts the daemon can set it.
+        (TokenState::Refused, Some(_)) => Some((why, "ao doctor".to_owned())),
+        (TokenState::Missing | TokenState::Refused, _) => Some((why, login(&gateway.host))),
+    }
+}
+
+/// The variable that the token is in, where it is in one.
+fn variable(gateway: &Gateway) -> Option<&str> {
+    let source = gateway.source.as_deref();
+    source.filter(|source| *source != Source::Gh.to_string())
+}
+
+/// What to do so that `host` takes a token; `refused` is the variable of one that it does not take.
+pub(crate) fn for_a_token(host: &str, refused: Option<&str>) -> String {
+    match refused {
+        Some(variable) => format!(
+            "set another {} for the daemon, and start it again",
+            in_line(variable, LINE)
+        ),
+        None => format!("{}, or set {} for the daemon", login(host), Source::usual(host)),
     }
 }
 
@@ -131,7 +149,7 @@ fn spending(what: &str, budget: &Budget, now: Timestamp) -> String {
     )
 }
 
-/// Every host that was ever spoken to.
+/// The hosts where something is watched now.
 ///
 /// # Errors
 /// When the daemon cannot be asked.
@@ -200,6 +218,10 @@ pub(crate) mod tests {
             json!({"trouble": "the forge cannot be asked: no route to host"}),
             json!({"token": "missing", "source": null, "trouble": "no token was found"}),
             json!({"token": "refused", "trouble": "the token was refused"}),
+            json!({"token": "refused", "host": "github.com"}),
+            json!({"token": "refused", "host": "github.com", "source": "AO_GITHUB_TOKEN"}),
+            json!({"token": "missing", "host": "acme.ghe.com", "source": null}),
+            json!({"budgets": spent(100, 2_900), "host": "acme.ghe.com"}),
         ]
         .iter()
         .map(|change| {
@@ -218,16 +240,27 @@ pub(crate) mod tests {
             Fine forge.example: token not tried yet; points: 120 by us and 180 by others of 5000, anew in 25m
             Odd forge.example: token accepted (gh auth token); points: 2900 by us and 100 by others of 5000, anew in 25m, more than half is spent; requests: none spent of 5000
             Odd forge.example: token accepted (gh auth token); points: 100 by us and 2900 by others of 5000, anew in 25m, more than half is spent; requests: none spent of 5000
-              others spend most of it: give ao a token of another account, AO_GITHUB_TOKEN for the daemon
+              others spend most of it: give ao a token of another account, GH_ENTERPRISE_TOKEN for the daemon
             Odd forge.example: token accepted (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m; nothing is asked until 2026-06-24T12:06:00.000Z (for 1m); secondary rate limit␛[2J
               it goes on by itself; others with the same token have to wait as well
             Odd forge.example: token accepted (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m; the forge cannot be asked: no route to host
               it tries again by itself: see that the network is there
             Odd forge.example: no token was found; points: 120 by us and 180 by others of 5000, anew in 25m
-              gh auth login, or set GITHUB_TOKEN for the daemon
-              no token was found: pull requests are not watched: gh auth login
+              gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon
+              no token was found: pull requests are not watched: gh auth login --hostname forge.example
             Broken forge.example: the token was refused (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m
-              gh auth login, or set another GITHUB_TOKEN for the daemon
-              the token was refused (gh auth token): pull requests are not watched: gh auth login"#]].assert_eq(&said.join("\n"));
+              gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon
+              the token was refused (gh auth token): pull requests are not watched: gh auth login --hostname forge.example
+            Broken github.com: the token was refused (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m
+              gh auth login, or set GITHUB_TOKEN for the daemon
+              the token was refused (gh auth token): pull requests are not watched: gh auth login
+            Broken github.com: the token was refused (AO_GITHUB_TOKEN); points: 120 by us and 180 by others of 5000, anew in 25m
+              set another AO_GITHUB_TOKEN for the daemon, and start it again
+              the token was refused (AO_GITHUB_TOKEN): pull requests are not watched: ao doctor
+            Odd acme.ghe.com: no token was found; points: 120 by us and 180 by others of 5000, anew in 25m
+              gh auth login --hostname acme.ghe.com, or set GITHUB_TOKEN for the daemon
+              no token was found: pull requests are not watched: gh auth login --hostname acme.ghe.com
+            Odd acme.ghe.com: token accepted (gh auth token); points: 100 by us and 2900 by others of 5000, anew in 25m, more than half is spent; requests: none spent of 5000
+              others spend most of it: give ao a token of another account, AO_GITHUB_TOKEN for the daemon"#]].assert_eq(&said.join("\n"));
     }
 }

@@ -11,7 +11,7 @@ use ao_api::wire::Gateway;
 use ao_domain::port::agent::Agents as _;
 use ao_domain::{Timestamp, chain};
 use ao_facts::{DirLock, LockError, OpenError};
-use ao_github::{Token, WhoError};
+use ao_github::{Source, Token, WhoError};
 use ao_local::agents::Registry;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -27,6 +27,8 @@ use crate::render::{Out, Tone};
 const GIT: (u32, u32) = (2, 36);
 /// How long a program may take to say its version.
 const ASK: Duration = Duration::from_secs(2);
+/// The host whose token is tried without a daemon.
+const HOST: &str = "github.com";
 /// How far back a failed hook is news.
 const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -622,14 +624,15 @@ async fn say(program: &str, arguments: &[&str], path: &OsStr) -> Result<String, 
 /// The token that pull requests are read with.
 async fn github(offline: bool, env: &Env) -> Check {
     let check = |level, message: String| Check::new(level, "GitHub", "github-token", message);
-    let Some(token) = Token::find("github.com", &env.inherited()).await else {
+    let Some(token) = Token::find(HOST, &env.inherited()).await else {
         return check(
             Level::Warn,
             "no token was found: pull requests will not be watched".to_owned(),
         )
-        .with("gh auth login, or set GITHUB_TOKEN for the daemon");
+        .with(gateways::for_a_token(HOST, None));
     };
     let source = token.source();
+    let is_set = source != Source::Gh;
     if offline {
         return check(Level::Pass, format!("found by {source}; not tried"));
     }
@@ -647,8 +650,9 @@ async fn github(offline: bool, env: &Env) -> Check {
             check(Level::Warn, format!("the token by {source}: {}", chain(&error))).with("try again later")
         }
         Err(error @ WhoError::Refused(_)) => {
-            check(Level::Fail, format!("the token by {source}: {}", chain(&error)))
-                .with("gh auth login, or set another GITHUB_TOKEN for the daemon")
+            check(Level::Fail, format!("the token by {source}: {}", chain(&error))).with(
+                gateways::for_a_token(HOST, is_set.then_some(source.to_string().as_str())),
+            )
         }
         Err(error) => check(Level::Fail, format!("the token by {source}: {}", chain(&error)))
             .with("see that the network is there, or leave this out: ao doctor --offline"),
@@ -808,9 +812,9 @@ mod tests {
             GitHub:
             PASS daemon-token: forge.example: token accepted (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m
             WARN daemon-token: forge.example: no token was found; points: 120 by us and 180 by others of 5000, anew in 25m
-                 gh auth login, or set GITHUB_TOKEN for the daemon
+                 gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon
             FAIL daemon-token: forge.example: the token was refused (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m
-                 gh auth login, or set another GITHUB_TOKEN for the daemon
+                 gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon
         "#]].assert_eq(&results.text());
     }
 

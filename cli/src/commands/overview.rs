@@ -209,7 +209,7 @@ fn wants(known: &Known, now: Timestamp) -> Vec<Want> {
                 what: "token",
                 who: gateway.host.clone(),
                 why,
-                command: command.to_owned(),
+                command,
             });
         }
     }
@@ -429,7 +429,7 @@ mod tests {
             no_terminal | web-10 | it has no terminal any more: #9 is open; it is alone (for 1h) | ao session get web-10
             ci_stuck | web-1 | it still fails: ␛[2Jtest | ao pr checks 3 --logs
             ci_stuck | web-2 | it fails too | ao session get web-2
-            token | forge.example | the token was refused (gh auth token): pull requests are not watched | gh auth login"#]].assert_eq(&in_lines(&wants(&known, now)));
+            token | forge.example | the token was refused (gh auth token): pull requests are not watched | gh auth login --hostname forge.example"#]].assert_eq(&in_lines(&wants(&known, now)));
         assert_eq!(
             in_words(&counts(1, &sessions)),
             "1 project; sessions: 0 working, 9 idle, 0 queued, 1 over"

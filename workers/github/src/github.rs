@@ -6,11 +6,11 @@ use ao_domain::{PrRef, RemoteRepo};
 
 use crate::batch::answers;
 use crate::evidence::evidence;
-use crate::host::{BadHosts, Hosts, is_enterprise};
+use crate::host::{BadHosts, Hosts};
 use crate::list::list;
 use crate::query::{Look, Question};
 use crate::wire::{Patience, Wire};
-use crate::{Token, remote, seen};
+use crate::{Source, Token, login, remote, seen};
 
 /// GitHub: `github.com`, the tenants of `ghe.com`, and the hosts that `AO_GITHUB_HOSTS` names.
 #[derive(Clone)]
@@ -45,13 +45,10 @@ impl Forge for GitHub {
             })?;
             let name = known.name.clone();
             let token = Token::find(&name, &self.env).await.ok_or_else(|| {
-                let variable = if is_enterprise(&name) {
-                    "GH_ENTERPRISE_TOKEN"
-                } else {
-                    "GITHUB_TOKEN"
-                };
                 NoLine::NoToken(format!(
-                    "no token for {name}: set {variable} or run `gh auth login --hostname {name}`"
+                    "no token for {name}: set {} or run `{}`",
+                    Source::usual(&name),
+                    login(&name)
                 ))
             })?;
             let wire = Wire::new(known, &token, Patience::USUAL).map_err(NoLine::Refused)?;

@@ -31,5 +31,5 @@ mod wire;
 pub use github::GitHub;
 pub use host::BadHosts;
 pub use query::documents;
-pub use token::{Source, Token};
+pub use token::{Source, Token, login};
 pub use who::{API, Who, WhoError, who};

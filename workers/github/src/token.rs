@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::host::is_enterprise;
+use crate::host::{GITHUB, is_enterprise};
 
 /// How long `gh` may take: it reads a file or a keyring.
 const GH: Duration = Duration::from_secs(2);
@@ -32,6 +32,28 @@ impl Source {
 
     /// Those for an enterprise's own server: it is never sent a token that was meant for GitHub.
     const ENTERPRISE: &[Self] = &[Self::GhEnterpriseToken, Self::GithubEnterpriseToken];
+
+    fn of(host: &str) -> &'static [Self] {
+        if is_enterprise(host) {
+            Self::ENTERPRISE
+        } else {
+            Self::GITHUB
+        }
+    }
+
+    /// The variable that is looked at first for `host`.
+    pub fn first(host: &str) -> Self {
+        Self::of(host)[0]
+    }
+
+    /// The variable that people set for `host`, and not for us alone.
+    pub fn usual(host: &str) -> Self {
+        if is_enterprise(host) {
+            Self::GhEnterpriseToken
+        } else {
+            Self::GithubToken
+        }
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -69,12 +91,7 @@ impl Token {
     /// enterprise's own server of `GH_ENTERPRISE_TOKEN` and `GITHUB_ENTERPRISE_TOKEN`, else what `gh auth token` says within two
     /// seconds. What no header could carry counts as none. `None` where there is none. Cancel safe: a `gh` under way is ended.
     pub async fn find(host: &str, env: &[(String, String)]) -> Option<Self> {
-        let named = if is_enterprise(host) {
-            Source::ENTERPRISE
-        } else {
-            Source::GITHUB
-        };
-        let in_env = named.iter().find_map(|source| {
+        let in_env = Source::of(host).iter().find_map(|source| {
             let (_, value) = env.iter().find(|(name, _)| name == source.name())?;
             Self::of(value, *source)
         });
@@ -100,6 +117,15 @@ impl Token {
 
     pub(crate) fn reveal(&self) -> &str {
         &self.text
+    }
+}
+
+/// What to type so that `gh` has a token for `host`.
+pub fn login(host: &str) -> String {
+    if host == GITHUB {
+        "gh auth login".to_owned()
+    } else {
+        format!("gh auth login --hostname {host}")
     }
 }
 
@@ -172,6 +198,36 @@ mod tests {
         assert_eq!(found("ghe.corp.example", &all[..3]).await, None);
         assert_eq!(found("acme.ghe.com", &all).await.as_deref(), Some("a"));
         assert_eq!(found("github.com", &all[3..]).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_people_are_told_to_set_is_what_is_read() {
+        for (host, first, usual, command) in [
+            ("github.com", "AO_GITHUB_TOKEN", "GITHUB_TOKEN", "gh auth login"),
+            (
+                "acme.ghe.com",
+                "AO_GITHUB_TOKEN",
+                "GITHUB_TOKEN",
+                "gh auth login --hostname acme.ghe.com",
+            ),
+            (
+                "ghe.corp.example",
+                "GH_ENTERPRISE_TOKEN",
+                "GH_ENTERPRISE_TOKEN",
+                "gh auth login --hostname ghe.corp.example",
+            ),
+        ] {
+            let told = (
+                Source::first(host).to_string(),
+                Source::usual(host).to_string(),
+                login(host),
+            );
+            assert_eq!(told, (first.to_owned(), usual.to_owned(), command.to_owned()));
+            for variable in [first, usual] {
+                let env = env(&[(variable, "t"), ("PATH", "/nowhere")]);
+                assert!(Token::find(host, &env).await.is_some(), "{variable} for {host}");
+            }
+        }
     }
 
     #[tokio::test]
