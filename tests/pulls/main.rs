@@ -3,4 +3,5 @@
 
 mod costs;
 mod sim;
+mod tokens;
 mod trouble;

@@ -1,6 +1,7 @@
 //! A forge, a database and the three kinds of children, on a clock that moves when all of them wait.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -194,6 +195,10 @@ impl Line for CountedLine {
         self.0.source()
     }
 
+    fn credentials(&self) -> u64 {
+        self.0.credentials()
+    }
+
     fn list<'a>(
         &'a self,
         repo: &'a RemoteRepo,
@@ -273,6 +278,8 @@ pub(crate) struct Sim {
     pub(crate) github: GitHub,
     pub(crate) clock: Arc<SimClock>,
     pub(crate) store: Store,
+    /// What the adapter is told of its surroundings.
+    pub(crate) env: Vec<(String, String)>,
     exchange: Exchange,
     pushed: Arc<Pushed>,
     /// Questions that the forge has yet to answer.
@@ -280,7 +287,7 @@ pub(crate) struct Sim {
     root: Option<Root>,
     /// How many children there were when they were counted last.
     counted: AtomicUsize,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Sim {
@@ -307,17 +314,46 @@ impl Sim {
             let added = store.intents().add_project(project).await.unwrap();
             assert!(matches!(added, Added::Added(_)), "{added:?}");
         }
+        let env = vec![
+            ("AO_GITHUB_API".to_owned(), github.url()),
+            ("GITHUB_TOKEN".to_owned(), TOKEN.to_owned()),
+        ];
         Self {
             github,
             clock,
             store,
+            env,
             exchange: Exchange::default(),
             pushed: Arc::default(),
             under_way: Arc::default(),
             root: None,
             counted: AtomicUsize::new(0),
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// From now on the token is what the program `gh` says, which is what [`logged_in`](Self::logged_in) said last.
+    pub(crate) fn asks_gh(&mut self) {
+        let bin = self.dir.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        let script = format!(
+            "#!/bin/sh\necho asked >> {0}/asked\nread -r token < {0}/token && echo \"$token\"\n",
+            self.dir.path().display()
+        );
+        std::fs::write(bin.join("gh"), script).unwrap();
+        std::fs::set_permissions(bin.join("gh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.env.retain(|(name, _)| name != "GITHUB_TOKEN");
+        self.env.push(("PATH".to_owned(), bin.display().to_string()));
+    }
+
+    pub(crate) fn logged_in(&self, token: &str) {
+        std::fs::write(self.dir.path().join("token"), format!("{token}\n")).unwrap();
+    }
+
+    /// How often `gh` was asked so far.
+    pub(crate) fn lookups(&self) -> usize {
+        let asked = std::fs::read_to_string(self.dir.path().join("asked")).unwrap_or_default();
+        asked.lines().count()
     }
 
     pub(crate) fn reader(&self) -> Reader {
@@ -383,12 +419,8 @@ impl Sim {
 
     /// Starts the three kinds of children.
     pub(crate) async fn start(&mut self) {
-        let env = vec![
-            ("AO_GITHUB_API".to_owned(), self.github.url()),
-            ("GITHUB_TOKEN".to_owned(), TOKEN.to_owned()),
-        ];
         let forge = Arc::new(Counted(
-            Arc::new(Adapter::new(env).unwrap()),
+            Arc::new(Adapter::new(self.env.clone()).unwrap()),
             self.under_way.clone(),
         ));
         let set = |kind| Set {
@@ -398,9 +430,9 @@ impl Sim {
             clock: self.clock.clone(),
             wakeups: tokio::sync::Mutex::new(self.reader().wakeups()),
         };
+        let tempo = Tempo { tick: TICK };
         let (store, clock, exchange) = (self.store.clone(), self.clock.clone(), self.exchange.clone());
         let (to_ask, port) = (exchange.clone(), forge.clone());
-        let tempo = Tempo { tick: TICK };
         let gateway = move |host: String| -> ChildSpec {
             let (store, clock, exchange, forge) =
                 (store.clone(), clock.clone(), to_ask.clone(), port.clone());

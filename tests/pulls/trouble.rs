@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use ao_domain::{Ci, Phase, PrState};
-use ao_facts::TokenState;
 use ao_tests::github::{Check, Fault, Home, Pull, Refusal, Resource, Where};
 
 use crate::sim::{Sim, TICK, TOKEN, commit, repo};
 
-const HOST: &str = "github.com";
+pub(crate) const HOST: &str = "github.com";
 
-async fn with(count: usize) -> (Sim, Vec<u64>) {
+pub(crate) async fn with(count: usize) -> (Sim, Vec<u64>) {
     let mut sim = Sim::new(1).await;
     let mut pulls = Vec::new();
     for _ in 0..count {
@@ -22,7 +21,7 @@ async fn with(count: usize) -> (Sim, Vec<u64>) {
 }
 
 /// The pull request with this number on the forge, as its row has it.
-async fn row(sim: &Sim, number: u64) -> ao_domain::PullRequest {
+pub(crate) async fn row(sim: &Sim, number: u64) -> ao_domain::PullRequest {
     let all = sim.reader().pulls(None).await.unwrap();
     all.into_iter()
         .find(|pr| pr.facts.at.number == number)
@@ -30,7 +29,7 @@ async fn row(sim: &Sim, number: u64) -> ao_domain::PullRequest {
 }
 
 /// A job of its present head fails.
-async fn fails(sim: &Sim, number: u64) {
+pub(crate) async fn fails(sim: &Sim, number: u64) {
     let head = row(sim, number).await.facts.head;
     let job = sim.github.check(&repo(0), &head, Check::job("test"));
     sim.github.finish(job, "FAILURE");
@@ -192,23 +191,6 @@ async fn a_used_up_budget_is_waited_for_until_its_window_ends() {
     sim.github.limit(TOKEN, Resource::Graphql, 5_000);
     sim.pass(Duration::from_secs(3_600)).await;
     assert_eq!(row(&sim, pulls[0]).await.ci, Ci::Failing);
-    sim.stop().await;
-}
-
-#[tokio::test]
-async fn a_refused_token_is_said_and_looked_up_again() {
-    let (mut sim, pulls) = with(3).await;
-    sim.github.revoke(TOKEN);
-    fails(&sim, pulls[0]).await;
-    sim.pass(TICK * 2).await;
-    let known = sim.reader().gateway(HOST).await.unwrap().unwrap();
-    assert_eq!(known.token, TokenState::Refused);
-    assert_eq!(row(&sim, pulls[0]).await.failures, 0);
-    sim.github.token(TOKEN, "octocat");
-    sim.pass(TICK * 4).await;
-    assert_eq!(row(&sim, pulls[0]).await.ci, Ci::Failing);
-    let known = sim.reader().gateway(HOST).await.unwrap().unwrap();
-    assert_eq!((known.token, known.trouble), (TokenState::Accepted, None));
     sim.stop().await;
 }
 

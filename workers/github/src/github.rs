@@ -1,5 +1,7 @@
 //! GitHub as a forge: which repositories are its, and lines to its hosts.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use ao_domain::port::PortFuture;
 use ao_domain::port::forge::{Answer, Detail, Failure, Forge, Light, Line, Listed, NoLine, Refusal};
 use ao_domain::{PrRef, RemoteRepo};
@@ -17,6 +19,8 @@ use crate::{Source, Token, login, remote, seen};
 pub struct GitHub {
     hosts: Hosts,
     env: Vec<(String, String)>,
+    /// Tokens are told apart by what they come to with it, which nobody outside can work out.
+    key: RandomState,
 }
 
 impl GitHub {
@@ -28,6 +32,7 @@ impl GitHub {
         Ok(Self {
             hosts: Hosts::read(&env)?,
             env,
+            key: RandomState::new(),
         })
     }
 }
@@ -55,6 +60,7 @@ impl Forge for GitHub {
             Ok(Box::new(GitHubLine {
                 wire,
                 source: token.source().to_string(),
+                credentials: self.key.hash_one(token.reveal()),
             }) as Box<dyn Line>)
         })
     }
@@ -64,6 +70,7 @@ impl Forge for GitHub {
 struct GitHubLine {
     wire: Wire,
     source: String,
+    credentials: u64,
 }
 
 impl GitHubLine {
@@ -86,6 +93,10 @@ impl GitHubLine {
 impl Line for GitHubLine {
     fn source(&self) -> String {
         self.source.clone()
+    }
+
+    fn credentials(&self) -> u64 {
+        self.credentials
     }
 
     fn list<'a>(

@@ -29,8 +29,14 @@ const GOES_WELL: u32 = 8;
 /// Questions about whole looks in one tick, in the long run: what was asked for waits that long to be put together with others.
 const WHOLE_LOOKS: u32 = 3;
 
-/// How soon credentials are looked for again where there are none, or where they were refused.
-const TOKEN_AGAIN: Duration = Duration::from_secs(60);
+/// How soon credentials are looked for again where there are none, or where they were refused, in ticks: a minute.
+const TOKEN_AGAIN: u32 = 2;
+
+/// Where there are none time after time they are looked for less and less, down to this, in ticks: each look starts a program.
+const NO_TOKEN_MAX: u32 = 10;
+
+/// Those that are refused time after time are tried less and less, down to this, in ticks. Others are tried when they are found.
+const REFUSED_MAX: u32 = 30;
 
 /// How long to wait before a host that could not be reached is tried again.
 const UNREACHABLE: Duration = Duration::from_secs(10);
@@ -57,6 +63,10 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     tempo: Tempo,
     line: Option<Arc<dyn Line>>,
+    /// How often in a row no credentials were found.
+    missing: u32,
+    /// Credentials that were refused and not taken since.
+    refused: Option<Refused>,
     /// Nothing is asked before then, and why.
     rests: Option<(Timestamp, String)>,
     /// How many times in a row too much was asked.
@@ -67,6 +77,21 @@ pub struct Gateway {
     well: u32,
     /// Of which window it was said that half is spent.
     warned: Option<Timestamp>,
+}
+
+/// Credentials that were refused.
+struct Refused {
+    /// Which.
+    credentials: u64,
+    /// How often in a row.
+    times: u32,
+    /// When they are tried again.
+    again: Timestamp,
+}
+
+/// How long to wait after `times` that came before this one: doubled each time.
+fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
+    (first * (1 << times.min(16))).min(most)
 }
 
 impl Gateway {
@@ -89,6 +114,8 @@ impl Gateway {
             clock,
             tempo,
             line: None,
+            missing: 0,
+            refused: None,
             rests: None,
             limited: 0,
             batch: <dyn Line>::BATCH,
@@ -110,6 +137,14 @@ impl Gateway {
         let opened = step!("gateway.line", ctx.beating(self.forge.line(&self.host)));
         match opened {
             Ok(line) => {
+                self.missing = 0;
+                let now = self.clock.now();
+                if let Some(again) = self.tried_again_at(line.credentials(), now) {
+                    // Others may be found before then.
+                    let soon = now.plus(self.tempo.tick * TOKEN_AGAIN);
+                    self.rests = Some((soon.min(again), Refusal::Token.to_string()));
+                    return Ok(());
+                }
                 let seen = GatewaySeen {
                     source: Some(line.source()),
                     trouble: Some(None),
@@ -124,7 +159,10 @@ impl Gateway {
                     NoLine::Refused(_) => TokenState::Unknown,
                 };
                 let why = error.to_string();
-                self.rests = Some((self.clock.now().plus(TOKEN_AGAIN), why.clone()));
+                let tick = self.tempo.tick;
+                let wait = doubled(tick * TOKEN_AGAIN, self.missing, tick * NO_TOKEN_MAX);
+                self.missing += 1;
+                self.rests = Some((self.clock.now().plus(wait), why.clone()));
                 let seen = GatewaySeen {
                     token: Some(state),
                     trouble: Some(Some(why)),
@@ -133,6 +171,32 @@ impl Gateway {
                 self.write(ctx, seen).await
             }
         }
+    }
+
+    /// When these credentials are tried again, if they were refused and that has not come yet.
+    fn tried_again_at(&self, credentials: u64, now: Timestamp) -> Option<Timestamp> {
+        let refused = self.refused.as_ref()?;
+        let waits = refused.credentials == credentials && now < refused.again;
+        sensible(refused.again, now).filter(|_| waits)
+    }
+
+    /// The credentials of the line were refused. What else was under way with them is too, and does not count.
+    fn refuse(&mut self, now: Timestamp) {
+        let Some(line) = self.line.take() else {
+            return;
+        };
+        let credentials = line.credentials();
+        let before = self.refused.as_ref();
+        let times = before
+            .filter(|refused| refused.credentials == credentials)
+            .map_or(0, |refused| refused.times);
+        let tick = self.tempo.tick;
+        self.refused = Some(Refused {
+            credentials,
+            times: times + 1,
+            again: now.plus(doubled(tick * TOKEN_AGAIN, times, tick * REFUSED_MAX)),
+        });
+        self.rest_until(now.plus(tick * TOKEN_AGAIN), Refusal::Token.to_string());
     }
 
     /// Learns from what came of a question.
@@ -153,7 +217,7 @@ impl Gateway {
         };
         match outcome.refusal {
             Some(Refusal::Limited { until, said }) => {
-                let wait = (COOL * (1 << self.limited.min(4))).min(COOL_MAX);
+                let wait = doubled(COOL, self.limited, COOL_MAX);
                 self.limited += 1;
                 let until = until
                     .map(here)
@@ -167,8 +231,7 @@ impl Gateway {
                 seen.trouble = Some(Some(said));
             }
             Some(Refusal::Token) => {
-                self.line = None;
-                self.rest_until(now.plus(TOKEN_AGAIN), Refusal::Token.to_string());
+                self.refuse(now);
                 seen.token = Some(TokenState::Refused);
                 seen.trouble = Some(Some(Refusal::Token.to_string()));
             }
@@ -196,6 +259,7 @@ impl Gateway {
                 // An answer that was on its way when there came to be something to wait for says nothing about that.
                 if self.rests.is_none() && self.line.is_some() {
                     self.limited = 0;
+                    self.refused = None;
                     self.is_well(&mut seen).await?;
                 }
                 self.warn_at_half(&seen.budgets);

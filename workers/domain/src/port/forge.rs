@@ -30,6 +30,9 @@ pub trait Line: Send + Sync {
     /// Where the credentials come from, for people: never the credentials themselves.
     fn source(&self) -> String;
 
+    /// A number that other credentials do not have, for as long as this process lives. They cannot be worked out from it.
+    fn credentials(&self) -> u64;
+
     /// The pull requests of `repo` that changed last, newest first, page by page from 1.
     fn list<'a>(
         &'a self,
