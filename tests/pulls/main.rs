@@ -2,6 +2,7 @@
 //! database file.
 
 mod costs;
+mod silence;
 mod sim;
 mod tokens;
 mod trouble;

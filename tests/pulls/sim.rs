@@ -19,7 +19,7 @@ use ao_facts::{
     Added, Changes, DirLock, Moved, NewProject, NewSession, Reader, Spawn, Stand, Store, StoreOptions,
     Wakeups,
 };
-use ao_github::GitHub as Adapter;
+use ao_github::{GitHub as Adapter, Patience};
 use ao_observe::cadence::Tempo;
 use ao_observe::exchange::Exchange;
 use ao_observe::gateway::Gateway;
@@ -280,6 +280,8 @@ pub(crate) struct Sim {
     pub(crate) store: Store,
     /// What the adapter is told of its surroundings.
     pub(crate) env: Vec<(String, String)>,
+    /// How long it waits for an answer, by the clock of this machine: the test's stands still meanwhile.
+    pub(crate) patience: Patience,
     exchange: Exchange,
     pushed: Arc<Pushed>,
     /// Questions that the forge has yet to answer.
@@ -323,6 +325,7 @@ impl Sim {
             clock,
             store,
             env,
+            patience: Patience::USUAL,
             exchange: Exchange::default(),
             pushed: Arc::default(),
             under_way: Arc::default(),
@@ -419,10 +422,8 @@ impl Sim {
 
     /// Starts the three kinds of children.
     pub(crate) async fn start(&mut self) {
-        let forge = Arc::new(Counted(
-            Arc::new(Adapter::new(self.env.clone()).unwrap()),
-            self.under_way.clone(),
-        ));
+        let adapter = Adapter::new(self.env.clone()).unwrap().patient(self.patience);
+        let forge = Arc::new(Counted(Arc::new(adapter), self.under_way.clone()));
         let set = |kind| Set {
             kind,
             reader: self.reader(),

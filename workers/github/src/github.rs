@@ -21,6 +21,7 @@ pub struct GitHub {
     env: Vec<(String, String)>,
     /// Tokens are told apart by what they come to with it, which nobody outside can work out.
     key: RandomState,
+    patience: Patience,
 }
 
 impl GitHub {
@@ -33,7 +34,14 @@ impl GitHub {
             hosts: Hosts::read(&env)?,
             env,
             key: RandomState::new(),
+            patience: Patience::USUAL,
         })
+    }
+
+    /// The same, with another patience: its lines wait for so long.
+    #[must_use]
+    pub fn patient(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 }
 
@@ -56,7 +64,7 @@ impl Forge for GitHub {
                     login(&name)
                 ))
             })?;
-            let wire = Wire::new(known, &token, Patience::USUAL).map_err(NoLine::Refused)?;
+            let wire = Wire::new(known, &token, self.patience).map_err(NoLine::Refused)?;
             Ok(Box::new(GitHubLine {
                 wire,
                 source: token.source().to_string(),

@@ -33,3 +33,4 @@ pub use host::BadHosts;
 pub use query::documents;
 pub use token::{Source, Token, login};
 pub use who::{API, Who, WhoError, who};
+pub use wire::Patience;

@@ -27,17 +27,18 @@ const REDIRECTS: usize = 3;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub struct Patience {
     /// A connection.
-    pub(crate) connect: Duration,
+    pub connect: Duration,
     /// An answer.
-    pub(crate) question: Duration,
+    pub question: Duration,
     /// A log, which may be long.
-    pub(crate) log: Duration,
+    pub log: Duration,
 }
 
 impl Patience {
-    pub(crate) const USUAL: Self = Self {
+    /// What a forge far away may need.
+    pub const USUAL: Self = Self {
         connect: Duration::from_secs(5),
         question: QUESTION,
         log: Duration::from_secs(60),

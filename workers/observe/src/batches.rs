@@ -14,8 +14,8 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::exchange::{NoAnswer, Question, Reply};
 
-/// How often a question about many may be put again in smaller parts, before its askers hear that there is no answer in time.
-const AGAIN: u8 = 3;
+/// How often a question about many may take too long, in smaller and smaller parts, before each of them is asked alone.
+const TOGETHER: u8 = 3;
 
 /// How long a question waits for others to be asked together with it.
 const GATHERS: Duration = Duration::from_millis(250);
@@ -121,7 +121,10 @@ impl<Q, T> Lane<Q, T> {
         if self.parts.len() < most && self.ask_at.is_some_and(|at| now < at) {
             return None;
         }
-        let count = self.parts.len().min(most);
+        // One of many may be why there is no answer: what was asked in vain with others often enough is asked alone, so that only that
+        // one hears of it.
+        let fresh = self.parts.iter().take_while(|part| part.times < TOGETHER).count();
+        let count = fresh.clamp(1, most).min(self.parts.len());
         let taken = self.parts.drain(..count).collect();
         if self.parts.is_empty() {
             self.ask_at = None;
@@ -277,8 +280,8 @@ fn hand_out<Q, T>(
         Err(refusal) => {
             let is_too_much = matches!(refusal, Refusal::Late(_)) && parts.len() > 1;
             for mut part in parts {
-                part.times += 1;
-                if is_too_much && part.times < AGAIN {
+                if is_too_much {
+                    part.times += 1;
                     again.push(part);
                 } else {
                     let _ = part.reply.send(Err(refusal.clone().into()));

@@ -49,9 +49,12 @@ impl Chosen {
         first.or_else(|| self.arguments.get("last").and_then(Value::as_i64))
     }
 
-    /// How many pull requests are asked for in it.
-    pub(super) fn pulls(&self) -> usize {
-        usize::from(self.of == "PullRequest") + self.chosen.iter().map(Self::pulls).sum::<usize>()
+    /// The numbers of the pull requests that are asked for in it.
+    pub(super) fn pulls(&self) -> Vec<u64> {
+        let own = (self.of == "PullRequest").then(|| self.arguments["number"].as_u64().unwrap_or_default());
+        own.into_iter()
+            .chain(self.chosen.iter().flat_map(Self::pulls))
+            .collect()
     }
 
     /// Where it stands, as an error says it.

@@ -95,15 +95,18 @@ pub enum Where {
     Rest,
     /// Those with this in their path or query, downloads of logs among them.
     Path(String),
+    /// Those to GraphQL about pull requests, the one with this number among them.
+    Pull(u64),
 }
 
 impl Where {
-    fn fits(&self, side: Side, target: &str) -> bool {
+    fn fits(&self, side: Side, target: &str, pulls: &[u64]) -> bool {
         match self {
             Self::All => side != Side::Logs,
             Self::Graphql => side == Side::Graphql,
             Self::Rest => side == Side::Rest,
             Self::Path(part) => target.contains(part.as_str()),
+            Self::Pull(number) => pulls.contains(number),
         }
     }
 }
@@ -117,8 +120,10 @@ pub(super) struct Due {
 }
 
 /// The oldest fault that is for such a request; it is one request nearer to its end.
-pub(super) fn take(due: &mut Vec<Due>, side: Side, target: &str) -> Option<Fault> {
-    let at = due.iter().position(|due| due.requests.fits(side, target))?;
+pub(super) fn take(due: &mut Vec<Due>, side: Side, target: &str, pulls: &[u64]) -> Option<Fault> {
+    let at = due
+        .iter()
+        .position(|due| due.requests.fits(side, target, pulls))?;
     let fault = due[at].fault.clone();
     if let Some(left) = &mut due[at].left {
         *left -= 1;

@@ -75,9 +75,12 @@ impl<'a> Asking<'a> {
         self.read().and_then(|asked| asked.operation.clone())
     }
 
-    pub(super) fn pulls(&self) -> usize {
-        self.read()
-            .map_or(0, |asked| asked.chosen.iter().map(Chosen::pulls).sum())
+    /// The numbers of the pull requests that are asked for.
+    pub(super) fn pulls(&self) -> Vec<u64> {
+        let asked = self.read().into_iter();
+        asked
+            .flat_map(|asked| asked.chosen.iter().flat_map(Chosen::pulls))
+            .collect()
     }
 
     /// The answer, and what it took from the token's budget.
@@ -154,7 +157,7 @@ impl<'a> Asking<'a> {
         budget.charge(now, cost.points);
         let stand = budget.stand(now);
         if let Some((most, status)) = inner.gateway
-            && self.pulls() > most
+            && self.pulls().len() > most
         {
             let reply = Fault::Timeout(status).reply();
             return (reply.expect("a time-out is an answer"), cost.points);

@@ -15,17 +15,29 @@ impl GitHub {
         self
     }
 
-    /// Deletes it with all that is in it. Pull requests elsewhere whose head was there lose it.
+    /// Deletes it with all that is in it; [`restore_repository`](Self::restore_repository) brings that back. Pull requests elsewhere
+    /// whose head was there lose it.
     pub fn delete_repository(&self, name: &str) {
         let mut inner = self.shared.lock();
         inner.state.repository(name);
-        inner.state.repositories.remove(&name.to_lowercase());
+        let name = name.to_lowercase();
+        let gone = inner.state.repositories.remove(&name);
+        inner.state.deleted.extend(gone.map(|gone| (name.clone(), gone)));
         let left = inner.state.repositories.values_mut();
         for entry in left.flat_map(|repository| repository.pulls.values_mut()) {
-            if matches!(&entry.pull.home, Home::Fork(fork) if fork.eq_ignore_ascii_case(name)) {
+            if matches!(&entry.pull.home, Home::Fork(fork) if fork.eq_ignore_ascii_case(&name)) {
                 entry.pull.home = Home::Deleted;
             }
         }
+    }
+
+    /// Brings back one that was deleted, as it was.
+    pub fn restore_repository(&self, name: &str) {
+        let mut inner = self.shared.lock();
+        let name = name.to_lowercase();
+        let found = inner.state.deleted.remove(&name);
+        let found = found.unwrap_or_else(|| panic!("no repository `{name}` was deleted"));
+        inner.state.repositories.insert(name, found);
     }
 
     /// Where people would look at it, without a slash at the end: `https://github.com` if nothing else was said.

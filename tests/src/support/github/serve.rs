@@ -175,7 +175,7 @@ fn hear(shared: &Shared, heard: &Heard, logs: bool) -> (Reply, Option<Fault>, u6
     let mut inner = shared.lock();
     inner.state.look(now);
     let asking = Asking::of(heard, logs, shared);
-    let fault = take(&mut inner.faults, asking.side, &heard.target);
+    let fault = take(&mut inner.faults, asking.side, &heard.target, &asking.pulls());
     let instead = fault.as_ref().and_then(Fault::reply);
     let (reply, cost) = match (instead, &fault) {
         (Some(reply), Some(Fault::Timeout(_))) => (reply, asking.answer(&mut inner, now).1),
@@ -193,7 +193,7 @@ fn hear(shared: &Shared, heard: &Heard, logs: bool) -> (Reply, Option<Fault>, u6
         operation: asking.operation(),
         document: asking.document.clone(),
         variables: asking.variables.clone(),
-        pulls: asking.pulls(),
+        pulls: asking.pulls().len(),
         cost,
         status: (!is_silent).then_some(reply.status),
         at_ms: now,

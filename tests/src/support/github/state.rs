@@ -18,6 +18,8 @@ pub(super) struct State {
     pub(super) tokens: BTreeMap<String, Token>,
     /// By name in lower case: GitHub does not tell the two apart.
     pub(super) repositories: BTreeMap<String, Repository>,
+    /// Those that were deleted, likewise.
+    pub(super) deleted: BTreeMap<String, Repository>,
     /// Where people would look at things, without a slash at the end.
     pub(super) web: String,
     last_id: u64,
@@ -41,6 +43,7 @@ impl State {
         Self {
             tokens: BTreeMap::new(),
             repositories: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             web: "https://github.com".to_owned(),
             last_id: FIRST_ID,
         }
