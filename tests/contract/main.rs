@@ -6,6 +6,7 @@ mod database;
 mod doctor;
 mod door;
 mod faults;
+mod forges;
 mod hooks;
 mod messages;
 mod orphans;
