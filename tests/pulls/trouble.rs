@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ao_domain::{Ci, Phase, PrState};
-use ao_tests::github::{Check, Fault, Home, Pull, Refusal, Resource, Where};
+use ao_tests::github::{Check, Fault, Home, Pull, Refusal, Resource, Side, Where};
 
 use crate::sim::{Sim, TICK, TOKEN, commit, repo};
 
@@ -230,7 +230,15 @@ async fn what_takes_too_long_is_asked_in_smaller_parts() {
 
 #[tokio::test]
 async fn faults_of_the_forge_lose_nothing() {
-    let (mut sim, pulls) = with(5).await;
+    let mut sim = Sim::new(1).await;
+    let mut sessions = Vec::new();
+    for _ in 0..5 {
+        sessions.push(sim.pull(0).await);
+    }
+    let pulls: Vec<u64> = sessions.iter().map(|(_, number)| *number).collect();
+    sim.start().await;
+    sim.pass(TICK * 2).await;
+    sim.github.take_requests();
     for fault in [
         Fault::Status(500),
         Fault::Status(502),
@@ -239,12 +247,33 @@ async fn faults_of_the_forge_lose_nothing() {
         Fault::Garbage,
         Fault::Huge(64 * 1024 * 1024),
     ] {
-        sim.github.fault(Where::All, fault, 2);
+        // Lists and looks are met by each.
+        sim.github.fault(Where::Rest, fault.clone(), 1);
+        sim.github.fault(Where::Graphql, fault, 1);
     }
     for number in &pulls {
         fails(&sim, *number).await;
     }
-    sim.pass(Duration::from_secs(3_600)).await;
+    let branch = sim
+        .reader()
+        .session(&sessions[0].0)
+        .await
+        .unwrap()
+        .unwrap()
+        .branch;
+    let fresh = sim
+        .github
+        .open_pr(&repo(0), Pull::of(&format!("{branch}/more"), &commit(77)));
+    sim.pass(Duration::from_secs(2_400)).await;
+    let requests = sim.github.take_requests();
+    for side in [Side::Rest, Side::Graphql] {
+        let met = |status| {
+            let mut of = requests.iter().filter(|request| request.side == side);
+            of.any(|request| request.status == status)
+        };
+        assert!(met(Some(500)) && met(Some(502)) && met(None), "{side:?}");
+    }
+    assert_eq!(row(&sim, fresh).await.session, sessions[0].0, "it is found");
     for number in &pulls {
         let pr = row(&sim, *number).await;
         assert_eq!(
