@@ -11,10 +11,13 @@ use crate::AO;
 
 const REPO: &str = "acme/web";
 
-/// A forge that lets `t0` in, and a world without a daemon whose repository is at `host`.
+/// A token that nothing else looks like.
+const TOKEN: &str = "t0-of-octocat";
+
+/// A forge that lets [`TOKEN`] in, and a world without a daemon whose repository is at `host`.
 fn world(host: &str) -> (World, GitHub) {
     let github = GitHub::now();
-    github.token("t0", "octocat").repository(REPO);
+    github.token(TOKEN, "octocat").repository(REPO);
     let mut world = World::new(AO);
     let remote = format!("https://{host}/{REPO}.git");
     world.git(&["remote", "add", "origin", &remote]);
@@ -104,8 +107,8 @@ fn is(world: &World, token: &str) -> bool {
 fn a_refused_token_is_said_with_what_to_do_until_it_is_taken() {
     let (mut world, github) = world("github.com");
     world.set("AO_GITHUB_API", &github.url());
-    world.set("GITHUB_TOKEN", "t0");
-    github.revoke("t0");
+    world.set("GITHUB_TOKEN", TOKEN);
+    github.revoke(TOKEN);
     let (id, number) = with_a_pull_request(&mut world, &github);
     settle("the token is refused", || is(&world, "refused"));
     assert_told(
@@ -117,13 +120,18 @@ fn a_refused_token_is_said_with_what_to_do_until_it_is_taken() {
     );
     assert_eq!(world.ao(&["doctor"]).code, 1);
     assert!(world.session(&id)["prs"].as_array().is_none_or(Vec::is_empty));
-    github.token("t0", "octocat");
+    github.token(TOKEN, "octocat");
     settle("the token is taken", || is(&world, "accepted"));
     settle("the pull request is found", || {
         world.session(&id)["prs"][0]["number"] == number
     });
     assert_taken(&world, "github.com: token accepted (GITHUB_TOKEN)");
-    assert!(!world.log().contains("t0 "), "the token is in the log");
+    let said = [
+        world.ao(&["doctor"]).out,
+        world.ao(&["--json", "status"]).out,
+        world.log(),
+    ];
+    assert!(!said.concat().contains(TOKEN), "the token is shown");
 }
 
 #[test]
@@ -147,7 +155,7 @@ fn a_missing_token_is_said_with_what_to_do_until_it_is_there_and_not_of_a_host_t
         "gh auth login",
     );
     assert!(github.requests().is_empty(), "somebody asked without a token");
-    fs::write(&kept, "t0\n").unwrap();
+    fs::write(&kept, format!("{TOKEN}\n")).unwrap();
     settle("the token is taken", || is(&world, "accepted"));
     settle("the pull request is found", || {
         world.session(&id)["prs"][0]["number"] == number
@@ -155,7 +163,7 @@ fn a_missing_token_is_said_with_what_to_do_until_it_is_there_and_not_of_a_host_t
     assert_taken(&world, "github.com: token accepted (gh auth token)");
     // It is gone again; but nobody asks there any more.
     fs::remove_file(&kept).unwrap();
-    github.revoke("t0");
+    github.revoke(TOKEN);
     settle("the token is refused or missing", || !is(&world, "accepted"));
     world.ao(&["session", "kill", &id]).ok();
     world.until(&id, "phase", "ended");
@@ -190,7 +198,7 @@ fn a_server_of_an_enterprise_s_own_is_asked_where_it_is_with_its_own_token() {
         made
     };
     world.kill_9();
-    world.set("GH_ENTERPRISE_TOKEN", "t0");
+    world.set("GH_ENTERPRISE_TOKEN", TOKEN);
     world.start();
     settle("its pull request is found", || {
         world.session(&id)["prs"][0]["number"] == number
@@ -218,7 +226,7 @@ fn a_server_of_an_enterprise_s_own_is_asked_where_it_is_with_its_own_token() {
     for request in requests.iter().filter(|request| request.side != Side::Logs) {
         let is_there = request.target.starts_with("/api/v3/repos/") || request.target == "/api/graphql";
         assert!(is_there, "{}", request.target);
-        assert_eq!(request.token.as_deref(), Some("t0"), "{}", request.target);
+        assert_eq!(request.token.as_deref(), Some(TOKEN), "{}", request.target);
     }
     for side in [Side::Rest, Side::Graphql] {
         assert!(requests.iter().any(|request| request.side == side), "{side:?}");

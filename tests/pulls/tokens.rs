@@ -54,7 +54,7 @@ async fn a_refused_token_is_tried_less_and_less_and_another_one_at_once() {
     sim.github.revoke(TOKEN);
     fails(&sim, pull).await;
     sim.github.take_requests();
-    sim.pass(HOUR * 2).await;
+    sim.pass(HOUR * 2 + TICK * 10).await;
     let tried = tries(&sim);
     let pauses: Vec<i64> = tried
         .windows(2)
@@ -66,6 +66,8 @@ async fn a_refused_token_is_tried_less_and_less_and_another_one_at_once() {
         "{pauses:?}"
     );
     assert_eq!(token(&sim).await.0, TokenState::Refused);
+    let since = (sim.clock.millis() - tried[tried.len() - 1]) / MINUTE;
+    assert!((2..10).contains(&since), "it is not tried again soon");
     // It is looked for each minute all the same: another one need not wait.
     sim.github.token("t1", "octocat");
     sim.logged_in("t1");
