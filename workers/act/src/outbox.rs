@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ao_derive::{Delivery, Habits, Shown, goes_by_file, labelled, next_delivery, next_try, typed_words};
 use ao_domain::port::agent::Agent;
-use ao_domain::port::runtime::{Press, Runtime, RuntimeError, Typing, Withheld};
-use ao_domain::{Message, MessageKind, Session, Timestamp, chain};
+use ao_domain::port::runtime::{Press, Prompt, Runtime, RuntimeError, Typing, Withheld};
+use ao_domain::{Message, MessageKind, MessageState, Session, Timestamp, chain};
 use ao_facts::{Moved, Reached, Step};
 use ao_supervisor::{Context, Crash, step};
 
@@ -28,6 +28,9 @@ const HELD_TRY: Duration = Duration::from_secs(2);
 
 /// When to ask again a holder that gave no answer.
 const SILENT_TRY: Duration = Duration::from_secs(2);
+
+/// Why nothing proves a message whose agent stands still; in its row, so that it gets its whole time once that runs again.
+const UNREAD: &str = "it was typed: its agent has not read it yet";
 
 /// What became of a look at the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,12 @@ impl SessionChild {
         let Some((message, next)) = next_delivery(session, habits, shown, &waiting, now) else {
             return Ok(Outbox::Quiet(None));
         };
+        let is_unproved = matches!(next, Delivery::Requeue { .. } | Delivery::GiveUp { .. })
+            && message.state == MessageState::Typed
+            && message.generation == Some(session.generation);
+        if is_unproved && let Some(outcome) = self.read_late(ctx, session, message).await? {
+            return Ok(outcome);
+        }
         match next {
             Delivery::Hold { until, .. } => Ok(Outbox::Quiet(until)),
             Delivery::Type => self.begin(ctx, session, message).await,
@@ -73,6 +82,48 @@ impl SessionChild {
         }
     }
 
+    /// Whether `message`, which nothing proved in time, gets more of it: an agent that stands still proves nothing and loses
+    /// nothing, and its time begins when it has read what was typed. `None` where it had its time.
+    async fn read_late(
+        &self,
+        ctx: &Context,
+        session: &Session,
+        message: &Message,
+    ) -> Result<Option<Outbox>, Crash> {
+        let Some(prompt) = self.parts.agents.get(&session.harness)?.prompt() else {
+            return Ok(None);
+        };
+        if message.kind != MessageKind::Text {
+            return Ok(None);
+        }
+        let was_unread = message.reason.as_deref() == Some(UNREAD);
+        let reason = match self.look(ctx, session, &prompt).await? {
+            Some(Err(RuntimeError::Withheld(Withheld::NotShown))) => Some(UNREAD.to_owned()),
+            Some(_) if was_unread => None,
+            Some(_) => return Ok(None),
+            None => return Ok(Some(Outbox::Quiet(Some(self.parts.clock.now().plus(SILENT_TRY))))),
+        };
+        self.bring(ctx, message, Step::StillTyped { reason })
+            .await
+            .map(Some)
+    }
+
+    /// Whether the screen shows that a text would be taken; `None` where there is no answer.
+    async fn look(
+        &self,
+        ctx: &Context,
+        session: &Session,
+        prompt: &Prompt,
+    ) -> Result<Option<Result<(), RuntimeError>>, Crash> {
+        let name = at(session);
+        let runtime = self.runtime(session)?;
+        let takes = step!("outbox.look", ctx.within(TYPE, runtime.takes(&name, prompt)));
+        Ok(match takes {
+            Ok(answer @ (Ok(()) | Err(RuntimeError::Withheld(_) | RuntimeError::TooOld))) => Some(answer),
+            _ => None,
+        })
+    }
+
     /// Writes that it is going to be typed, and in which words. The typing is the next round's, which finds it so.
     async fn begin(&self, ctx: &Context, session: &Session, message: &Message) -> Result<Outbox, Crash> {
         let agent = self.parts.agents.get(&session.harness)?;
@@ -80,19 +131,16 @@ impl SessionChild {
         if message.kind == MessageKind::Text
             && let Some(prompt) = agent.prompt()
         {
-            let name = at(session);
-            let runtime = self.runtime(session)?;
-            let takes = step!("outbox.look", ctx.within(TYPE, runtime.takes(&name, &prompt)));
-            match takes {
-                Ok(Ok(())) => {}
-                Ok(Err(error @ (RuntimeError::Withheld(_) | RuntimeError::TooOld))) => {
+            match self.look(ctx, session, &prompt).await? {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
                     let why = error.to_string();
                     if message.reason.as_ref() == Some(&why) {
                         return Ok(Outbox::Quiet(Some(self.parts.clock.now().plus(HELD_TRY))));
                     }
                     return self.put_off(ctx, message, why, false).await;
                 }
-                _ => return Ok(Outbox::Quiet(Some(self.parts.clock.now().plus(SILENT_TRY)))),
+                None => return Ok(Outbox::Quiet(Some(self.parts.clock.now().plus(SILENT_TRY)))),
             }
         }
         let file = if message.kind == MessageKind::Text && goes_by_file(message) {
@@ -201,7 +249,9 @@ impl SessionChild {
         let moved = match to {
             Step::Typing { .. } => step!("outbox.to_typing", outcomes.deliver(by, seen, to, now)),
             Step::Queued { .. } => step!("outbox.to_queued", outcomes.deliver(by, seen, to, now)),
-            Step::Typed => step!("outbox.to_typed", outcomes.deliver(by, seen, to, now)),
+            Step::Typed | Step::StillTyped { .. } => {
+                step!("outbox.to_typed", outcomes.deliver(by, seen, to, now))
+            }
             Step::Accepted | Step::Unprovable { .. } | Step::Failed { .. } => {
                 step!("outbox.to_end", outcomes.deliver(by, seen, to, now))
             }

@@ -91,6 +91,15 @@ impl Agent for Reporter {
     fn note(&self, _: &str) -> Option<Note> {
         None
     }
+
+    fn prompt(&self) -> Option<Prompt> {
+        Some(Prompt {
+            mark: ">".to_owned(),
+            clear: "\x15".to_owned(),
+            above: String::new(),
+            folded: String::new(),
+        })
+    }
 }
 
 impl Agents for Reporter {
@@ -115,6 +124,8 @@ struct Undying {
     typed: Mutex<Vec<(String, String)>>,
     /// What it says to the next texts, before it takes them.
     withholds: Mutex<VecDeque<Withheld>>,
+    /// What a look at its screen gives, while it does not take a text.
+    stands_still: Mutex<Option<Withheld>>,
 }
 
 impl Undying {
@@ -175,7 +186,12 @@ impl Runtime for Undying {
     }
 
     fn takes<'a>(&'a self, _: &'a RuntimeRef, _: &'a Prompt) -> PortFuture<'a, Result<(), RuntimeError>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            match *self.stands_still.lock().unwrap() {
+                Some(why) => Err(why.into()),
+                None => Ok(()),
+            }
+        })
     }
 
     fn press<'a>(&'a self, at: &'a RuntimeRef, _: Press<'a>) -> PortFuture<'a, Result<(), RuntimeError>> {
@@ -558,6 +574,55 @@ async fn a_message_that_nothing_proves_is_typed_again_with_a_word_and_then_given
             "{again:?}"
         );
     }
+    root.stop().await;
+}
+
+/// The time in which a message is proved begins when its agent has read it: until then it is not typed again, and then not at once.
+#[tokio::test]
+async fn a_message_is_not_typed_again_while_its_agent_stands_still() {
+    let stage = Stage::set(0).await;
+    let id = stage.want().await;
+    let root = stage.run(&[&id]).await;
+    heard(&stage, &id).await;
+    let number = send(&stage, &id, "still there?").await;
+    until_message(&stage, &id, number, |message| {
+        message.state == MessageState::Typed
+    })
+    .await;
+    let stands_still = |why| *stage.runtime.stands_still.lock().unwrap() = why;
+    stands_still(Some(Withheld::NotShown));
+    let mut now = 1_000;
+    let mut later = async |is_unread: bool| {
+        now += 20;
+        stage.clock.at(now);
+        stage.sweep().await;
+        let message = until_message(&stage, &id, number, |message| {
+            message.state_at.as_millis() == 1_000 * now || message.state != MessageState::Typed
+        });
+        let message = message.await;
+        let says = message
+            .reason
+            .as_deref()
+            .unwrap_or_default()
+            .contains("has not read it yet");
+        assert_eq!(
+            (message.state, message.typings, says),
+            (MessageState::Typed, 1, is_unread),
+            "{message:?}"
+        );
+    };
+    for _ in 0..5 {
+        later(true).await;
+    }
+    // It runs again, and has a word to say.
+    stands_still(None);
+    later(false).await;
+    assert_eq!(stage.typed().len(), 1);
+    // Nothing was said: now it is a repetition.
+    stage.clock.at(1_200);
+    stage.sweep().await;
+    until_message(&stage, &id, number, |message| message.typings == 2).await;
+    assert_eq!(stage.typed().len(), 2);
     root.stop().await;
 }
 

@@ -8,7 +8,7 @@ use ao_domain::{Message, MessageKind, MessageState, Phase, Session, Timestamp};
 
 use crate::status::{Habits, Shown, Status};
 
-/// Within what an agent says that a message has arrived. It takes half a second; seconds on a machine that swaps.
+/// Within what an agent says that a message has arrived, once it has read it. It takes half a second; seconds on a machine that swaps.
 pub const PROVED_WITHIN: Duration = Duration::from_secs(15);
 
 /// How often a text is typed whose arrival nothing proves, before it is given up.
@@ -130,8 +130,11 @@ pub fn delivery(
                 .is_some_and(|typed| typed.trim_start().starts_with(takes.commands));
             let until = message.state_at.plus(PROVED_WITHIN);
             return if now < until {
+                let why = message.reason.as_deref();
                 Delivery::Hold {
-                    why: "it was typed: its agent has not said yet that it has it".to_owned(),
+                    why: why
+                        .unwrap_or("it was typed: its agent has not said yet that it has it")
+                        .to_owned(),
                     until: Some(until),
                 }
             } else if is_command {

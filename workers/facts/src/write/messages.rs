@@ -92,6 +92,11 @@ pub enum Step {
     },
     /// It was typed, and Enter was pressed.
     Typed,
+    /// It was typed, and the time in which that is proved begins anew.
+    StillTyped {
+        /// Why nothing proves it yet, if that is known.
+        reason: Option<String>,
+    },
     /// It was taken.
     Accepted,
     /// It was typed, and nothing more can be known.
@@ -111,7 +116,7 @@ impl Step {
         match self {
             Self::Typing { .. } => MessageState::Typing,
             Self::Queued { .. } => MessageState::Queued,
-            Self::Typed => MessageState::Typed,
+            Self::Typed | Self::StillTyped { .. } => MessageState::Typed,
             Self::Accepted => MessageState::Accepted,
             Self::Unprovable { .. } => MessageState::Unprovable,
             Self::Failed { .. } => MessageState::Failed,
@@ -246,6 +251,7 @@ impl OutcomeWriter {
                 update = update.col_expr(Column::Typings, Expr::col(Column::Typings).add(1));
                 (None, None)
             }
+            Step::StillTyped { reason } => (reason, None),
             Step::Accepted => (None, None),
             Step::Unprovable { reason } | Step::Failed { reason } => (Some(reason), None),
         };

@@ -1,6 +1,8 @@
 //! A message arrives as it was sent, is submitted once, and nothing in it does anything else.
 
-use ao_domain::port::runtime::{Runtime as _, Typing};
+use std::fs;
+
+use ao_domain::port::runtime::{Prompt, Runtime as _, RuntimeError, Typing, Withheld};
 
 use crate::support::{Test, World, at, block_on, read_when};
 
@@ -10,6 +12,10 @@ pub(crate) fn tests() -> Vec<Test> {
         ("messages_arrive_whole_without_brackets", || arrive("", false)),
         ("a_text_cannot_end_its_paste", cannot_end_its_paste),
         ("messages_are_typed_one_after_the_other", one_after_the_other),
+        (
+            "a_program_that_writes_and_does_not_read_is_typed_to_once",
+            a_program_that_writes_and_does_not_read_is_typed_to_once,
+        ),
     ]
 }
 
@@ -119,5 +125,48 @@ fn one_after_the_other() {
         let mut lines: Vec<&str> = typed.split_terminator('\r').collect();
         lines.sort_unstable();
         assert_eq!(lines, ["first", "second", "third"]);
+    });
+}
+
+/// It draws all the time, and shows nothing of what was typed, because it has not read it: what was typed is there once when it does.
+fn a_program_that_writes_and_does_not_read_is_typed_to_once() {
+    const SCRIPT: &str = r#"
+        stty raw -echo
+        rule=$(printf '\342\224\200%.0s' $(seq "$(stty size | cut -d ' ' -f 2)"))
+        printf '\033[2J\033[H%s\r\n> \r\n%s\r\ndrawn' "$rule" "$rule"
+        until test -e go; do printf '\033]0;busy\007'; sleep 0.05; done
+        cat > got"#;
+    let world = World::new();
+    let got = world.cwd.join("got");
+    let prompt = Prompt {
+        mark: ">".to_owned(),
+        clear: "\x15".to_owned(),
+        above: String::new(),
+        folded: String::new(),
+    };
+    block_on(async {
+        world.start(SCRIPT).await;
+        world.shows("drawn").await;
+        let run = at("web-1", 1);
+        for attempt in ["m1.1", "m1.2"] {
+            let typing = Typing {
+                id: Some(attempt),
+                text: "hello",
+                prompt: Some(&prompt),
+            };
+            let went = world.runtime.type_text(&run, typing).await;
+            assert!(
+                matches!(went, Err(RuntimeError::Withheld(Withheld::NotShown))),
+                "{attempt}: {went:?}"
+            );
+            let takes = world.runtime.takes(&run, &prompt).await;
+            assert!(
+                matches!(takes, Err(RuntimeError::Withheld(Withheld::NotShown))),
+                "{attempt}: {takes:?}"
+            );
+        }
+        fs::write(world.cwd.join("go"), "").unwrap();
+        let read = read_when(&got, |got| got.contains("hello")).await;
+        assert_eq!(read, "hello");
     });
 }

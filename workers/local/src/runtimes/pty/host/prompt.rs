@@ -1,8 +1,11 @@
 //! Where a program takes a text, read off its screen.
 
+use std::os::fd::BorrowedFd;
+
 use alacritty_terminal::grid::{Dimensions as _, Grid};
 use alacritty_terminal::index::Column;
 use alacritty_terminal::term::cell::{Cell, Flags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::engine::{Engine, line_at, text};
 use super::typing::{Look, Written};
@@ -12,10 +15,11 @@ use crate::runtimes::pty::wire::Line;
 const RULE: char = '\u{2500}';
 const RULE_ENDS: usize = 3;
 
-/// An engine, and whether there is output that it was not fed yet.
+/// An engine, whether there is output that it was not fed yet, and the program's end of the terminal.
 pub(super) struct Seen<'a> {
     pub(super) engine: &'a Engine,
     pub(super) unread: bool,
+    pub(super) user: Option<BorrowedFd<'a>>,
 }
 
 impl Look for Seen<'_> {
@@ -29,6 +33,10 @@ impl Look for Seen<'_> {
 
     fn is_whole(&self) -> bool {
         !self.unread && self.engine.curtain().is_none()
+    }
+
+    fn has_read(&self) -> bool {
+        self.user.is_none_or(has_read)
     }
 
     /// What stands between the last two rules, if the first line there begins with the mark, or the rule above says that it is out
@@ -53,6 +61,8 @@ impl Look for Seen<'_> {
             .collect();
         if letters.is_empty() {
             Written::Nothing
+        } else if is_cut {
+            Written::End(letters)
         } else {
             Written::Letters(letters)
         }
@@ -65,6 +75,20 @@ impl Look for Seen<'_> {
         lines
             .iter()
             .all(|wanted| rows.any(|row| bare(&text(grid, line_at(row))) == bare(wanted)))
+    }
+}
+
+/// Whether nothing waits at the program's end of a terminal: it has read all that was typed, or its terminal is gone.
+pub(super) fn has_read(user: BorrowedFd<'_>) -> bool {
+    // Asked by `poll`: it hands on first what the kernel still holds between the two ends.
+    let mut fds = [PollFd::from_borrowed_fd(user, PollFlags::IN)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    match rustix::event::poll(&mut fds, Some(&at_once)) {
+        Ok(_) => !fds[0].revents().contains(PollFlags::IN),
+        Err(_) => false, // not known: asked again at the next turn
     }
 }
 
@@ -123,6 +147,7 @@ mod tests {
         Seen {
             engine,
             unread: false,
+            user: None,
         }
     }
 
@@ -173,7 +198,10 @@ mod tests {
             "\u{2500}\u{2500}\u{2500} \u{2191} 4 more {rule}{rule}{}",
             "\u{2500}".repeat(7)
         );
-        assert_eq!(written(&[&cut, "  the end of it", "----"]), letters("theendofit"));
+        assert_eq!(
+            written(&[&cut, "  the end of it", "----"]),
+            Written::End("theendofit".to_owned())
+        );
     }
 
     #[test]

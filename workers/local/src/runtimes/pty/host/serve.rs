@@ -3,7 +3,7 @@
 mod clients;
 mod end;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::agent::{self, Started};
 use super::connection::Connection;
 use super::engine::{self, Engine};
 use super::input_log::InputLog;
-use super::prompt::Seen;
+use super::prompt::{self, Seen};
 use super::socket::Socket;
 use super::stop::Stop;
 use super::typing::{Asker, Typing, Went};
@@ -158,6 +158,7 @@ impl Host {
             self.wait();
             self.signals();
             self.read_terminal(PORTIONS);
+            self.look_at_reading();
             self.accept();
             for at in 0..self.connections.len() {
                 self.listen_to(at);
@@ -300,6 +301,17 @@ impl Host {
         self.unread = self.terminal.is_some();
     }
 
+    /// Finds out whether the program has read what was typed, where that matters.
+    fn look_at_reading(&mut self) {
+        if !self.unread
+            && self.typing.asks_for_reading()
+            && let Some((_, user)) = &self.terminal
+        {
+            self.typing
+                .reading(prompt::has_read(user.as_fd()), Instant::now());
+        }
+    }
+
     /// Shows bytes on the terminal: on ours and on those of all that watch.
     fn show(&mut self, bytes: &[u8]) {
         let answers = self.engine.feed(bytes);
@@ -334,6 +346,7 @@ impl Host {
             let seen = Seen {
                 engine: &self.engine,
                 unread: self.unread,
+                user: self.terminal.as_ref().map(|(_, user)| user.as_fd()),
             };
             let went = self.typing.advance(Instant::now(), &seen);
             for deed in self.typing.deeds() {

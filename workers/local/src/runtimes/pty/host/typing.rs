@@ -45,8 +45,10 @@ pub(super) enum Written {
     NoPlace,
     /// Nothing.
     Nothing,
-    /// These letters, without spaces and line ends; of a long text it may be its end alone.
+    /// These letters, without spaces and line ends.
     Letters(String),
+    /// These at the end; what stands before them is out of sight.
+    End(String),
 }
 
 /// What is looked at before something is typed.
@@ -57,6 +59,8 @@ pub(super) trait Look {
     fn columns(&self) -> usize;
     /// Whether what it shows is all that the program has written.
     fn is_whole(&self) -> bool;
+    /// Whether the program has read all that was typed.
+    fn has_read(&self) -> bool;
     /// What stands where it takes a text.
     fn written(&self, line: &Line) -> Written;
     /// Whether the screen has these lines, in this order, but for a mark in front of them.
@@ -140,8 +144,22 @@ struct Left {
     text: String,
     /// Whether Enter was pressed after the program had shown it. Where nothing stands since, it was sent off.
     entered: bool,
-    /// Whether the program has written anything since it took the text. One that stands still has not read it yet.
+    /// When the program was first found to have read the last that was typed of it: the text, or Enter.
+    read: Option<Instant>,
+    /// Whether the program has written anything since. What it wrote before (a clock that ran out while it stood still) says
+    /// nothing about it.
     reacted: bool,
+}
+
+impl Left {
+    /// Whether what the screen shows of it is the program's last word. Before that it may merely be slow.
+    fn is_settled(&self, now: Instant) -> bool {
+        self.reacted && self.read.is_some_and(|at| now >= at + SHOWN)
+    }
+
+    fn typed_on(&mut self) {
+        (self.read, self.reacted) = (None, false);
+    }
 }
 
 /// Bytes on their way to the program.
@@ -177,6 +195,24 @@ impl Typing {
             && let Some(left) = &mut self.left
         {
             left.reacted = true;
+        }
+    }
+
+    /// Whether it matters to know if the program has read what was typed.
+    pub(super) fn asks_for_reading(&self) -> bool {
+        self.ready.is_empty() && self.left.as_ref().is_some_and(|left| left.read.is_none())
+    }
+
+    /// Whether the program had read all that was typed, found after [`Self::output`] was told of all that it had written.
+    pub(super) fn reading(&mut self, has_read: bool, now: Instant) {
+        if self.asks_for_reading()
+            && let Some(left) = &mut self.left
+        {
+            if has_read {
+                left.read = Some(now);
+            } else {
+                left.reacted = false;
+            }
         }
     }
 
@@ -263,15 +299,17 @@ impl Typing {
                     self.write_text(job, screen);
                     return None;
                 }
-                Some((Written::Letters(_), line)) if keys > 0 => {
+                Some((Written::Letters(_) | Written::End(_), line)) if keys > 0 => {
                     if now >= at {
                         let clear = line.clear.clone();
                         self.push(clear.as_bytes());
                         job.step = Step::Clearing(keys - 1, now + KEYS);
                     }
                 }
-                Some((Written::Letters(_), _)) if now < at + SHOWN => {}
-                Some((Written::Letters(_), _)) => return self.withheld(&job, Withheld::Occupied),
+                Some((Written::Letters(_) | Written::End(_), _)) if now < at + SHOWN => {}
+                Some((Written::Letters(_) | Written::End(_), _)) => {
+                    return self.withheld(&job, Withheld::Occupied);
+                }
                 Some((Written::NoPlace, _)) | None => return self.withheld(&job, Withheld::Covered),
             },
             Step::Text => {
@@ -298,6 +336,7 @@ impl Typing {
                     }
                     if let Some(left) = &mut self.left {
                         left.entered = true;
+                        left.typed_on();
                     }
                     job.step = Step::Last;
                 }
@@ -360,17 +399,26 @@ impl Typing {
             return None;
         };
         let written = screen.written(line);
-        if let (Written::Nothing, Some(left)) = (&written, &self.left) {
-            if !left.entered && !left.reacted {
-                return self.withheld(&job, Withheld::NotShown); // it comes yet, and once
+        if let Some(left) = &self.left {
+            let comes_yet = match &written {
+                Written::NoPlace => false,
+                Written::Nothing => !left.entered,
+                Written::Letters(_) | Written::End(_) => left.entered,
+            };
+            if comes_yet && !left.is_settled(now) {
+                return self.withheld(&job, Withheld::NotShown); // the text or its Enter, and once
             }
-            self.left = None; // sent off, or thrown away by what was there then
+            if written == Written::Nothing {
+                self.left = None; // sent off, or thrown away by what was there then
+            }
         }
         match written {
             _ if person => self.withheld(&job, Withheld::Person),
             Written::NoPlace => self.withheld(&job, Withheld::NoPrompt),
-            Written::Letters(_) if self.left.is_none() => self.withheld(&job, Withheld::Occupied),
-            Written::Letters(_) | Written::Nothing if matches!(job.what, What::Look(_)) => {
+            Written::Letters(_) | Written::End(_) if self.left.is_none() => {
+                self.withheld(&job, Withheld::Occupied)
+            }
+            Written::Letters(_) | Written::End(_) | Written::Nothing if matches!(job.what, What::Look(_)) => {
                 Some(self.over(&job, Ok(())))
             }
             Written::Nothing => {
@@ -378,7 +426,7 @@ impl Typing {
                 None
             }
             // What is left of ours goes first.
-            Written::Letters(_) => {
+            Written::Letters(_) | Written::End(_) => {
                 let text = self.left.as_ref().map_or("", |left| left.text.as_str());
                 job.step = Step::Clearing(presses(text, screen.columns()), now);
                 self.job = Some(job);
@@ -396,6 +444,7 @@ impl Typing {
             self.left = message.prompt.is_some().then(|| Left {
                 text: message.text.clone(),
                 entered: false,
+                read: None,
                 reacted: false,
             });
         }
@@ -428,19 +477,20 @@ impl Typing {
         }
     }
 
-    /// Whether the text stands where the program takes texts, and nothing else does.
+    /// Whether the text stands where the program takes texts, and nothing else does or is on its way there.
     fn stands(job: &Job, screen: &impl Look) -> Result<(), Withheld> {
         let (What::Text(message), Some(line)) = (&job.what, Self::line(job)) else {
             return Ok(());
         };
-        if !screen.is_whole() {
+        if !screen.is_whole() || !screen.has_read() {
             return Err(Withheld::NotShown);
         }
         match screen.written(line) {
             Written::NoPlace => Err(Withheld::Covered),
             Written::Nothing => Err(Withheld::NotShown),
             Written::Letters(letters) if shows(&letters, &message.text, &line.folded) => Ok(()),
-            Written::Letters(_) => Err(Withheld::NotShown),
+            Written::End(letters) if shows_end(&letters, &message.text) => Ok(()),
+            Written::Letters(_) | Written::End(_) => Err(Withheld::NotShown),
         }
     }
 
@@ -515,16 +565,24 @@ fn typed(text: &str, bracketed: bool) -> Vec<u8> {
     }
 }
 
-/// Whether `letters`, which stand where a program takes texts, are those of `text`, or of its end where it is long, or a sign that
-/// begins with `folded` in the place of all of it.
+/// Letters and digits alone: what a terminal makes of the rest differs.
+fn bare(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).collect()
+}
+
+/// Whether `letters`, which stand where a program takes texts, are those of `text`, or a sign that begins with `folded` in the place
+/// of all of it. Its end alone is not: another text that ends like it stands there then, and this one is on its way.
 fn shows(letters: &str, text: &str, folded: &str) -> bool {
-    // Letters and digits alone: what a terminal makes of the rest differs.
-    let bare = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
     let (wanted, folded, letters) = (bare(text), bare(folded), bare(letters));
     letters == wanted
         || (!folded.is_empty() && letters.starts_with(&folded) && letters.matches(&folded).count() == 1)
-        // Its beginning is out of sight. A text twice over ends like one, and is longer than it.
-        || (!letters.is_empty() && letters.len() < wanted.len() && wanted.ends_with(&letters))
+}
+
+/// Whether `letters`, before which something is out of sight, are the end of `text`. A text twice over ends like one, and is longer
+/// than it.
+fn shows_end(letters: &str, text: &str) -> bool {
+    let (wanted, letters) = (bare(text), bare(letters));
+    !letters.is_empty() && letters.len() <= wanted.len() && wanted.ends_with(&letters)
 }
 
 /// How often the key that takes a line away is pressed for a text: once for each line as it is shown, once for the end of each, and

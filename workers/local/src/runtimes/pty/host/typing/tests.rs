@@ -4,6 +4,7 @@ use super::*;
 struct Screen {
     bracketed: bool,
     is_whole: bool,
+    has_read: bool,
     written: Written,
     lines: Vec<String>,
 }
@@ -13,6 +14,7 @@ impl Screen {
         Self {
             bracketed: true,
             is_whole: true,
+            has_read: true,
             written,
             lines: Vec::new(),
         }
@@ -34,6 +36,10 @@ impl Look for Screen {
 
     fn is_whole(&self) -> bool {
         self.is_whole
+    }
+
+    fn has_read(&self) -> bool {
+        self.has_read
     }
 
     fn has(&self, lines: &[String], _: &str) -> bool {
@@ -166,13 +172,23 @@ fn enter_is_pressed_only_where_the_text_stands() {
     };
     typing.advance(start + PAUSE, &shows);
     assert_eq!(drain(&mut typing), b"", "there is more to read");
+    let reads = Screen {
+        has_read: false,
+        ..letters("hello")
+    };
+    for _ in 0..3 {
+        typing.advance(start + PAUSE, &reads);
+        assert_eq!(drain(&mut typing), b"", "it has more to read");
+    }
     typing.advance(start + PAUSE, &letters("hello"));
     typing.advance(start + PAUSE, &letters("hello"));
     assert_eq!(drain(&mut typing), b"\r");
     assert_eq!(typing.advance(start + PAUSE, &letters("hello")), went(1, Ok(())));
     // Enter was taken for something else, and the text stands there still: it makes room for the next one.
+    typing.output(start + PAUSE);
+    typing.reading(true, start + PAUSE);
     typing.message(1, looked_for("m1.3", "hello"));
-    let mut now = start + PAUSE;
+    let mut now = start + PAUSE + SHOWN;
     typing.advance(now, &letters("hello"));
     for _ in 0..2 {
         typing.advance(now, &letters("hello"));
@@ -216,12 +232,7 @@ fn a_dialog_that_opens_between_text_and_enter_gets_no_enter() {
         typing.advance(start + PAUSE + SHOWN, &covered),
         went(1, Err(Withheld::Covered))
     );
-    // A program that shows nothing of it and has written nothing since has not read it: it is not typed twice.
-    typing.message(1, looked_for("m1.2", "hello"));
-    assert_eq!(typing.advance(start, &FREE()), went(1, Err(Withheld::NotShown)));
-    assert_eq!(drain(&mut typing), b"");
     // What is left there is taken away before the next try.
-    typing.output(start);
     typing.message(1, looked_for("m1.2", "hello"));
     assert_eq!(typing.advance(start, &letters("hello")), None);
     assert_eq!(typing.advance(start, &letters("hello")), None);
@@ -233,11 +244,103 @@ fn a_dialog_that_opens_between_text_and_enter_gets_no_enter() {
         [
             Deed::Text("m1.1".to_owned()),
             Deed::Withheld("m1.1".to_owned(), Withheld::Covered),
-            Deed::Withheld("m1.2".to_owned(), Withheld::NotShown),
             Deed::Cleared("m1.2".to_owned()),
             Deed::Text("m1.2".to_owned())
         ]
     );
+}
+
+/// Types `hello` as `m1.1` to a program that stands still: it shows nothing of it, and the asker is told so.
+fn typed_and_not_shown(typing: &mut Typing, start: Instant) {
+    typing.message(1, looked_for("m1.1", "hello"));
+    typing.advance(start, &FREE());
+    assert_eq!(drain(typing), b"\x1b[200~hello\x1b[201~");
+    typing.reading(false, start);
+    typing.advance(start, &FREE());
+    assert_eq!(
+        typing.advance(start + SHOWN, &FREE()),
+        went(1, Err(Withheld::NotShown))
+    );
+}
+
+/// Whether the same text would be typed again, and what was typed for that.
+fn again(typing: &mut Typing, screen: &Screen, now: Instant) -> (Option<Went>, Vec<u8>) {
+    typing.message(1, looked_for("m1.2", "hello"));
+    let went = typing.advance(now, screen);
+    (went, drain(typing))
+}
+
+#[test]
+fn a_text_that_was_not_read_yet_is_not_typed_again() {
+    let start = Instant::now();
+    let mut typing = Typing::default();
+    typed_and_not_shown(&mut typing, start);
+    let not_yet = (went(1, Err(Withheld::NotShown)), Vec::new());
+    let mut now = start + 100 * SHOWN;
+    assert_eq!(again(&mut typing, &FREE(), now), not_yet);
+    // It runs again, and writes something that was due before it reads.
+    typing.output(now);
+    typing.reading(false, now);
+    assert_eq!(again(&mut typing, &FREE(), now), not_yet);
+    // It has read it, and has not come to show it.
+    now += SHOWN;
+    typing.reading(true, now);
+    assert_eq!(again(&mut typing, &FREE(), now + 2 * SHOWN), not_yet);
+    typing.output(now);
+    assert_eq!(again(&mut typing, &FREE(), now + SHOWN / 2), not_yet);
+    // It has read it, has drawn since, and does not show it: it has thrown it away.
+    let (went, keys) = again(&mut typing, &FREE(), now + SHOWN);
+    assert_eq!((went, &keys[..]), (None, &b"\x1b[200~hello\x1b[201~"[..]));
+}
+
+#[test]
+fn a_text_whose_enter_was_not_read_yet_is_not_typed_again() {
+    let start = Instant::now();
+    let mut typing = Typing::default();
+    let stands = letters("hello");
+    typing.message(1, looked_for("m1.1", "hello"));
+    typing.advance(start, &FREE());
+    drain(&mut typing);
+    typing.output(start);
+    typing.reading(true, start);
+    typing.advance(start, &stands);
+    typing.advance(start, &stands);
+    typing.advance(start + PAUSE, &stands);
+    assert_eq!(drain(&mut typing), b"\r");
+    assert_eq!(typing.advance(start + PAUSE, &stands), went(1, Ok(())));
+    // It stands still with Enter before it: neither is the text taken away nor another one put behind it.
+    let not_yet = (went(1, Err(Withheld::NotShown)), Vec::new());
+    let now = start + 100 * SHOWN;
+    assert_eq!(again(&mut typing, &stands, now), not_yet);
+    typing.output(now);
+    typing.reading(false, now);
+    assert_eq!(again(&mut typing, &stands, now + SHOWN), not_yet);
+    typing.reading(true, now);
+    typing.output(now);
+    assert_eq!(again(&mut typing, &stands, now), not_yet);
+    // Where nothing stands any more it was sent off.
+    let (went, keys) = again(&mut typing, &FREE(), now);
+    assert_eq!((went, &keys[..]), (None, &b"\x1b[200~hello\x1b[201~"[..]));
+}
+
+#[test]
+fn the_end_of_a_text_that_stands_there_for_another_one_gets_no_enter() {
+    let start = Instant::now();
+    let mut typing = Typing::default();
+    // With a word before it, and in the place of the words that were typed before it stands the same text without.
+    typing.message(1, looked_for("m1.2", "again:\nhello"));
+    typing.advance(start, &FREE());
+    drain(&mut typing);
+    for not_it in [letters("hello"), letters("helloagain:hello")] {
+        typing.advance(start, &not_it);
+        typing.advance(start + PAUSE, &not_it);
+        typing.advance(start + 2 * PAUSE, &not_it);
+        assert_eq!(drain(&mut typing), b"");
+    }
+    let end = Screen::of(Written::End("hello".to_owned()));
+    typing.advance(start + PAUSE, &end);
+    typing.advance(start + 2 * PAUSE, &end);
+    assert_eq!(drain(&mut typing), b"\r", "its beginning is out of sight");
 }
 
 #[test]
@@ -245,7 +348,7 @@ fn a_long_text_is_shown_by_its_end_or_by_a_sign_for_all_of_it() {
     let text = "one\n two three";
     for (shown, is_it) in [
         ("onetwothree", true),
-        ("three", true),
+        ("three", false),
         ("[Pastedtext#1+120lines]", true),
         ("[Pastedtext#1+120lines][Pastedtext#2+120lines]", false),
         ("onetwothreeonetwothree", false),
@@ -254,6 +357,15 @@ fn a_long_text_is_shown_by_its_end_or_by_a_sign_for_all_of_it() {
         ("halfonetwothree", false),
     ] {
         assert_eq!(shows(shown, text, "[Pasted"), is_it, "{shown}");
+    }
+    for (end, is_it) in [
+        ("three", true),
+        ("onetwothree", true),
+        ("two", false),
+        ("onetwothreeonetwothree", false),
+        ("", false),
+    ] {
+        assert_eq!(shows_end(end, text), is_it, "{end}");
     }
     assert_eq!(presses("one", 80), 3);
     assert_eq!(presses("one\ntwo", 80), 5);
