@@ -307,6 +307,59 @@ async fn a_repository_that_is_deleted_or_hidden_is_trouble_that_is_shown_and_end
 }
 
 #[tokio::test]
+async fn checks_that_a_token_may_not_see_are_unknown_and_the_rest_is_seen() {
+    let (mut sim, pulls) = with(2).await;
+    let [seen, other] = pulls[..] else {
+        panic!("{pulls:?}");
+    };
+    for number in &pulls {
+        fails(&sim, *number).await;
+    }
+    sim.pass(TICK * 2).await;
+    sim.github.refuse_checks(&repo(0), Some(Refusal::Forbidden));
+    sim.pass(TICK * 13).await;
+    let known = async |number| {
+        let pr = row(&sim, number).await;
+        let trouble = pr.trouble.unwrap_or_default();
+        (
+            pr.ci,
+            pr.failures,
+            trouble.contains("its checks could not be read"),
+        )
+    };
+    assert_eq!(known(seen).await, (Ci::Unknown, 0, true));
+    let id = row(&sim, seen).await.id;
+    let episodes = sim.reader().episodes(id).await.unwrap();
+    assert!(
+        episodes.len() == 1 && episodes[0].closed_at.is_none(),
+        "{episodes:?}"
+    );
+    // What is said of a whole look stays said while looks from afar find all as it was.
+    sim.github.take_requests();
+    sim.pass(TICK * 8).await;
+    assert_eq!(known(seen).await, (Ci::Unknown, 0, true));
+    let whole = |request: &ao_tests::github::Request| {
+        request
+            .document
+            .as_ref()
+            .is_some_and(|text| text.contains("fragment run"))
+    };
+    let asked = sim.github.take_requests();
+    let count = asked.iter().filter(|request| whole(request)).count();
+    assert!(count <= 2, "{count} whole looks in eight ticks");
+    // Its commit, its title and its end are seen all the same.
+    sim.github.merge(&repo(0), seen);
+    sim.pass(TICK * 3).await;
+    let merged = row(&sim, seen).await;
+    assert_eq!((merged.facts.state, merged.followed), (PrState::Merged, false));
+    // And once the token may see them, they are read without anything having changed.
+    sim.github.refuse_checks(&repo(0), None);
+    sim.pass(TICK * 22).await;
+    assert_eq!(known(other).await, (Ci::Failing, 0, false));
+    sim.stop().await;
+}
+
+#[tokio::test]
 async fn a_merge_ends_the_looks_and_a_turn_s_end_asks_for_one_at_once() {
     use ao_domain::ActivityState::{Active, Idle};
     let mut sim = Sim::new(1).await;

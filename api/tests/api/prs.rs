@@ -83,6 +83,7 @@ impl World {
         let seen = PullSeen {
             facts,
             checks,
+            trouble: None,
             fingerprint: "f".to_owned(),
             began: self.now(),
         };

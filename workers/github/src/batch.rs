@@ -12,11 +12,23 @@ use crate::wire::Answered;
 /// Too much for one answer, by GitHub's words for it: less may be asked at once.
 const TOO_MUCH: &[&str] = &["RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED", "TIMEOUT"];
 
-/// What each place of `question` says, as `read` understands it by its index.
+/// The field that has the checks of a pull request.
+const CHECKS: &str = "statusCheckRollup";
+
+/// What could not be read of something that was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// Whether it is of its checks.
+    pub(crate) is_of_checks: bool,
+    /// What, and why.
+    pub(crate) why: String,
+}
+
+/// What each place of `question` says, as `read` understands it by its index. What could not be read of it is null there.
 pub(crate) fn answers<T>(
     answered: Result<Answered, Refusal>,
     question: &Question,
-    read: impl Fn(usize, Value) -> Result<T, Refusal>,
+    read: impl Fn(usize, Value, Option<Unread>) -> Result<T, Refusal>,
 ) -> Answer<Vec<Result<T, Refusal>>> {
     let answered = match answered {
         Ok(answered) => answered,
@@ -57,7 +69,7 @@ fn open<T>(
     answered: &Answered,
     mut envelope: Value,
     question: &Question,
-    read: impl Fn(usize, Value) -> Result<T, Refusal>,
+    read: impl Fn(usize, Value, Option<Unread>) -> Result<T, Refusal>,
 ) -> Result<Vec<Result<T, Refusal>>, Refusal> {
     let troubles: Vec<Trouble> = envelope["errors"]
         .as_array()
@@ -81,17 +93,29 @@ fn open<T>(
         let Some((repo, pr)) = place else {
             return Err(Refusal::Gone);
         };
-        if let Some(trouble) = troubles.iter().find(|trouble| trouble.is_about(repo, pr)) {
+        let about: Vec<&Trouble> = troubles
+            .iter()
+            .filter(|trouble| trouble.is_about(repo, pr))
+            .collect();
+        if let Some(trouble) = about.iter().find(|trouble| trouble.field().is_none()) {
             return Err(trouble.refusal());
         }
+        // A part of it could not be read. Of several such, that of its checks is said: what follows from it is worse.
+        let part_of_it = about
+            .iter()
+            .find(|trouble| trouble.field() == Some(CHECKS))
+            .or(about.first());
         let part = data
             .get_mut(repo)
             .and_then(|repo| repo.get_mut(pr))
             .map(Value::take);
-        match (part, of_all) {
-            (Some(part), _) if !part.is_null() => read(index, part),
-            (_, Some(trouble)) => Err(trouble.refusal()),
-            (_, None) => Err(Refusal::Gone),
+        match part.filter(|part| !part.is_null()) {
+            Some(part) => read(index, part, part_of_it.and_then(|trouble| trouble.unread()))
+                .map_err(|odd| part_of_it.map_or(odd, |trouble| trouble.refusal())),
+            None => Err(part_of_it
+                .copied()
+                .or(of_all)
+                .map_or(Refusal::Gone, Trouble::refusal)),
         }
     };
     Ok(question.places.iter().enumerate().map(one).collect())
@@ -124,6 +148,21 @@ impl Trouble {
     fn is_about(&self, repo: &str, pr: &str) -> bool {
         self.path.first().is_some_and(|first| first == repo)
             && self.path.get(1).is_none_or(|second| second == pr)
+    }
+
+    /// The field of a pull request that it is about; `None` where it is about the whole.
+    fn field(&self) -> Option<&str> {
+        self.path.get(2).map(String::as_str)
+    }
+
+    fn unread(&self) -> Option<Unread> {
+        let field = self.field()?;
+        let is_of_checks = field == CHECKS;
+        let what = if is_of_checks { "checks" } else { field };
+        Some(Unread {
+            is_of_checks,
+            why: format!("its {} could not be read: {}", in_line(what, 60), self.refusal()),
+        })
     }
 
     fn is_limit(&self) -> bool {
@@ -181,14 +220,32 @@ mod tests {
     }
 
     fn said(body: &Value) -> Answer<Vec<Result<u64, Refusal>>> {
+        let Answer {
+            said,
+            budget,
+            sent_at,
+        } = said_with_unread(body);
+        Answer {
+            said: said.map(|each| each.into_iter().map(|one| Ok(one?.0)).collect()),
+            budget,
+            sent_at,
+        }
+    }
+
+    /// A number, and what could not be read of it.
+    type Read = (u64, Option<Unread>);
+
+    fn said_with_unread(body: &Value) -> Answer<Vec<Result<Read, Refusal>>> {
         let answered = Answered {
             status: 200,
             heads: hyper::HeaderMap::default(),
             body: body.to_string().into_bytes(),
         };
-        answers(Ok(answered), &question(), |index, part| match part.as_u64() {
-            Some(number) => Ok(number),
-            None => Err(Refusal::NotUnderstood(format!("{index}"))),
+        answers(Ok(answered), &question(), |index, part, unread| {
+            match part.as_u64() {
+                Some(number) => Ok((number, unread)),
+                None => Err(Refusal::NotUnderstood(format!("{index}"))),
+            }
         })
     }
 
@@ -224,7 +281,7 @@ mod tests {
         assert_eq!(
             whole(
                 vec![
-                    error("INSUFFICIENT_SCOPES", &["r0", "p0", "statusCheckRollup"]),
+                    error("INSUFFICIENT_SCOPES", &["r0", "p0"]),
                     error("ODD", &["r0", "p1"])
                 ],
                 json!({"r0": {"p0": 5, "p1": 6}})
@@ -236,6 +293,54 @@ mod tests {
                 Err(Refusal::Gone)
             ])
         );
+    }
+
+    #[test]
+    fn what_could_not_be_read_of_one_is_said_and_the_rest_is_read() {
+        let each = |errors: Vec<Value>, data: Value| {
+            let body = json!({"data": data, "errors": errors});
+            said_with_unread(&body).said.unwrap()
+        };
+        let checks = || Unread {
+            is_of_checks: true,
+            why: "its checks could not be read: the token may not see it: why".to_owned(),
+        };
+        // GitHub names each check that a token may not see by its place.
+        let each_check = |pr| {
+            let node = |number| json!(["r0", pr, CHECKS, "contexts", "nodes", number]);
+            let refused = |number: u8| json!({"type": "FORBIDDEN", "path": node(number), "message": "why"});
+            vec![refused(0), refused(1)]
+        };
+        assert_eq!(
+            each(each_check("p0"), json!({"r0": {"p0": 5, "p1": 6}}))[..2],
+            [Ok((5, Some(checks()))), Ok((6, None))]
+        );
+        let mut several = vec![error("NOT_FOUND", &["r0", "p0", "headRepository"])];
+        let other = each(several.clone(), json!({"r0": {"p0": 5, "p1": 6}})).remove(0);
+        assert_eq!(
+            other,
+            Ok((
+                5,
+                Some(Unread {
+                    is_of_checks: false,
+                    why: "its headRepository could not be read: it is not there, or the token may not see it"
+                        .to_owned(),
+                })
+            ))
+        );
+        several.extend(each_check("p0"));
+        assert_eq!(
+            each(several, json!({"r0": {"p0": 5}}))[0],
+            Ok((5, Some(checks()))),
+            "that of its checks counts"
+        );
+        // Without that part nothing is understood, or nothing is there.
+        for part in [json!("?"), Value::Null] {
+            assert_eq!(
+                each(each_check("p0"), json!({"r0": {"p0": part}}))[0],
+                Err(Refusal::Forbidden("why".to_owned()))
+            );
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ao_domain::port::PortFuture;
 use ao_domain::port::forge::{Answer, Detail, Failure, Forge, Light, Line, Listed, NoLine, Refusal};
 use ao_domain::{PrRef, RemoteRepo};
 
-use crate::batch::answers;
+use crate::batch::{Unread, answers};
 use crate::evidence::evidence;
 use crate::host::{BadHosts, Hosts};
 use crate::list::list;
@@ -85,7 +85,7 @@ impl GitHubLine {
     async fn ask<T>(
         &self,
         question: &Question,
-        read: impl Fn(usize, serde_json::Value) -> Result<T, Refusal>,
+        read: impl Fn(usize, serde_json::Value, Option<Unread>) -> Result<T, Refusal>,
     ) -> Answer<Vec<Result<T, Refusal>>> {
         if question.is_empty() {
             return Answer {
@@ -119,7 +119,7 @@ impl Line for GitHubLine {
     fn light<'a>(&'a self, prs: &'a [PrRef]) -> PortFuture<'a, Answer<Vec<Result<Light, Refusal>>>> {
         Box::pin(async move {
             let question = Question::new(self.wire.host(), Look::Light, prs.iter().map(|pr| (pr, None)));
-            self.ask(&question, |_, said| seen::light(said)).await
+            self.ask(&question, |_, said, _| seen::light(said)).await
         })
     }
 
@@ -130,8 +130,10 @@ impl Line for GitHubLine {
         Box::pin(async move {
             let prs = asked.iter().map(|(pr, after)| (pr, after.as_deref()));
             let question = Question::new(self.wire.host(), Look::Detail, prs);
-            self.ask(&question, |index, said| seen::detail(&asked[index].0, said))
-                .await
+            self.ask(&question, |index, said, unread| {
+                seen::detail(&asked[index].0, said, unread)
+            })
+            .await
         })
     }
 

@@ -5,6 +5,7 @@ use ao_domain::{Mergeability, PrFacts, PrRef, PrState, RemoteRepo, Review};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::batch::Unread;
 use crate::check;
 
 /// Who has opened what nobody's is any more: GitHub shows this name there.
@@ -87,8 +88,8 @@ pub(crate) fn light(said: Value) -> Result<Light, Refusal> {
     })
 }
 
-/// A whole look at `at`, from what GraphQL says of it.
-pub(crate) fn detail(at: &PrRef, said: Value) -> Result<Detail, Refusal> {
+/// A whole look at `at`, from what GraphQL says of it, and what of it could not be read.
+pub(crate) fn detail(at: &PrRef, said: Value, unread: Option<Unread>) -> Result<Detail, Refusal> {
     let Whole {
         mut seen,
         url,
@@ -100,6 +101,7 @@ pub(crate) fn detail(at: &PrRef, said: Value) -> Result<Detail, Refusal> {
     let contexts = seen.status_check_rollup.map(|rollup| rollup.contexts);
     let (nodes, page) = contexts.map_or((None, None), |contexts| (contexts.nodes, contexts.page_info));
     let nodes = nodes.unwrap_or_default();
+    let checks_are_read = unread.as_ref().is_none_or(|unread| !unread.is_of_checks);
     Ok(Detail {
         facts: PrFacts {
             at: at.clone(),
@@ -116,11 +118,13 @@ pub(crate) fn detail(at: &PrRef, said: Value) -> Result<Detail, Refusal> {
             mergeability,
             queued_to_merge: seen.is_in_merge_queue.unwrap_or_default(),
         },
-        checks: nodes.iter().filter_map(check::read).collect(),
+        checks: checks_are_read.then(|| nodes.iter().filter_map(check::read).collect()),
         next: page
             .filter(|page| page.has_next_page)
-            .and_then(|page| page.end_cursor),
+            .and_then(|page| page.end_cursor)
+            .filter(|_| checks_are_read),
         fingerprint,
+        trouble: unread.map(|unread| unread.why),
     })
 }
 

@@ -39,7 +39,8 @@ const UNSETTLED: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(15
 /// How soon a question that was cut off is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How old a whole look may grow where checks run or have failed: a run that was begun again can look the same from afar.
+/// How old a whole look may grow where checks run or have failed, or could not be read: a run that was begun again can look the same
+/// from afar, and so can what may be read by now.
 const WHOLE_LOOK: u32 = 10;
 
 /// Ticks after which a look that found nothing new is written down.
@@ -214,7 +215,6 @@ impl Pull {
                     let now = self.parts.clock.now();
                     self.looked_at = Some(now);
                     let is_known = pr.wake_at.is_none()
-                        && pr.failures == 0
                         && pr.read_at.is_some_and(|at| {
                             at <= now && now < at.plus(self.parts.tempo.tick * WRITTEN_DOWN)
                         });
@@ -258,14 +258,16 @@ impl Pull {
             light.mergeability != Mergeability::Unknown && light.mergeability != pr.facts.mergeability;
         light.fingerprint != pr.fingerprint
             || is_other
-            || (is_old && matches!(pr.ci, Ci::Failing | Ci::Pending))
+            || pr.failures > 0
+            || (is_old && (matches!(pr.ci, Ci::Failing | Ci::Pending) || pr.trouble.is_some()))
     }
 
     /// All pages of a whole look.
     async fn whole(&self, ctx: &Context, pr: &PullRequest, began: Timestamp) -> Result<PullSeen, NoAnswer> {
         let mut after = None;
-        let mut checks = Vec::new();
+        let mut checks = Some(Vec::new());
         let mut seen: Option<(PrFacts, String)> = None;
+        let mut trouble = None;
         for _ in 0..PAGES {
             let asked = self.parts.exchange.detail(&pr.facts.at, after);
             let page = step!("pull.detail", ctx.beating(asked))?;
@@ -275,7 +277,11 @@ impl Pull {
             {
                 return Err(NoAnswer::CutOff); // pages of two commits are not put together
             }
-            checks.extend(page.checks);
+            checks = checks.zip(page.checks).map(|(mut known, more)| {
+                known.extend(more);
+                known
+            });
+            trouble = trouble.or(page.trouble);
             after = page.next;
             seen.get_or_insert((page.facts, page.fingerprint));
             if after.is_none() {
@@ -285,7 +291,8 @@ impl Pull {
         let (facts, fingerprint) = seen.ok_or(NoAnswer::CutOff)?;
         Ok(PullSeen {
             facts,
-            checks: newest(checks),
+            checks: newest(checks.unwrap_or_default()),
+            trouble,
             fingerprint,
             began,
         })

@@ -119,7 +119,20 @@ impl<'a> Answer<'a> {
                     let mut all = Vec::new();
                     for (at, node) in nodes.iter().enumerate() {
                         path.push(json!(at));
-                        all.push(self.object(node, &field.chosen, path));
+                        all.push(match node {
+                            Node::Context(
+                                Repository {
+                                    checks_refused: Some(refusal),
+                                    ..
+                                },
+                                _,
+                            ) => {
+                                let (at, message) = (field.locations(), refusal.message());
+                                self.errors.push(refusal.error(path, &at, message));
+                                Value::Null
+                            }
+                            node => self.object(node, &field.chosen, path),
+                        });
                         path.pop();
                     }
                     Value::Array(all)

@@ -117,6 +117,12 @@ impl GitHub {
         self.shared.lock().state.repository(name).entry(number).refused = refusal;
     }
 
+    /// What everybody is told of each of its checks, as who has a token without the permission for them; `None` to show them again.
+    /// How many there are and what they say together is still said.
+    pub fn refuse_checks(&self, name: &str, refusal: Option<Refusal>) {
+        self.shared.lock().state.repository(name).checks_refused = refusal;
+    }
+
     /// Adds a review: `APPROVED`, `CHANGES_REQUESTED` or `COMMENTED`.
     pub fn review(&self, name: &str, number: u64, author: &str, state: &str, body: &str) -> u64 {
         SCHEMA.insist("PullRequestReviewState", state);

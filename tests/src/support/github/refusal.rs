@@ -33,7 +33,7 @@ impl Refusal {
     }
 
     /// What is said of a thing that is refused, where nothing better is known.
-    fn message(self) -> &'static str {
+    pub(super) fn message(self) -> &'static str {
         match self {
             Self::InsufficientScopes => {
                 "Your token has not been granted the required scopes to execute this query. Please modify your token's \

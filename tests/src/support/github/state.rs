@@ -34,6 +34,8 @@ pub(super) struct Repository {
     pub(super) statuses: Vec<Status>,
     /// Names of checks that have to succeed before a merge.
     pub(super) required: BTreeSet<String>,
+    /// What everybody is told of each check who asks for a pull request's.
+    pub(super) checks_refused: Option<Refusal>,
     /// The bare repository whose branches decide about heads and bases.
     follows: Option<Utf8PathBuf>,
 }
@@ -72,6 +74,7 @@ impl State {
             runs: Vec::new(),
             statuses: Vec::new(),
             required: BTreeSet::new(),
+            checks_refused: None,
             follows: None,
         };
         self.repositories.insert(name.to_lowercase(), repository);

@@ -167,12 +167,14 @@ pub struct Light {
 pub struct Detail {
     /// What is said of it.
     pub facts: PrFacts,
-    /// A page of its checks, all attempts.
-    pub checks: Vec<Check>,
+    /// A page of its checks, all attempts; `None` where they could not all be read: then nothing is known of them.
+    pub checks: Option<Vec<Check>>,
     /// Where the next page begins, if there is one.
     pub next: Option<String>,
     /// As in [`Light`].
     pub fingerprint: String,
+    /// Which part of it could not be read, and why. The rest was.
+    pub trouble: Option<String>,
 }
 
 /// Why a check failed.

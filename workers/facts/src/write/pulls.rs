@@ -34,8 +34,10 @@ pub struct RepositorySeen {
 pub struct PullSeen {
     /// What its forge says of it.
     pub facts: PrFacts,
-    /// The newest attempt of each of its checks.
+    /// The newest attempt of each of its checks; none where they could not be read.
     pub checks: Vec<Check>,
+    /// Which part of it could not be read, and why.
+    pub trouble: Option<String>,
     /// What a light look gave at the same time.
     pub fingerprint: String,
     /// When the look began: what was asked for later is asked for still.
@@ -186,7 +188,7 @@ impl ObservationWriter {
             changed_at: if differs { Set(now.to_string()) } else { NotSet },
             wake_at: Set(still_wanted(&before, seen.began)),
             followed: Set(seen.facts.state.is_open()),
-            trouble: Set(None),
+            trouble: Set(seen.trouble),
             failures: Set(0),
             updated_at: Set(now.to_string()),
             ..said(&seen.facts)
@@ -199,7 +201,7 @@ impl ObservationWriter {
         Ok(Moved::Yes)
     }
 
-    /// A light look found all as it was. Wakes nobody.
+    /// A light look found all as the whole look before it: what that could not read stays unread. Wakes nobody.
     pub async fn pull_unchanged(
         &self,
         by: &Incarnation,
@@ -210,7 +212,7 @@ impl ObservationWriter {
         let tx = self.store.begin(Some(by)).await?;
         tx.run(
             "pull_requests",
-            "UPDATE pull_requests SET read_at = ?2, trouble = NULL, failures = 0, updated_at = ?2,
+            "UPDATE pull_requests SET read_at = ?2, updated_at = ?2,
                 wake_at = iif(wake_at <= ?3, NULL, wake_at) WHERE id = ?1",
             [
                 before_id(id).into(),

@@ -56,6 +56,7 @@ fn seen(facts: PrFacts, checks: &[Check], began: i64) -> PullSeen {
     PullSeen {
         facts,
         checks: checks.to_vec(),
+        trouble: None,
         fingerprint: format!("as of {began}"),
         began: at(began),
     }
@@ -278,6 +279,50 @@ async fn an_episode_is_about_one_commit_and_green_ends_it() {
     assert_eq!(episodes().await[2..], [('c', why("merged"))]);
     look(&store, merged, &red, 30).await;
     assert_eq!(episodes().await.len(), 3, "what is merged is not mended");
+    assert!(store.reader().followed_pulls().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn checks_that_could_not_be_read_are_neither_green_nor_red() {
+    let (_place, store) = world().await;
+    let id = with_pull(&store).await;
+    let red = [check("test", 1, CheckStatus::Failed)];
+    let unread = async |facts: PrFacts, second| {
+        let seen = PullSeen {
+            trouble: Some("its checks could not be read".to_owned()),
+            ..seen(facts, &[], second)
+        };
+        let observe = store.observations();
+        let looked = observe.pull_seen(&me(), 1, seen, at(second)).await;
+        assert_eq!(looked.unwrap(), Moved::Yes);
+        observe
+            .pull_unchanged(&me(), 1, at(second), at(second))
+            .await
+            .unwrap();
+        let short = get(&store, &id).await.prs.remove(0);
+        assert_eq!(short.trouble.as_deref(), Some("its checks could not be read"));
+        assert_eq!((short.ci, short.failing), (Ci::Unknown, vec![]));
+        short.state
+    };
+    let ends = async || {
+        let all = store.reader().episodes(1).await.unwrap();
+        all.into_iter().map(|one| one.closed_by).collect::<Vec<_>>()
+    };
+    unread(facts(7, 'a'), 20).await;
+    assert!(ends().await.is_empty(), "nobody knows that one has failed");
+    look(&store, facts(7, 'a'), &red, 21).await;
+    assert_eq!(get(&store, &id).await.prs[0].trouble, None, "it was read");
+    unread(facts(7, 'a'), 22).await;
+    assert_eq!(ends().await, [None], "nor that it is mended");
+    unread(facts(7, 'b'), 23).await;
+    assert_eq!(ends().await, [Some("another commit was pushed".to_owned())]);
+    look(&store, facts(7, 'b'), &red, 24).await;
+    let merged = PrFacts {
+        state: PrState::Merged,
+        ..facts(7, 'b')
+    };
+    assert_eq!(unread(merged, 25).await, PrState::Merged);
+    assert_eq!(ends().await[1], Some("merged".to_owned()));
     assert!(store.reader().followed_pulls().await.unwrap().is_empty());
 }
 

@@ -28,7 +28,7 @@ fn at() -> PrRef {
 
 #[test]
 fn a_whole_look_says_everything() {
-    let seen = detail(&at(), said()).unwrap();
+    let seen = detail(&at(), said(), None).unwrap();
     assert_eq!(
         seen.facts,
         PrFacts {
@@ -47,7 +47,38 @@ fn a_whole_look_says_everything() {
             queued_to_merge: false,
         }
     );
-    assert_eq!((seen.checks.len(), seen.next.as_deref()), (1, Some("next")));
+    assert_eq!(
+        (seen.checks.unwrap().len(), seen.next.as_deref(), seen.trouble),
+        (1, Some("next"), None)
+    );
+}
+
+#[test]
+fn checks_that_could_not_all_be_read_are_not_known() {
+    let unread = |is_of_checks| {
+        Some(Unread {
+            is_of_checks,
+            why: "why".to_owned(),
+        })
+    };
+    let seen = detail(&at(), said(), unread(true)).unwrap();
+    assert_eq!(
+        (seen.checks, seen.next, seen.trouble.as_deref()),
+        (None, None, Some("why"))
+    );
+    assert_eq!(
+        (seen.facts.state, seen.facts.head.as_str()),
+        (PrState::Open, "aaa")
+    );
+    let seen = detail(&at(), said(), unread(false)).unwrap();
+    assert_eq!(
+        (
+            seen.checks.unwrap().len(),
+            seen.next.is_some(),
+            seen.trouble.is_some()
+        ),
+        (1, true, true)
+    );
 }
 
 #[test]
@@ -56,16 +87,18 @@ fn what_may_be_gone_is_nobodys() {
     for name in ["author", "headRepository", "statusCheckRollup", "reviewDecision"] {
         gone[name] = Value::Null;
     }
-    let seen = detail(&at(), gone).unwrap();
+    let seen = detail(&at(), gone, None).unwrap();
     assert_eq!(
         (seen.facts.author.as_str(), seen.facts.head_repo),
         ("ghost", None)
     );
-    assert_eq!((seen.checks, seen.next), (vec![], None));
+    assert_eq!((seen.checks, seen.next), (Some(vec![]), None));
     for needed in ["state", "headRefOid", "headRefName", "url"] {
         let mut less = said();
         less.as_object_mut().unwrap().remove(needed);
-        assert!(matches!(detail(&at(), less), Err(Refusal::NotUnderstood(why)) if why.contains(needed)));
+        assert!(
+            matches!(detail(&at(), less, None), Err(Refusal::NotUnderstood(why)) if why.contains(needed))
+        );
     }
     let mut odd = said();
     odd["state"] = json!("ARCHIVED");
@@ -75,7 +108,7 @@ fn what_may_be_gone_is_nobodys() {
 #[test]
 fn both_looks_have_one_fingerprint_that_mergeability_does_not_change() {
     let first = light(said()).unwrap().fingerprint;
-    assert_eq!(detail(&at(), said()).unwrap().fingerprint, first);
+    assert_eq!(detail(&at(), said(), None).unwrap().fingerprint, first);
     let with = |change: &dyn Fn(&mut Value)| {
         let mut other = said();
         change(&mut other);
@@ -221,7 +254,7 @@ proptest! {
         let name = other.as_object().unwrap().keys().nth(field).unwrap().clone();
         other[&name] = odd.clone();
         let _ = light(other.clone());
-        let _ = detail(&at(), other);
-        let _ = detail(&at(), odd);
+        let _ = detail(&at(), other, None);
+        let _ = detail(&at(), odd, None);
     }
 }
