@@ -403,7 +403,7 @@ pub struct Nudge {
     /// The run it was typed in; `None` while it was not typed.
     pub typed_in: Option<u32>,
     /// Whether it was over before it was told: taken back with its episode, and never typed. One that a person took back, or that was
-    /// typed without a proof, is not: it is not said again.
+    /// or may have been typed without a proof, is not: it is not said again.
     pub lost: bool,
 }
 

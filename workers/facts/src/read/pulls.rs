@@ -321,7 +321,7 @@ impl Reader {
         let pr = i64::try_from(pr).unwrap_or(i64::MAX);
         let sql =
             "SELECT n.episode, e.head, n.generation, n.round, n.told, n.message, m.generation AS typed_in,
-                m.state = 'failed' AND m.typings = 0 AND e.closed_at IS NOT NULL AS lost
+                m.state = 'failed' AND m.typings = 0 AND m.perhaps = 0 AND e.closed_at IS NOT NULL AS lost
             FROM nudges AS n JOIN episodes AS e ON e.id = n.episode JOIN messages AS m ON m.id = n.message
             WHERE e.pr = ? ORDER BY n.message";
         let rows = self.rows("nudges", sql, [pr.into()]).await?;

@@ -7,10 +7,11 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder};
 
-use super::WriteTx;
 use super::intents::IntentWriter;
 use super::observations::ObservationWriter;
 use super::outcomes::{Moved, OutcomeWriter};
+use super::pulls::take_back_nudges;
+use super::{WriteTx, get};
 use crate::FactsError;
 use crate::entity::{messages, parse, sessions, text_of};
 use crate::error::{read, write};
@@ -224,6 +225,7 @@ impl OutcomeWriter {
             .filter(Column::Id.eq(i64::try_from(seen.id).unwrap_or(i64::MAX)))
             .filter(Column::State.eq(seen.state.as_str()))
             .filter(Column::Attempts.eq(seen.attempts));
+        let queues = matches!(step, Step::Queued { .. });
         let (reason, try_at) = match step {
             Step::Typing {
                 generation,
@@ -263,6 +265,14 @@ impl OutcomeWriter {
             .map_err(write("messages"))?;
         if done.rows_affected == 0 {
             return Ok(Moved::Overtaken);
+        }
+        if queues {
+            let of = "SELECT session_id FROM messages WHERE id = ?";
+            let id = i64::try_from(seen.id).unwrap_or(i64::MAX);
+            if let Some(row) = tx.row("messages", of, [id.into()]).await? {
+                let session: String = get(&row, "session_id")?;
+                take_back_nudges(&tx, &session, &now.to_string()).await?;
+            }
         }
         tx.commit().await?;
         Ok(Moved::Yes)
@@ -398,6 +408,6 @@ pub(super) async fn requeue_unbegun(
         .filter(Column::Begun.eq(false))
         .exec(tx.connection())
         .await
-        .map(drop)
-        .map_err(write("messages"))
+        .map_err(write("messages"))?;
+    take_back_nudges(tx, session.as_str(), now).await
 }

@@ -196,7 +196,7 @@ impl ObservationWriter {
         row.update(tx.connection())
             .await
             .map_err(write("pull_requests"))?;
-        turn_episode(&tx, id, &seen.facts, ci, now).await?;
+        turn_episode(&tx, &before, &seen.facts, ci, now).await?;
         tx.commit().await?;
         Ok(Moved::Yes)
     }
@@ -461,12 +461,12 @@ async fn write_checks(
 /// Opens, closes or leaves the episode of failing checks: one at a time, and each about one head.
 async fn turn_episode(
     tx: &WriteTx,
-    id: u64,
+    before: &PullRequest,
     facts: &PrFacts,
     ci: Ci,
     now: Timestamp,
 ) -> Result<(), FactsError> {
-    let (pr, kind, now) = (before_id(id), EpisodeKind::Ci.as_str(), now.to_string());
+    let (pr, kind, now) = (before_id(before.id), EpisodeKind::Ci.as_str(), now.to_string());
     let open = tx
         .row(
             "episodes",
@@ -491,7 +491,10 @@ async fn turn_episode(
             None // some still fail, run again, or were taken back: nothing is known to be good
         };
         match over {
-            Some(why) => close_episode(tx, episode, pr, &head, why, &now).await?,
+            Some(why) => {
+                close_episode(tx, episode, pr, &head, why, &now).await?;
+                take_back_nudges(tx, before.session.as_str(), &now).await?;
+            }
             None => is_open = true,
         }
     }
@@ -520,20 +523,6 @@ async fn close_episode(
         [episode.into(), now.into(), why.into()],
     )
     .await?;
-    // What may have been typed is left to its outbox: only what is known not to have been is taken back.
-    tx.run(
-        "messages",
-        "UPDATE messages SET state = ?2, reason = 'not needed any more: ' || ?3, state_at = ?4, try_at = NULL
-         WHERE state = ?5 AND perhaps = 0 AND id IN (SELECT message FROM nudges WHERE episode = ?1)",
-        [
-            episode.into(),
-            MessageState::Failed.as_str().into(),
-            why.into(),
-            now.into(),
-            MessageState::Queued.as_str().into(),
-        ],
-    )
-    .await?;
     tx.run(
         "notices",
         "UPDATE notices SET closed_at = ?3 WHERE closed_at IS NULL AND subject = ?1 || '@' || ?2",
@@ -541,6 +530,26 @@ async fn close_episode(
     )
     .await?;
     Ok(())
+}
+
+/// Takes back what waits to be told to a session's agent of episodes that are over. Whatever queues a message again calls it, too: one
+/// that was under way when its episode ended is not worth repeating.
+pub(super) async fn take_back_nudges(tx: &WriteTx, session: &str, now: &str) -> Result<(), FactsError> {
+    tx.run(
+        "messages",
+        "UPDATE messages SET state = ?2, state_at = ?3, try_at = NULL, reason = 'not needed any more: ' || e.closed_by
+                || iif(perhaps, '; it may have reached the agent all the same', '')
+         FROM nudges AS n JOIN episodes AS e ON e.id = n.episode
+         WHERE n.message = messages.id AND e.closed_at IS NOT NULL AND messages.session_id = ?1 AND messages.state = ?4",
+        [
+            session.into(),
+            MessageState::Failed.as_str().into(),
+            now.into(),
+            MessageState::Queued.as_str().into(),
+        ],
+    )
+    .await
+    .map(drop)
 }
 
 /// How many pull requests of a session were merged.

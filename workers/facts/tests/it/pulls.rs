@@ -6,7 +6,8 @@ use ao_domain::{
     NoticeKind, Phase, PrFacts, PrRef, PrState, RemoteRepo, Review, SessionId, Timestamp,
 };
 use ao_facts::{
-    Explained, GatewaySeen, Moved, NewNotice, NewNudge, NewRun, PullSeen, RepositorySeen, Store, TokenState,
+    Explained, GatewaySeen, Moved, NewNotice, NewNudge, NewRun, PullSeen, Reached, RepositorySeen, Step,
+    Store, TokenState,
 };
 
 use crate::support::*;
@@ -374,6 +375,76 @@ async fn a_message_about_an_episode_is_queued_once_and_taken_back_when_it_is_ove
     );
     assert_eq!(tell(&store, &id, 1, 2).await, Moved::Overtaken, "it is over");
     assert!(store.reader().nudges(1).await.unwrap()[0].lost);
+}
+
+#[tokio::test]
+async fn a_message_that_may_have_been_typed_is_not_repeated_once_its_episode_is_over() {
+    let (_place, store) = world().await;
+    let id = with_pull(&store).await;
+    let check = |attempt, status| [check("test", attempt, status)];
+    let (outcomes, reader) = (store.outcomes(), store.reader());
+    let step = async |of: u64, step: Step, second| {
+        let now = reader.message(&id, of).await.unwrap().unwrap();
+        let moved = outcomes.deliver(&me(), Reached::of(&now), step, at(second)).await;
+        assert_eq!(moved.unwrap(), Moved::Yes);
+    };
+    let typing = || Step::Typing {
+        generation: 1,
+        typed: "test failed".to_owned(),
+        file: None,
+    };
+    let again = || Step::Queued {
+        reason: "nothing said that it arrived".to_owned(),
+        try_at: Some(at(90)),
+        perhaps: true,
+    };
+    // Queued again, and then it is over; under way when it is over, and queued again afterwards.
+    let after = |why| format!("not needed any more: {why}; it may have reached the agent all the same");
+    for (number, by_push) in [(1, false), (2, true)] {
+        let red = check(2 * number, CheckStatus::Failed);
+        look(&store, facts(7, 'a'), &red, 20).await;
+        assert_eq!(tell(&store, &id, number, 1).await, Moved::Yes);
+        step(number, typing(), 60).await;
+        let why = if by_push {
+            look(&store, facts(7, 'b'), &[], 61).await;
+            let waits = reader.message(&id, number).await.unwrap().unwrap();
+            assert_eq!(waits.state, MessageState::Typing, "it is its outbox's");
+            step(number, again(), 62).await;
+            "another commit was pushed"
+        } else {
+            step(number, again(), 61).await;
+            let green = check(3, CheckStatus::Passed);
+            look(&store, facts(7, 'a'), &green, 62).await;
+            "all checks pass"
+        };
+        let message = reader.message(&id, number).await.unwrap().unwrap();
+        assert_eq!(
+            (message.state, message.reason, message.try_at),
+            (MessageState::Failed, Some(after(why)), None)
+        );
+        let told = reader.nudges(1).await.unwrap();
+        assert!(!told.iter().any(|nudge| nudge.lost), "it may have been told");
+    }
+    // Taken and not begun with when its episode ended: it is not for the next run either.
+    look(&store, facts(7, 'b'), &check(5, CheckStatus::Failed), 70).await;
+    assert_eq!(tell(&store, &id, 3, 1).await, Moved::Yes);
+    for (taken, second) in [(typing(), 71), (Step::Typed, 72), (Step::Accepted, 73)] {
+        step(3, taken, second).await;
+    }
+    look(&store, facts(7, 'b'), &check(6, CheckStatus::Passed), 74).await;
+    put(&store, &id, Phase::Finished).await;
+    let run = NewRun {
+        start_over: true,
+        secret: SECRET.to_owned(),
+        now: at(80),
+    };
+    store.intents().restore(&id, run).await.unwrap();
+    let message = reader.message(&id, 3).await.unwrap().unwrap();
+    assert_eq!(
+        (message.state, message.reason),
+        (MessageState::Failed, Some(after("all checks pass")))
+    );
+    assert_eq!(get(&store, &id).await.messages_waiting, 0);
 }
 
 #[tokio::test]
