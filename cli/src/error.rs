@@ -196,10 +196,10 @@ pub enum CliError {
         what: String,
     },
     /// There is no check that has passed or failed.
-    #[error("no check of #{number} has passed or failed")]
+    #[error("{what}")]
     NoChecks {
-        /// The pull request's number on its forge.
-        number: u64,
+        /// Of which pull request, and why if that is known.
+        what: String,
     },
     /// The directory belongs to no registered project; nothing was sent.
     #[error("{what}")]

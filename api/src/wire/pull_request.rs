@@ -112,6 +112,9 @@ pub struct PullRequest {
     pub queued_to_merge: bool,
     /// Whether it is still looked at; not any more once its end was seen.
     pub followed: bool,
+    /// Why all this may be of before, such as of the commit before a push; absent where it was looked at since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outdated: Option<String>,
     /// When it was looked at last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -138,6 +141,7 @@ impl From<&ao_domain::PullRequest> for PullRequest {
             author: pr.facts.author.clone(),
             queued_to_merge: pr.facts.queued_to_merge,
             followed: pr.followed,
+            outdated: pr.outdated(),
             read_at: pr.read_at,
             detailed_at: pr.detailed_at,
             created_at: pr.created_at,

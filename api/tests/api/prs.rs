@@ -154,6 +154,43 @@ async fn a_session_shows_its_pull_requests() {
 }
 
 #[tokio::test]
+async fn what_may_be_of_before_a_push_says_so_until_it_is_looked_at() {
+    let (world, _) = failing().await;
+    let outdated = async || world.get("/api/v1/prs/1").await.json()["pr"]["outdated"].take();
+    assert_eq!(outdated().await, Value::Null);
+    let (observations, by) = (world.store.observations(), Incarnation::detached());
+    let pr = facts(7, "ao/web-1", PrState::Open);
+    world.clock.pass(1);
+    let pushed = world.now();
+    let branch = [pr.head_branch.clone()];
+    let written = observations.repository_pushed(&by, &pr.at.repo, &branch, pushed);
+    written.await.unwrap();
+    assert_eq!(
+        outdated().await,
+        format!("a look that was called for at {pushed} is still to come")
+    );
+    world.clock.pass(1);
+    let failed = observations.pull_failed(&by, 1, "it is not there", world.now(), world.now());
+    failed.await.unwrap();
+    assert_eq!(outdated().await, "the last look failed: it is not there");
+    world.looked_at(1, pr.clone(), Vec::new()).await;
+    assert_eq!(outdated().await, Value::Null);
+    // What is over changes no more, whatever happened since.
+    let written = observations.repository_pushed(&by, &pr.at.repo, &branch, world.now());
+    written.await.unwrap();
+    let seen = PullSeen {
+        facts: facts(7, "ao/web-1", PrState::Merged),
+        checks: Vec::new(),
+        trouble: None,
+        fingerprint: "f".to_owned(),
+        began: pushed,
+    };
+    let moved = observations.pull_seen(&by, 1, seen, world.now()).await;
+    assert_eq!(moved.unwrap(), Moved::Yes);
+    assert_eq!(outdated().await, Value::Null);
+}
+
+#[tokio::test]
 async fn the_list_begins_with_what_is_open_and_is_filtered() {
     let world = World::start().await;
     let (web, app) = (world.project("web").await, world.project("app").await);

@@ -88,7 +88,8 @@ struct GetArgs {
 
 /// Show the checks of a pull request
 ///
-/// Exits with 0 when all have passed, with 1 when one has failed or there is none, and with 8 while some are not done.
+/// Exits with 0 when all have passed, with 1 when one has failed or none is known, and with 8 while some are not done, or while what is
+/// known may be of before a push: until the daemon has looked again.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -244,6 +245,10 @@ fn rows(got: &PrGot) -> Vec<(&'static str, String)> {
             "trouble",
             in_line(short.trouble.as_deref().unwrap_or_default(), LINE),
         ),
+        (
+            "may be old",
+            in_line(pr.outdated.as_deref().unwrap_or_default(), LINE),
+        ),
         ("looked at", moment(pr.read_at)),
         ("looked at still", followed.to_owned()),
         ("changed", short.changed_at.to_string()),
@@ -308,6 +313,14 @@ fn verdict(got: &PrGot) -> Result<(), CliError> {
             .filter(|check| wanted.contains(&check.status))
             .count()
     };
+    if let Some(why) = &got.pr.outdated {
+        return Err(CliError::ChecksPending {
+            what: format!(
+                "how the checks of #{number} stand now is not known: {}",
+                in_line(why, LINE)
+            ),
+        });
+    }
     match got.pr.short.ci {
         Ci::Passing => Ok(()),
         Ci::Failing => Err(CliError::ChecksFailed {
@@ -325,7 +338,15 @@ fn verdict(got: &PrGot) -> Result<(), CliError> {
         Ci::Unknown if got.pr.detailed_at.is_none() => Err(CliError::ChecksPending {
             what: format!("nobody has looked at the checks of #{number} yet"),
         }),
-        Ci::Unknown => Err(CliError::NoChecks { number }),
+        Ci::Unknown => Err(CliError::NoChecks {
+            what: match &got.pr.short.trouble {
+                Some(trouble) => format!(
+                    "how the checks of #{number} stand is not known: {}",
+                    in_line(trouble, LINE)
+                ),
+                None => format!("no check of #{number} has passed or failed"),
+            },
+        }),
     }
 }
 
@@ -364,9 +385,12 @@ fn print_checks(got: &PrGot, logs: bool, now: Timestamp, out: &mut Out) -> Resul
     });
     let rows = rows.collect();
     out.rows(rows)?;
-    if let Some(trouble) = &short.trouble {
-        let text = format!("the last look failed: {}", in_line(trouble, LINE));
-        out.line(out.paint(Tone::Warn, text))?;
+    let trouble = short
+        .trouble
+        .as_ref()
+        .map(|trouble| format!("the last look failed: {trouble}"));
+    if let Some(text) = got.pr.outdated.clone().or(trouble) {
+        out.line(out.paint(Tone::Warn, in_line(&text, LINE)))?;
     }
     let failed = checks.iter().filter(|check| check.status == CheckStatus::Failed);
     if !logs {

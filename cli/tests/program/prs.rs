@@ -15,12 +15,17 @@ fn pr(id: u64, number: u64, session: &str, ci: &str) -> Value {
     })
 }
 
-/// Three pull requests of two sessions, one for each way in which checks can stand.
+/// Four pull requests of three sessions, one for each way in which checks can stand, and one that was pushed to since.
 fn daemon(asked: &Asked) -> Reply {
     let known = [
         pr(1, 7, "web-1", "passing"),
         pr(2, 8, "web-2", "failing"),
         pr(3, 9, "web-2", "pending"),
+        {
+            let mut pushed = pr(4, 10, "web-4", "passing");
+            pushed["outdated"] = json!("a look is still to come");
+            pushed
+        },
     ];
     let path = asked.line.split(' ').nth(1).unwrap_or_default();
     let of = |session: &str| {
@@ -37,6 +42,7 @@ fn daemon(asked: &Asked) -> Reply {
         "/api/v1/sessions/web-1/pr" => of("web-1"),
         "/api/v1/sessions/web-2/pr" => of("web-2"),
         "/api/v1/sessions/web-3/pr" => of("web-3"),
+        "/api/v1/sessions/web-4/pr" => of("web-4"),
         "/api/v1/projects/web/config" => {
             let body: Value = serde_json::from_str(&asked.body).expect("JSON is sent");
             let project = json!({"id": "web", "name": "web", "path": "/src/web", "kind": "single_repo", "repo": "",
@@ -47,7 +53,7 @@ fn daemon(asked: &Asked) -> Reply {
             .strip_prefix("/api/v1/prs/")
             .and_then(|id| id.parse::<usize>().ok())
         {
-            Some(id @ 1..=3) => {
+            Some(id @ 1..=4) => {
                 let check = json!({"name": "test", "status": "failed", "conclusion": "failure", "url": "", "required": true,
                     "summary": "", "evidence": "read", "log": asked.line.contains("logs=true").then_some("it broke")});
                 let checks = if id == 2 { vec![check] } else { Vec::new() };
@@ -88,6 +94,37 @@ fn the_exit_status_of_checks_is_their_verdict() {
     assert_eq!(
         (pending.code, &printed["pr"]["ci"], &error["code"]),
         (8, &json!("pending"), &json!("CHECKS_PENDING"))
+    );
+}
+
+#[test]
+fn the_verdict_of_the_commit_before_a_push_is_none() {
+    let world = World::new();
+    let _daemon = StandIn::serve(&world, daemon);
+    let why = "how the checks of #10 stand now is not known: a look is still to come";
+    let pushed = world.ao(&["pr", "checks", "web-4"]);
+    assert_eq!(
+        outcome(&pushed),
+        format!("8\nacme/web#10 Tidy up: checks passing at 0123456\na look is still to come\n{why}\n")
+    );
+    let pushed = world.ao(&["pr", "checks", "web-4", "--json"]);
+    let (printed, error): (Value, Value) = (
+        serde_json::from_str(&pushed.out).unwrap(),
+        serde_json::from_str(&pushed.err).unwrap(),
+    );
+    assert_eq!(
+        (
+            pushed.code,
+            &printed["pr"]["outdated"],
+            &error["code"],
+            &error["message"]
+        ),
+        (
+            8,
+            &json!("a look is still to come"),
+            &json!("CHECKS_PENDING"),
+            &json!(why)
+        )
     );
 }
 

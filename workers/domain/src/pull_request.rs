@@ -325,6 +325,19 @@ pub struct PullRequest {
     pub updated_at: Timestamp,
 }
 
+impl PullRequest {
+    /// Why what is known of it may be of before; `None` where it was looked at since anything called for that, or its end was seen.
+    pub fn outdated(&self) -> Option<String> {
+        let failed = self.trouble.as_ref().filter(|_| self.failures > 0);
+        match (self.followed, failed, self.wake_at) {
+            (false, ..) => None,
+            (_, Some(trouble), _) => Some(format!("the last look failed: {trouble}")),
+            (_, None, Some(at)) => Some(format!("a look that was called for at {at} is still to come")),
+            (_, None, None) => None,
+        }
+    }
+}
+
 /// What a session's own row says of each of its pull requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrSummary {

@@ -199,13 +199,19 @@ fn the_exit_status_says_how_the_checks_stand() {
         said(json!({"ci": "pending"})),
         said(json!({"ci": "unknown"})),
         said(json!({"ci": "unknown", "detailedAt": null})),
+        said(json!({"ci": "passing", "outdated": "a look is still to come"})),
+        said(json!({"ci": "failing", "outdated": "the last look failed: it is not there"})),
+        said(json!({"ci": "unknown", "trouble": "its checks could not be read"})),
     ];
     expect_test::expect![[r#"
         0
         1 3 of the 5 checks of #7 failed
         8 1 of the 5 checks of #7 are not done
         1 no check of #7 has passed or failed
-        8 nobody has looked at the checks of #7 yet"#]]
+        8 nobody has looked at the checks of #7 yet
+        8 how the checks of #7 stand now is not known: a look is still to come
+        8 how the checks of #7 stand now is not known: the last look failed: it is not there
+        1 how the checks of #7 stand is not known: its checks could not be read"#]]
     .assert_eq(&all.join("\n"));
 }
 
