@@ -75,8 +75,26 @@ async fn one_that_is_malformed_huge_or_gone_delays_no_other() {
     // What was known of the one that is gone stays, and it is asked for less and less.
     assert_eq!(row(&sim, gone).await.facts.state, PrState::Open);
     sim.pass(Duration::from_secs(3_600)).await;
-    let failures = row(&sim, gone).await.failures;
+    let known = row(&sim, gone).await;
+    let failures = known.failures;
     assert!((5..=15).contains(&failures), "asked {failures} times in an hour");
+    let what_to_do = format!("end its session: `ao kill {}`", known.session);
+    assert!(
+        known
+            .trouble
+            .as_ref()
+            .is_some_and(|why| why.contains(&what_to_do)),
+        "{known:?}"
+    );
+    // Once its session is over, too, nobody waits for it.
+    sim.put(&known.session, Phase::Finished).await;
+    sim.pass(Duration::from_secs(1_200)).await;
+    let known = row(&sim, gone).await;
+    assert_eq!(
+        (known.followed, known.trouble.as_deref()),
+        (false, Some("it is not there, or the token may not see it"))
+    );
+    assert_eq!(row(&sim, others[0]).await.failures, 0);
     sim.stop().await;
 }
 

@@ -110,7 +110,7 @@ pub struct PullRequest {
     pub author: String,
     /// Whether it waits in a merge queue.
     pub queued_to_merge: bool,
-    /// Whether it is still looked at; not any more once its end was seen.
+    /// Whether it is still looked at; not any more once its end was seen, or once it was gone for long and its session over.
     pub followed: bool,
     /// Why all this may be of before, such as of the commit before a push; absent where it was looked at since.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,8 +8,8 @@ use ao_domain::{
     RemoteRepo, Review, SessionId, SessionKind, WorktreeState,
 };
 use ao_facts::{
-    Changes, Explained, GatewaySeen, Moved, NewNotice, NewNudge, ProjectRemoval, PullSeen, RepositorySeen,
-    TokenState,
+    Changes, Explained, GatewaySeen, Moved, NewNotice, NewNudge, ProjectRemoval, PullFailed, PullSeen,
+    RepositorySeen, TokenState,
 };
 use ao_supervisor::Incarnation;
 use serde_json::{Value, json};
@@ -170,7 +170,12 @@ async fn what_may_be_of_before_a_push_says_so_until_it_is_looked_at() {
         format!("a look that was called for at {pushed} is still to come")
     );
     world.clock.pass(1);
-    let failed = observations.pull_failed(&by, 1, "it is not there", world.now(), world.now());
+    let why = PullFailed {
+        why: "it is not there".to_owned(),
+        is_gone: true,
+        began: world.now(),
+    };
+    let failed = observations.pull_failed(&by, 1, why, world.now());
     failed.await.unwrap();
     assert_eq!(outdated().await, "the last look failed: it is not there");
     world.looked_at(1, pr.clone(), Vec::new()).await;

@@ -218,7 +218,11 @@ fn rows(got: &PrGot) -> Vec<(&'static str, String)> {
     } else {
         ""
     };
-    let followed = if pr.followed { "" } else { "no: its end was seen" };
+    let followed = match (pr.followed, short.state.is_open()) {
+        (true, _) => "",
+        (false, true) => "no: it was gone, and its session is over",
+        (false, false) => "no: its end was seen",
+    };
     let mut rows = vec![
         ("id", short.id.to_string()),
         ("session", pr.session_id.to_string()),

@@ -289,7 +289,7 @@ fn status_of(pr: &PrSummary) -> Status {
 
 fn pr_in_words(pr: &PrSummary, status: Status) -> String {
     let number = pr.number;
-    match status {
+    let stands = match status {
         Status::CiFailed if pr.failing.is_empty() => format!("checks of #{number} have failed"),
         Status::CiFailed => format!("#{number}: {} failed", pr.failing.join(", ")),
         Status::ChangesRequested => format!("a reviewer asks for changes in #{number}"),
@@ -299,6 +299,10 @@ fn pr_in_words(pr: &PrSummary, status: Status) -> String {
         Status::Mergeable => format!("#{number} can be merged"),
         _ if pr.ci == Ci::Pending => format!("checks of #{number} run"),
         _ => format!("#{number} is open"),
+    };
+    match &pr.trouble {
+        Some(trouble) => format!("{stands} (the last look failed: {trouble})"),
+        None => stands,
     }
 }
 
@@ -847,6 +851,18 @@ pub(crate) mod tests {
                 Session {
                     prs: vec![PrSummary {
                         ci: Ci::Pending,
+                        ..pr(7)
+                    }],
+                    ..heard(ActivityState::Idle)
+                },
+                REPORTS,
+                at(1_020),
+            ),
+            (
+                "it waits, and its pull request cannot be read",
+                Session {
+                    prs: vec![PrSummary {
+                        trouble: Some("it is not there, or the token may not see it".to_owned()),
                         ..pr(7)
                     }],
                     ..heard(ActivityState::Idle)

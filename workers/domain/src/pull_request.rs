@@ -313,7 +313,7 @@ pub struct PullRequest {
     pub changed_at: Timestamp,
     /// A look that was asked for by what happened here: a push, the end of a turn.
     pub wake_at: Option<Timestamp>,
-    /// Whether it is looked at; not any more once its end was seen.
+    /// Whether it is looked at; not any more once its end was seen, or once it was gone for long and its session over.
     pub followed: bool,
     /// Why the last look failed.
     pub trouble: Option<String>,

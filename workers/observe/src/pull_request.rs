@@ -5,16 +5,17 @@
 //! Messages  asks through the exchange. Wakes on the clock, and when a look is asked for: by a push, the end of a turn, a list.
 //! Acts      never.
 //! Crash     the next incarnation reads what is known and when that was read, and asks again for what was not written down.
-//! Ends      once its end was seen (`Restart::Transient`), and with its key.
+//! Ends      once it is followed no more (`Restart::Transient`), and with its key.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ao_domain::port::clock::Clock;
 use ao_domain::port::forge::{Light, Refusal};
 use ao_domain::{Check, Ci, Evidence, Mergeability, PrFacts, PullRequest, Timestamp, chain, newest};
-use ao_facts::{Explained, ObservationWriter, PullSeen, PullWork, Reader, Wakeups};
+use ao_facts::{Explained, GONE_AFTER, ObservationWriter, PullFailed, PullSeen, PullWork, Reader, Wakeups};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 
 use crate::cadence::{self, Tempo};
@@ -204,7 +205,13 @@ impl Pull {
     }
 
     /// Looks at it: lightly first, unless it is `asked` for, and wholly where that is not enough.
-    async fn look(&mut self, ctx: &Context, pr: &PullRequest, asked: bool) -> Result<(), Crash> {
+    async fn look(
+        &mut self,
+        ctx: &Context,
+        pr: &PullRequest,
+        work: PullWork,
+        asked: bool,
+    ) -> Result<(), Crash> {
         let began = self.parts.clock.now();
         self.soon = None;
         if pr.detailed_at.is_some() && !asked {
@@ -230,7 +237,7 @@ impl Pull {
                     return Ok(());
                 }
                 Ok(_) => {}
-                Err(error) => return self.failed(ctx, error, began).await,
+                Err(error) => return self.failed(ctx, pr, work, error, began).await,
             }
         }
         match self.whole(ctx, pr, began).await {
@@ -247,7 +254,7 @@ impl Pull {
                 let _ = step!("pull.seen", written)?; // not tracked any more: the next round ends
                 Ok(())
             }
-            Err(error) => self.failed(ctx, error, began).await,
+            Err(error) => self.failed(ctx, pr, work, error, began).await,
         }
     }
 
@@ -344,16 +351,32 @@ impl Pull {
         });
     }
 
-    async fn failed(&mut self, ctx: &Context, error: NoAnswer, began: Timestamp) -> Result<(), Crash> {
+    async fn failed(
+        &mut self,
+        ctx: &Context,
+        pr: &PullRequest,
+        work: PullWork,
+        error: NoAnswer,
+        began: Timestamp,
+    ) -> Result<(), Crash> {
         match error {
             NoAnswer::Refused(refusal) if !is_of_host(&refusal) => {
                 ctx.beat();
-                let (why, now) = (chain(&refusal).to_string(), self.parts.clock.now());
+                let (mut why, now) = (chain(&refusal).to_string(), self.parts.clock.now());
                 tracing::debug!(pr = self.id, why, "pull request not read");
+                let is_gone = refusal == Refusal::Gone;
+                if is_gone && !work.is_over && pr.failures + 1 >= GONE_AFTER {
+                    let _ = write!(
+                        why,
+                        "; let the token see it, or end its session: `ao kill {}`",
+                        pr.session
+                    ); // writing to a string does not fail
+                }
+                let failed = PullFailed { why, is_gone, began };
                 let written = self
                     .parts
                     .writer
-                    .pull_failed(ctx.incarnation(), self.id, &why, began, now);
+                    .pull_failed(ctx.incarnation(), self.id, failed, now);
                 step!("pull.failed", written)?;
             }
             other => self.put_off(&other),
@@ -398,8 +421,8 @@ impl Child for Pull {
                 .filter(|until| *until > now && cadence::sensible(*until, now).is_some());
             match self.next(&pr, work).await? {
                 Next::Explain(check) => self.explain(ctx, &pr, work, &check).await?,
-                Next::Look => self.look(ctx, &pr, false).await?,
-                Next::WholeLook => self.look(ctx, &pr, true).await?,
+                Next::Look => self.look(ctx, &pr, work, false).await?,
+                Next::WholeLook => self.look(ctx, &pr, work, true).await?,
                 Next::Wait(until) => self.wait(ctx, &pr, until, &mut bells).await?,
             }
         }

@@ -219,6 +219,7 @@ impl IntentWriter {
         }
         update.exec(tx.connection()).await.map_err(write("sessions"))?;
         super::messages::requeue_unbegun(&tx, id, row.generation, &new.now.to_string()).await?;
+        super::pulls::follow_open(&tx, id).await?;
         tx.commit().await?;
         Ok(Restored::Yes)
     }

@@ -1,8 +1,8 @@
 //! Pull requests: what was seen of them on their forges, and the episodes that follow from it.
 
 use ao_domain::{
-    Check, CheckStatus, Ci, EpisodeKind, Evidence, Mergeability, MessageState, PrFacts, PrState, PullRequest,
-    RemoteRepo, SessionId, Timestamp, ci_of,
+    Check, CheckStatus, Ci, EpisodeKind, Evidence, Mergeability, MessageState, Phase, PrFacts, PrState,
+    PullRequest, RemoteRepo, SessionId, Timestamp, ci_of,
 };
 use ao_supervisor::Incarnation;
 use sea_orm::ActiveValue::{NotSet, Set};
@@ -43,6 +43,21 @@ pub struct PullSeen {
     /// When the look began: what was asked for later is asked for still.
     pub began: Timestamp,
 }
+
+/// A look that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullFailed {
+    /// Why.
+    pub why: String,
+    /// Whether its forge says that it is not there.
+    pub is_gone: bool,
+    /// When the look began.
+    pub began: Timestamp,
+}
+
+/// How many looks in a row have to find a pull request gone before it counts as gone for good: as many as it takes until it is looked at as
+/// seldom as ever.
+pub const GONE_AFTER: u32 = 5;
 
 /// Why an attempt of a check failed, or that it cannot be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,25 +239,32 @@ impl ObservationWriter {
         tx.commit_quietly().await
     }
 
-    /// A look failed. What was known stays.
+    /// A look failed. What was known stays. One that is gone for good is followed no more once its session is over: while that is not,
+    /// somebody has to say what is to become of it.
     pub async fn pull_failed(
         &self,
         by: &Incarnation,
         id: u64,
-        why: &str,
-        began: Timestamp,
+        failed: PullFailed,
         now: Timestamp,
     ) -> Result<(), FactsError> {
         let tx = self.store.begin(Some(by)).await?;
+        let over = crate::read::TERMINATED.map(Phase::as_str);
         tx.run(
             "pull_requests",
             "UPDATE pull_requests SET read_at = ?2, trouble = ?4, failures = failures + 1, updated_at = ?2,
-                wake_at = iif(wake_at <= ?3, NULL, wake_at) WHERE id = ?1",
+                wake_at = iif(wake_at <= ?3, NULL, wake_at),
+                followed = followed AND NOT (?5 AND failures + 1 >= ?6 AND EXISTS (
+                    SELECT 1 FROM sessions AS s JOIN json_each(?7) AS over ON over.value = s.phase WHERE s.id = session_id))
+             WHERE id = ?1",
             [
                 before_id(id).into(),
                 now.to_string().into(),
-                began.to_string().into(),
-                why.into(),
+                failed.began.to_string().into(),
+                failed.why.into(),
+                failed.is_gone.into(),
+                GONE_AFTER.into(),
+                text_of(&over).into(),
             ],
         )
         .await?;
@@ -546,6 +568,21 @@ pub(super) async fn take_back_nudges(tx: &WriteTx, session: &str, now: &str) -> 
             MessageState::Failed.as_str().into(),
             now.into(),
             MessageState::Queued.as_str().into(),
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// The session runs again: what is not over of its pull requests is looked at again, also what was gone.
+pub(super) async fn follow_open(tx: &WriteTx, session: &SessionId) -> Result<(), FactsError> {
+    tx.run(
+        "pull_requests",
+        "UPDATE pull_requests SET followed = 1 WHERE session_id = ? AND state IN (?, ?)",
+        [
+            session.as_str().into(),
+            PrState::Draft.as_str().into(),
+            PrState::Open.as_str().into(),
         ],
     )
     .await

@@ -6,8 +6,8 @@ use ao_domain::{
     NoticeKind, Phase, PrFacts, PrRef, PrState, RemoteRepo, Review, SessionId, Timestamp,
 };
 use ao_facts::{
-    Explained, GatewaySeen, Moved, NewNotice, NewNudge, NewRun, PullSeen, Reached, RepositorySeen, Step,
-    Store, TokenState,
+    Explained, GatewaySeen, Moved, NewNotice, NewNudge, NewRun, PullFailed, PullSeen, Reached,
+    RepositorySeen, Step, Store, TokenState,
 };
 
 use crate::support::*;
@@ -59,6 +59,14 @@ fn seen(facts: PrFacts, checks: &[Check], began: i64) -> PullSeen {
         checks: checks.to_vec(),
         trouble: None,
         fingerprint: format!("as of {began}"),
+        began: at(began),
+    }
+}
+
+fn failed(is_gone: bool, began: i64) -> PullFailed {
+    PullFailed {
+        why: "it is not there".to_owned(),
+        is_gone,
         began: at(began),
     }
 }
@@ -541,7 +549,7 @@ async fn a_failed_look_loses_nothing_and_is_counted() {
     let observe = store.observations();
     for (count, second) in [(1, 30), (2, 40)] {
         observe
-            .pull_failed(&me(), 1, "it is not there", at(second), at(second))
+            .pull_failed(&me(), 1, failed(true, second), at(second))
             .await
             .unwrap();
         let pr = store.reader().pull(1).await.unwrap().unwrap();
@@ -556,6 +564,42 @@ async fn a_failed_look_loses_nothing_and_is_counted() {
     look(&store, facts(7, 'a'), &[], 50).await;
     let pr = store.reader().pull(1).await.unwrap().unwrap();
     assert_eq!((pr.failures, pr.trouble), (0, None));
+}
+
+#[tokio::test]
+async fn one_that_is_gone_is_followed_no_more_once_its_session_is_over_and_again_with_it() {
+    let (_place, store) = world().await;
+    let id = with_pull(&store).await;
+    look(&store, facts(7, 'a'), &[], 20).await;
+    let observe = store.observations();
+    let fails = async |is_gone, second| {
+        let by = me();
+        let written = observe.pull_failed(&by, 1, failed(is_gone, second), at(second));
+        written.await.unwrap();
+        store.reader().pull(1).await.unwrap().unwrap().followed
+    };
+    for second in 30..40 {
+        assert!(fails(true, second).await, "its agent lives");
+    }
+    put(&store, &id, Phase::Finished).await;
+    assert!(fails(false, 40).await, "it is there, and cannot be read");
+    assert!(!fails(true, 41).await);
+    assert!(store.reader().followed_pulls().await.unwrap().is_empty());
+    let run = NewRun {
+        start_over: true,
+        secret: SECRET.to_owned(),
+        now: at(50),
+    };
+    store.intents().restore(&id, run).await.unwrap();
+    assert_eq!(store.reader().followed_pulls().await.unwrap(), [1]);
+    // Where it was seen meanwhile, it is not gone for good.
+    look(&store, facts(7, 'a'), &[], 60).await;
+    put(&store, &id, Phase::Live).await;
+    put(&store, &id, Phase::Finished).await;
+    for second in 61..65 {
+        assert!(fails(true, second).await);
+    }
+    assert!(!fails(true, 65).await, "the fifth in a row");
 }
 
 #[tokio::test]
@@ -788,7 +832,12 @@ async fn a_child_that_was_replaced_writes_nothing_of_pull_requests() {
     let (observe, outcomes) = (store.observations(), store.outcomes());
     let seen = seen(facts(7, 'b'), &[], 30);
     assert!(observe.pull_seen(&old, 1, seen, at(30)).await.is_err());
-    assert!(observe.pull_failed(&old, 1, "x", at(30), at(30)).await.is_err());
+    assert!(
+        observe
+            .pull_failed(&old, 1, failed(false, 30), at(30))
+            .await
+            .is_err()
+    );
     assert!(observe.pull_unchanged(&old, 1, at(30), at(30)).await.is_err());
     assert!(
         observe
