@@ -47,7 +47,7 @@ fn run(node: &Value) -> Option<Check> {
         status,
         conclusion: text(node, "conclusion").to_lowercase(),
         url: either(node, ["detailsUrl", "url"]),
-        evidence: evidence(status, attempt.as_ref()),
+        evidence: Evidence::Unasked,
         attempt,
         order: id.unwrap_or_default(),
         required: is_required(node),
@@ -84,7 +84,7 @@ fn status(node: &Value) -> Option<Check> {
         summary: short(text(node, "description")),
         started_at: created_at.filter(|_| !is_over),
         completed_at: created_at.filter(|_| is_over),
-        evidence: evidence(status, None),
+        evidence: Evidence::Unasked,
         step: None,
         log: String::new(),
     })
@@ -120,14 +120,6 @@ fn id(node: &Value) -> Option<u64> {
     said.or_else(|| in_address("detailsUrl"))
         .or_else(|| in_address("url"))
         .filter(|id| *id > 0)
-}
-
-fn evidence(status: CheckStatus, attempt: Option<&String>) -> Evidence {
-    match (status, attempt) {
-        (CheckStatus::Failed, Some(_)) => Evidence::Wanted,
-        (CheckStatus::Failed, None) => Evidence::Unavailable,
-        _ => Evidence::Unasked,
-    }
 }
 
 fn is_required(node: &Value) -> bool {
@@ -190,7 +182,6 @@ mod tests {
         );
         assert_eq!(check.attempt.as_deref(), Some("job:41000000001"));
         assert_eq!((check.order, check.required), (41_000_000_001, true));
-        assert_eq!(check.evidence, Evidence::Wanted);
         assert_eq!(
             check.completed_at.unwrap().to_string(),
             "2026-06-24T12:05:00.000Z"
@@ -225,7 +216,6 @@ mod tests {
             (check.order, check.url.as_str()),
             (1_782_302_400_000, "https://t")
         );
-        assert_eq!(check.evidence, Evidence::Unavailable);
     }
 
     #[test]
@@ -238,7 +228,7 @@ mod tests {
         large["databaseId"] = Value::Null;
         large["detailsUrl"] = json!("https://ci.example/job/5");
         let check = read(&large).unwrap();
-        assert_eq!((check.attempt, check.evidence), (None, Evidence::Unavailable));
+        assert_eq!(check.attempt, None);
     }
 
     #[test]

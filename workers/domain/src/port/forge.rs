@@ -168,6 +168,7 @@ pub struct Detail {
     /// What is said of it.
     pub facts: PrFacts,
     /// A page of its checks, all attempts; `None` where they could not all be read: then nothing is known of them.
+    /// Why one has failed is another question.
     pub checks: Option<Vec<Check>>,
     /// Where the next page begins, if there is one.
     pub next: Option<String>,

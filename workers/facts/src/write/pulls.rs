@@ -167,7 +167,7 @@ impl ObservationWriter {
     }
 
     /// Writes down a whole look. Opens and closes episodes by it, in the same transaction; what was queued about an episode that is
-    /// over and was not typed yet is taken back. `Overtaken`: it is not tracked.
+    /// over and was not typed yet is taken back. One that found nothing new wakes nobody. `Overtaken`: it is not tracked.
     pub async fn pull_seen(
         &self,
         by: &Incarnation,
@@ -192,6 +192,7 @@ impl ObservationWriter {
             .collect();
         let checks_differ =
             write_checks(&tx, id, before.facts.head == seen.facts.head, &seen.checks, now).await?;
+        let is_news = before.trouble != seen.trouble || before.followed != seen.facts.state.is_open();
         let differs = checks_differ || before.facts != seen.facts || before.detailed_at.is_none();
         let row = pull_requests::ActiveModel {
             id: Set(before_id(id)),
@@ -212,7 +213,11 @@ impl ObservationWriter {
             .await
             .map_err(write("pull_requests"))?;
         turn_episode(&tx, &before, &seen.facts, ci, now).await?;
-        tx.commit().await?;
+        if differs || is_news {
+            tx.commit().await?;
+        } else {
+            tx.commit_quietly().await?;
+        }
         Ok(Moved::Yes)
     }
 
@@ -403,7 +408,8 @@ async fn wake_if_other(tx: &WriteTx, facts: &PrFacts, now: &str) -> Result<bool,
     Ok(done > 0)
 }
 
-/// Brings the rows of checks to what was seen; what is known of why one failed stays with its attempt. Answers whether anything is
+/// Brings the rows of checks to what was seen. Here it is decided whether it is to be asked why one failed; what is known of that stays
+/// with its attempt. Answers whether anything is
 /// another than before.
 async fn write_checks(
     tx: &WriteTx,
@@ -445,8 +451,11 @@ async fn write_checks(
         let mut check = check.clone();
         if let Some(known) = same_attempt {
             (check.evidence, check.step, check.log) = (known.evidence, known.step.clone(), known.log.clone());
-        } else if check.status == CheckStatus::Failed {
-            check.evidence = Evidence::Wanted;
+        } else {
+            check.evidence = match check.status {
+                CheckStatus::Failed => Evidence::Wanted,
+                _ => Evidence::Unasked,
+            };
         }
         if known.as_ref() == Some(&check) {
             continue;

@@ -177,8 +177,33 @@ async fn a_look_that_finds_nothing_new_wakes_nobody_and_a_wake_up_during_a_look_
     );
     observe.pull_unchanged(&me(), 1, at(33), at(34)).await.unwrap();
     assert_eq!(store.reader().pull_wake(1).await.unwrap(), None);
+    let mut wakeups = store.reader().wakeups();
+    look(&store, facts(7, 'a'), &[], 35).await;
     assert_eq!(head(&store).await, before);
     assert_eq!(get(&store, &id).await.revision, revision);
+    assert!(!is_woken(&mut wakeups), "a whole look found nothing new either");
+    let draft = PrFacts {
+        state: PrState::Draft,
+        ..facts(7, 'a')
+    };
+    look(&store, draft.clone(), &[], 36).await;
+    assert!(is_woken(&mut wakeups));
+    let observe = store.observations();
+    observe
+        .pull_failed(&me(), 1, failed(false, 37), at(37))
+        .await
+        .unwrap();
+    assert!(is_woken(&mut wakeups));
+    look(&store, draft, &[], 38).await;
+    assert!(is_woken(&mut wakeups), "the trouble is over");
+}
+
+/// Whether anything was told since it was asked last.
+fn is_woken(wakeups: &mut ao_facts::Wakeups) -> bool {
+    use std::future::Future as _;
+    let changed = std::pin::pin!(wakeups.changed());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    changed.poll(&mut context).is_ready()
 }
 
 #[tokio::test]
