@@ -104,6 +104,29 @@ async fn what_is_never_answered_delays_no_other_beyond_its_deadline_and_is_not_l
     sim.stop().await;
 }
 
+#[tokio::test]
+async fn one_that_is_never_answered_costs_little_in_the_long_run() {
+    let mut sim = Sim::new(1).await;
+    let mut pulls = Vec::new();
+    for _ in 0..40 {
+        pulls.push(sim.pull(0).await.1);
+    }
+    sim.start().await;
+    sim.pass(TICK * 2).await;
+    sim.sleep(Duration::from_secs(7_200)).await;
+    sim.github.fault_on(Where::Pull(pulls[0]), Fault::Status(502));
+    sim.pass(Duration::from_secs(1_800)).await;
+    sim.github.take_requests();
+    sim.pass(Duration::from_secs(3_600)).await;
+    let asked = sim.github.take_requests();
+    let looks = asked.iter().filter(|request| request.document.is_some()).count();
+    assert!((12..=250).contains(&looks), "{looks} questions in an idle hour");
+    for number in &pulls[1..] {
+        assert_eq!(row(&sim, *number).await.trouble, None, "#{number}");
+    }
+    sim.stop().await;
+}
+
 /// What is wrong with listing a repository.
 async fn trouble_of(sim: &Sim, number: usize) -> Option<String> {
     let name: RemoteRepo = format!("{HOST}/{}", repo(number)).parse().unwrap();

@@ -247,6 +247,33 @@ async fn what_takes_too_long_is_asked_in_smaller_parts() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_late_with_everything_is_left_alone_and_its_pull_requests_are_not_blamed() {
+    let (mut sim, pulls) = with(40).await;
+    sim.github.gives_up_above(Some(0), 502);
+    sim.github.take_requests();
+    sim.pass(TICK * 30).await;
+    let asked = sim.github.take_requests().len();
+    assert!(
+        asked <= 500,
+        "{asked} requests in an outage of a quarter of an hour"
+    );
+    let known = sim.reader().gateway(HOST).await.unwrap().unwrap();
+    assert!(known.trouble.is_some(), "{known:?}");
+    let rows = sim.reader().pulls(None).await.unwrap();
+    let blamed = rows.iter().filter(|pr| pr.failures > 0).count();
+    assert!(blamed <= 5, "{blamed} were blamed for their host");
+    sim.github.gives_up_above(None, 502);
+    for number in &pulls {
+        fails(&sim, *number).await;
+    }
+    sim.pass(TICK * 8).await;
+    for number in &pulls {
+        assert_eq!(row(&sim, *number).await.ci, Ci::Failing, "#{number}");
+    }
+    sim.stop().await;
+}
+
+#[tokio::test]
 async fn faults_of_the_forge_lose_nothing() {
     let mut sim = Sim::new(1).await;
     let mut sessions = Vec::new();
@@ -304,7 +331,7 @@ async fn faults_of_the_forge_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_repository_that_is_deleted_or_hidden_is_trouble_that_is_shown_and_ends_with_it() {
+async fn a_repository_that_is_hidden_is_trouble_that_is_shown_and_ends_with_it() {
     let (mut sim, pulls) = with(2).await;
     sim.github.refuse(TOKEN, &repo(0), Refusal::Forbidden);
     sim.pass(Duration::from_secs(1_200)).await;
@@ -325,7 +352,7 @@ async fn a_repository_that_is_deleted_or_hidden_is_trouble_that_is_shown_and_end
 }
 
 #[tokio::test]
-async fn checks_that_a_token_may_not_see_are_unknown_and_the_rest_is_seen() {
+async fn checks_that_a_token_may_not_see_stay_as_they_were_known_and_the_rest_is_seen() {
     let (mut sim, pulls) = with(2).await;
     let [seen, other] = pulls[..] else {
         panic!("{pulls:?}");
@@ -345,7 +372,7 @@ async fn checks_that_a_token_may_not_see_are_unknown_and_the_rest_is_seen() {
             trouble.contains("its checks could not be read"),
         )
     };
-    assert_eq!(known(seen).await, (Ci::Unknown, 0, true));
+    assert_eq!(known(seen).await, (Ci::Failing, 0, true));
     let id = row(&sim, seen).await.id;
     let episodes = sim.reader().episodes(id).await.unwrap();
     assert!(
@@ -355,7 +382,7 @@ async fn checks_that_a_token_may_not_see_are_unknown_and_the_rest_is_seen() {
     // What is said of a whole look stays said while looks from afar find all as it was.
     sim.github.take_requests();
     sim.pass(TICK * 8).await;
-    assert_eq!(known(seen).await, (Ci::Unknown, 0, true));
+    assert_eq!(known(seen).await, (Ci::Failing, 0, true));
     let whole = |request: &ao_tests::github::Request| {
         request
             .document
@@ -365,6 +392,13 @@ async fn checks_that_a_token_may_not_see_are_unknown_and_the_rest_is_seen() {
     let asked = sim.github.take_requests();
     let count = asked.iter().filter(|request| whole(request)).count();
     assert!(count <= 2, "{count} whole looks in eight ticks");
+    // Of another commit nothing is known.
+    let branch = row(&sim, other).await.facts.head_branch;
+    sim.push(0, &branch, &commit(99));
+    let job = sim.github.check(&repo(0), &commit(99), Check::job("test"));
+    sim.github.finish(job, "FAILURE");
+    sim.pass(TICK * 2).await;
+    assert_eq!(known(other).await, (Ci::Unknown, 0, true));
     // Its commit, its title and its end are seen all the same.
     sim.github.merge(&repo(0), seen);
     sim.pass(TICK * 3).await;

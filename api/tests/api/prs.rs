@@ -82,7 +82,7 @@ impl World {
     async fn looked_at(&self, id: u64, facts: PrFacts, checks: Vec<Check>) {
         let seen = PullSeen {
             facts,
-            checks,
+            checks: Some(checks),
             trouble: None,
             fingerprint: "f".to_owned(),
             began: self.now(),
@@ -185,7 +185,7 @@ async fn what_may_be_of_before_a_push_says_so_until_it_is_looked_at() {
     written.await.unwrap();
     let seen = PullSeen {
         facts: facts(7, "ao/web-1", PrState::Merged),
-        checks: Vec::new(),
+        checks: Some(Vec::new()),
         trouble: None,
         fingerprint: "f".to_owned(),
         began: pushed,

@@ -47,5 +47,5 @@ pub use write::messages::{NewMessage, Reached, ScreenSeen, Sent, Step};
 pub use write::nudges::{NewNotice, NewNudge};
 pub use write::observations::{Applied, AppliedSignal, ObservationWriter, Recorded, Sighting};
 pub use write::outcomes::{Changes, Moved, OutcomeWriter, Stand};
-pub use write::pulls::{Explained, GONE_AFTER, PullFailed, PullSeen, RepositorySeen};
+pub use write::pulls::{Explained, GONE_AFTER, PullFailed, PullSeen, RepositorySeen, SETTLES};
 pub use write::salvage::{Found, FoundRun};

@@ -211,9 +211,7 @@ impl Waiting {
             self.jobs.push(detail(line.clone(), parts));
             self.batches += 1;
         }
-        while self.jobs.len() - self.batches < SINGLES
-            && let Some(question) = self.single.pop_front()
-        {
+        while let Some(question) = self.next_single() {
             match question {
                 Question::List(_, _, _, ref reply) if reply.is_closed() => {}
                 Question::Evidence(_, _, ref reply) if reply.is_closed() => {}
@@ -226,6 +224,17 @@ impl Waiting {
                 Question::Light(..) | Question::Detail(..) => unreachable!("these wait elsewhere"),
             }
         }
+    }
+
+    /// The next that may be asked. Logs take long: one place is kept for lists.
+    fn next_single(&mut self) -> Option<Question> {
+        let is_kept = match SINGLES.saturating_sub(self.jobs.len() - self.batches) {
+            0 => return None,
+            free => free == 1,
+        };
+        let may = |question: &Question| !is_kept || matches!(question, Question::List(..));
+        let at = self.single.iter().position(may)?;
+        self.single.remove(at)
     }
 
     /// When there is something to begin, if nothing comes.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ao_domain::{Ci, PrState, PullRequest, Timestamp};
-use ao_facts::{GatewayState, PullWork, RepositoryState};
+use ao_facts::{GatewayState, PullWork, RepositoryState, SETTLES};
 
 /// The shortest time between two looks at the same thing that nothing asked for. Everything else is a multiple of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +116,6 @@ pub fn due(
 
 /// When a look that something asked for at `wake` is made: at once, but where little is left.
 pub fn due_woken(wake: Timestamp, heat: Heat, allowance: Allowance) -> Option<Timestamp> {
-    /// What belongs together comes together: a push, the checks it starts, the end of the turn that made it.
-    const SETTLES: Duration = Duration::from_secs(2);
     match (allowance, heat) {
         (Allowance::Paused(_), _) | (Allowance::HotOnly(_), Heat::Cold | Heat::Over) => None,
         _ => Some(wake.plus(SETTLES)),
@@ -131,7 +129,7 @@ pub fn list_due(state: &RepositoryState, lives: bool, tempo: Tempo, now: Timesta
     let pushed = state
         .pushed_at
         .filter(|at| *at >= listed_at)
-        .map(|at| at.plus(Duration::from_secs(2)));
+        .map(|at| at.plus(SETTLES / 2)); // so that the looks it asks for see what it saw
     let usual = listed_at.plus(pause.max(tempo.ticks(after_failures(state.failures))));
     Some(pushed.map_or(usual, |soon| soon.min(usual)))
 }
@@ -360,7 +358,7 @@ mod tests {
         let due = |failures, pushed, lives| list_due(&state(failures, pushed), lives, TEMPO, at(120));
         assert_eq!(due(0, None, true), Some(at(130)));
         assert_eq!(due(0, None, false), Some(at(400)));
-        assert_eq!(due(0, Some(110), true), Some(at(112)));
+        assert_eq!(due(0, Some(110), true), Some(at(111)));
         assert_eq!(due(0, Some(99), true), Some(at(130)), "before the last list");
         assert_eq!(due(2, None, true), Some(at(220)));
         assert_eq!(due(9, None, true), Some(at(700)));

@@ -38,6 +38,13 @@ const NO_TOKEN_MAX: u32 = 10;
 /// Those that are refused time after time are tried less and less, down to this, in ticks. Others are tried when they are found.
 const REFUSED_MAX: u32 = 30;
 
+/// How many single answers in a row come too late before that is the host's trouble: it is left alone for as long as one that cannot be
+/// reached, and longer each time.
+const LATE: u32 = 3;
+
+/// The longest of those.
+const LATE_MAX: Duration = Duration::from_secs(2 * 60);
+
 /// How long to wait before a host that could not be reached is tried again.
 const UNREACHABLE: Duration = Duration::from_secs(10);
 
@@ -75,8 +82,10 @@ pub struct Gateway {
     batch: usize,
     /// Answers in time since that changed.
     well: u32,
-    /// Of which window it was said that half is spent.
-    warned: Option<Timestamp>,
+    /// Single answers that came too late, in a row.
+    late: u32,
+    /// Of which window of each budget it was said that half is spent.
+    warned: [Option<Timestamp>; 2],
 }
 
 /// Credentials that were refused.
@@ -120,7 +129,8 @@ impl Gateway {
             limited: 0,
             batch: <dyn Line>::BATCH,
             well: 0,
-            warned: None,
+            late: 0,
+            warned: [None; 2],
         }
     }
 
@@ -142,8 +152,15 @@ impl Gateway {
                 if let Some(again) = self.tried_again_at(line.credentials(), now) {
                     // Others may be found before then.
                     let soon = now.plus(self.tempo.tick * TOKEN_AGAIN);
-                    self.rests = Some((soon.min(again), Refusal::Token.to_string()));
-                    return Ok(());
+                    let why = Refusal::Token.to_string();
+                    self.rests = Some((soon.min(again), why.clone()));
+                    let seen = GatewaySeen {
+                        source: Some(line.source()),
+                        token: Some(TokenState::Refused),
+                        trouble: Some(Some(why)),
+                        ..GatewaySeen::default()
+                    };
+                    return self.write(ctx, seen).await;
                 }
                 let seen = GatewaySeen {
                     source: Some(line.source()),
@@ -235,14 +252,22 @@ impl Gateway {
                 seen.token = Some(TokenState::Refused);
                 seen.trouble = Some(Some(Refusal::Token.to_string()));
             }
-            Some(Refusal::Late(_)) => {
-                if outcome.pool == Pool::Batch {
+            Some(Refusal::Late(why)) => {
+                if outcome.parts > 1 && self.late < LATE {
                     (self.batch, self.well) = ((outcome.parts / 2).clamp(1, self.batch), 0);
                     tracing::debug!(
                         host = self.host,
                         batch = self.batch,
                         "the forge was late: less is asked at once"
                     );
+                }
+                // One that is asked about alone may be at fault itself; several, and nothing answered between, are not.
+                let counts = outcome.pool == Pool::Batch && (outcome.parts == 1 || self.late >= LATE);
+                self.late += u32::from(counts);
+                if counts && self.late >= LATE {
+                    let wait = doubled(UNREACHABLE, self.late - LATE, LATE_MAX);
+                    self.rest_until(now.plus(wait), why.clone());
+                    seen.trouble = Some(Some(why));
                 }
                 return self.write(ctx, seen).await;
             }
@@ -252,6 +277,7 @@ impl Gateway {
             }
             None | Some(Refusal::Gone | Refusal::Forbidden(_) | Refusal::NotUnderstood(_)) => {
                 seen.answered_at = Some(now);
+                self.late = 0;
                 self.well += 1;
                 if self.well >= GOES_WELL {
                     (self.batch, self.well) = ((self.batch + 1).min(<dyn Line>::BATCH), 0);
@@ -294,13 +320,16 @@ impl Gateway {
     fn warn_at_half(&mut self, budgets: &[Budget]) {
         for budget in budgets {
             // The end of one window is told a little otherwise each time.
-            let is_said = self
-                .warned
-                .is_some_and(|at| budget.resets_at < at.plus(NEW_WINDOW));
+            let (warned, what) = match budget.pool {
+                Pool::Batch => (&mut self.warned[0], "points"),
+                Pool::Single => (&mut self.warned[1], "requests"),
+            };
+            let is_said = warned.is_some_and(|at| budget.resets_at < at.plus(NEW_WINDOW));
             if budget.remaining * 2 < budget.limit && !is_said {
-                self.warned = Some(budget.resets_at);
+                *warned = Some(budget.resets_at);
                 tracing::warn!(
                     host = self.host,
+                    what,
                     left = budget.remaining,
                     of = budget.limit,
                     until = %budget.resets_at,

@@ -298,7 +298,7 @@ impl Pull {
         let (facts, fingerprint) = seen.ok_or(NoAnswer::CutOff)?;
         Ok(PullSeen {
             facts,
-            checks: newest(checks.unwrap_or_default()),
+            checks: checks.map(newest),
             trouble,
             fingerprint,
             began,

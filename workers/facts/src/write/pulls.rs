@@ -1,5 +1,8 @@
 //! Pull requests: what was seen of them on their forges, and the episodes that follow from it.
 
+use std::time::Duration;
+
+use ao_domain::port::forge::Refusal;
 use ao_domain::{
     Check, CheckStatus, Ci, EpisodeKind, Evidence, Mergeability, MessageState, Phase, PrFacts, PrState,
     PullRequest, RemoteRepo, SessionId, Timestamp, ci_of,
@@ -35,7 +38,7 @@ pub struct PullSeen {
     /// What its forge says of it.
     pub facts: PrFacts,
     /// The newest attempt of each of its checks; none where they could not be read.
-    pub checks: Vec<Check>,
+    pub checks: Option<Vec<Check>>,
     /// Which part of it could not be read, and why.
     pub trouble: Option<String>,
     /// What a light look gave at the same time.
@@ -54,6 +57,10 @@ pub struct PullFailed {
     /// When the look began.
     pub began: Timestamp,
 }
+
+/// How long a look that is asked for waits: what belongs together comes together, a push, the checks it starts, the end of the turn that
+/// made it.
+pub const SETTLES: Duration = Duration::from_secs(2);
 
 /// How many looks in a row have to find a pull request gone before it counts as gone for good: as many as it takes until it is looked at as
 /// seldom as ever.
@@ -103,7 +110,7 @@ impl ObservationWriter {
             news |= track(&tx, &session, facts, now).await?;
         }
         for facts in seen.tracked {
-            news |= wake_if_other(&tx, &facts, &now_text).await?;
+            news |= wake_if_other(&tx, &facts, now).await?;
         }
         // A list that told nothing new wakes nobody.
         if news {
@@ -183,21 +190,27 @@ impl ObservationWriter {
         if seen.facts.mergeability == Mergeability::Unknown && seen.facts.head == before.facts.head {
             seen.facts.mergeability = before.facts.mergeability;
         }
-        let ci = ci_of(&seen.checks);
-        let failing: Vec<&str> = seen
-            .checks
-            .iter()
-            .filter(|check| check.status == CheckStatus::Failed)
-            .map(|check| check.name.as_str())
-            .collect();
-        let checks_differ =
-            write_checks(&tx, id, before.facts.head == seen.facts.head, &seen.checks, now).await?;
+        let same_head = before.facts.head == seen.facts.head;
+        // What could not be read is no news about the same commit either.
+        let checks = match &seen.checks {
+            None if same_head => None,
+            read => Some(read.as_deref().unwrap_or_default()),
+        };
+        let ci = checks.map_or(before.ci, ci_of);
+        let failing = checks.map(|checks| {
+            let failed = checks.iter().filter(|check| check.status == CheckStatus::Failed);
+            text_of(&failed.map(|check| check.name.as_str()).collect::<Vec<_>>())
+        });
+        let checks_differ = match checks {
+            Some(checks) => write_checks(&tx, id, same_head, checks, now).await?,
+            None => false,
+        };
         let is_news = before.trouble != seen.trouble || before.followed != seen.facts.state.is_open();
         let differs = checks_differ || before.facts != seen.facts || before.detailed_at.is_none();
         let row = pull_requests::ActiveModel {
             id: Set(before_id(id)),
             ci: Set(ci.to_string()),
-            failing: Set(text_of(&failing)),
+            failing: failing.map_or(NotSet, Set),
             fingerprint: Set(seen.fingerprint),
             detailed_at: Set(Some(now.to_string())),
             read_at: Set(Some(now.to_string())),
@@ -257,9 +270,10 @@ impl ObservationWriter {
         let over = crate::read::TERMINATED.map(Phase::as_str);
         tx.run(
             "pull_requests",
-            "UPDATE pull_requests SET read_at = ?2, trouble = ?4, failures = failures + 1, updated_at = ?2,
+            "UPDATE pull_requests SET read_at = ?2, trouble = ?4, updated_at = ?2,
+                failures = iif(?5 AND NOT coalesce(instr(trouble, ?8) = 1, 0), 1, failures + 1),
                 wake_at = iif(wake_at <= ?3, NULL, wake_at),
-                followed = followed AND NOT (?5 AND failures + 1 >= ?6 AND EXISTS (
+                followed = followed AND NOT (?5 AND coalesce(instr(trouble, ?8) = 1, 0) AND failures + 1 >= ?6 AND EXISTS (
                     SELECT 1 FROM sessions AS s JOIN json_each(?7) AS over ON over.value = s.phase WHERE s.id = session_id))
              WHERE id = ?1",
             [
@@ -270,6 +284,7 @@ impl ObservationWriter {
                 failed.is_gone.into(),
                 GONE_AFTER.into(),
                 text_of(&over).into(),
+                Refusal::Gone.to_string().into(),
             ],
         )
         .await?;
@@ -358,7 +373,7 @@ async fn track(
     facts: PrFacts,
     now: Timestamp,
 ) -> Result<bool, FactsError> {
-    if wake_if_other(tx, &facts, &now.to_string()).await? {
+    if wake_if_other(tx, &facts, now).await? {
         return Ok(true);
     }
     let row = pull_requests::ActiveModel {
@@ -387,21 +402,22 @@ async fn track(
 }
 
 /// A tracked pull request that its list shows otherwise than its row is looked at again, also one that was over. A look that is owed
-/// already shows it too; where that began before the list was made, the next list shows it again.
-async fn wake_if_other(tx: &WriteTx, facts: &PrFacts, now: &str) -> Result<bool, FactsError> {
+/// and has not begun shows that too.
+async fn wake_if_other(tx: &WriteTx, facts: &PrFacts, now: Timestamp) -> Result<bool, FactsError> {
     let done = tx
         .run(
             "pull_requests",
-            "UPDATE pull_requests SET wake_at = coalesce(wake_at, ?3), followed = 1
+            "UPDATE pull_requests SET wake_at = iif(wake_at > ?8, wake_at, ?3), followed = 1
              WHERE repository = ?1 AND number = ?2 AND (head <> ?4 OR state <> ?5 OR title <> ?6 OR base_branch <> ?7)",
             [
                 facts.at.repo.to_string().into(),
                 before_id(facts.at.number).into(),
-                now.into(),
+                now.to_string().into(),
                 facts.head.as_str().into(),
                 facts.state.as_str().into(),
                 facts.title.as_str().into(),
                 facts.base_branch.as_str().into(),
+                now.before(SETTLES).to_string().into(),
             ],
         )
         .await?;
@@ -409,8 +425,7 @@ async fn wake_if_other(tx: &WriteTx, facts: &PrFacts, now: &str) -> Result<bool,
 }
 
 /// Brings the rows of checks to what was seen. Here it is decided whether it is to be asked why one failed; what is known of that stays
-/// with its attempt. Answers whether anything is
-/// another than before.
+/// with its attempt. Answers whether anything is another than before.
 async fn write_checks(
     tx: &WriteTx,
     id: u64,

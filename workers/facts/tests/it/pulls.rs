@@ -1,6 +1,6 @@
 //! Pull requests: what is written down of them, what opens and closes an episode, and what is told once.
 
-use ao_domain::port::forge::{Budget, Pool};
+use ao_domain::port::forge::{Budget, Pool, Refusal};
 use ao_domain::{
     Check, CheckStatus, Ci, Desired, EndReason, EpisodeKind, Evidence, Mergeability, MessageState,
     NoticeKind, Phase, PrFacts, PrRef, PrState, RemoteRepo, Review, SessionId, Timestamp,
@@ -56,7 +56,7 @@ fn check(name: &str, attempt: u64, status: CheckStatus) -> Check {
 fn seen(facts: PrFacts, checks: &[Check], began: i64) -> PullSeen {
     PullSeen {
         facts,
-        checks: checks.to_vec(),
+        checks: Some(checks.to_vec()),
         trouble: None,
         fingerprint: format!("as of {began}"),
         began: at(began),
@@ -65,7 +65,11 @@ fn seen(facts: PrFacts, checks: &[Check], began: i64) -> PullSeen {
 
 fn failed(is_gone: bool, began: i64) -> PullFailed {
     PullFailed {
-        why: "it is not there".to_owned(),
+        why: if is_gone {
+            format!("{}; and what to do", Refusal::Gone)
+        } else {
+            "no answer in time".to_owned()
+        },
         is_gone,
         began: at(began),
     }
@@ -317,13 +321,14 @@ async fn an_episode_is_about_one_commit_and_green_ends_it() {
 }
 
 #[tokio::test]
-async fn checks_that_could_not_be_read_are_neither_green_nor_red() {
+async fn checks_that_could_not_be_read_stay_as_they_were_known_of_the_same_commit() {
     let (_place, store) = world().await;
     let id = with_pull(&store).await;
     let red = [check("test", 1, CheckStatus::Failed)];
     let unread = async |facts: PrFacts, second| {
         let seen = PullSeen {
             trouble: Some("its checks could not be read".to_owned()),
+            checks: None,
             ..seen(facts, &[], second)
         };
         let observe = store.observations();
@@ -335,27 +340,29 @@ async fn checks_that_could_not_be_read_are_neither_green_nor_red() {
             .unwrap();
         let short = get(&store, &id).await.prs.remove(0);
         assert_eq!(short.trouble.as_deref(), Some("its checks could not be read"));
-        assert_eq!((short.ci, short.failing), (Ci::Unknown, vec![]));
-        short.state
+        let known = store.reader().checks(1).await.unwrap();
+        assert_eq!(short.failing.len(), known.len());
+        (short.ci, known.len(), short.state)
     };
     let ends = async || {
         let all = store.reader().episodes(1).await.unwrap();
         all.into_iter().map(|one| one.closed_by).collect::<Vec<_>>()
     };
-    unread(facts(7, 'a'), 20).await;
+    let open = PrState::Open;
+    assert_eq!(unread(facts(7, 'a'), 20).await, (Ci::Unknown, 0, open));
     assert!(ends().await.is_empty(), "nobody knows that one has failed");
     look(&store, facts(7, 'a'), &red, 21).await;
     assert_eq!(get(&store, &id).await.prs[0].trouble, None, "it was read");
-    unread(facts(7, 'a'), 22).await;
+    assert_eq!(unread(facts(7, 'a'), 22).await, (Ci::Failing, 1, open));
     assert_eq!(ends().await, [None], "nor that it is mended");
-    unread(facts(7, 'b'), 23).await;
+    assert_eq!(unread(facts(7, 'b'), 23).await, (Ci::Unknown, 0, open));
     assert_eq!(ends().await, [Some("another commit was pushed".to_owned())]);
     look(&store, facts(7, 'b'), &red, 24).await;
     let merged = PrFacts {
         state: PrState::Merged,
         ..facts(7, 'b')
     };
-    assert_eq!(unread(merged, 25).await, PrState::Merged);
+    assert_eq!(unread(merged, 25).await, (Ci::Failing, 1, PrState::Merged));
     assert_eq!(ends().await[1], Some("merged".to_owned()));
     assert!(store.reader().followed_pulls().await.unwrap().is_empty());
 }
@@ -574,17 +581,17 @@ async fn a_failed_look_loses_nothing_and_is_counted() {
     let observe = store.observations();
     for (count, second) in [(1, 30), (2, 40)] {
         observe
-            .pull_failed(&me(), 1, failed(true, second), at(second))
+            .pull_failed(&me(), 1, failed(false, second), at(second))
             .await
             .unwrap();
         let pr = store.reader().pull(1).await.unwrap().unwrap();
         assert_eq!((pr.failures, pr.ci), (count, Ci::Failing));
-        assert_eq!(pr.trouble.as_deref(), Some("it is not there"));
+        assert_eq!(pr.trouble.as_deref(), Some("no answer in time"));
         assert_eq!(pr.read_at, Some(at(second)));
     }
     assert_eq!(
         get(&store, &id).await.prs[0].trouble.as_deref(),
-        Some("it is not there")
+        Some("no answer in time")
     );
     look(&store, facts(7, 'a'), &[], 50).await;
     let pr = store.reader().pull(1).await.unwrap().unwrap();
@@ -608,7 +615,10 @@ async fn one_that_is_gone_is_followed_no_more_once_its_session_is_over_and_again
     }
     put(&store, &id, Phase::Finished).await;
     assert!(fails(false, 40).await, "it is there, and cannot be read");
-    assert!(!fails(true, 41).await);
+    for second in 41..45 {
+        assert!(fails(true, second).await, "not in a row");
+    }
+    assert!(!fails(true, 45).await);
     assert!(store.reader().followed_pulls().await.unwrap().is_empty());
     let run = NewRun {
         start_over: true,
