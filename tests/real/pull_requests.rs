@@ -442,6 +442,34 @@ fn a_pull_request_is_found_and_its_session_completed_whatever_is_cut() {
     }
 }
 
+/// Where its project asks for it a merge takes a worktree away, if nothing would be lost with it.
+#[test]
+fn a_merge_takes_a_worktree_away_where_its_project_asks_for_it_and_nothing_would_be_lost() {
+    let Some(stage) = Stage::set("pull_requests::a_merge_takes_a_worktree_away") else {
+        return;
+    };
+    let world = &stage.claude.world;
+    world
+        .ao(&["project", "set-config", "web", "--reclaim-on-merge", "on"])
+        .ok();
+    for is_kept in [false, true] {
+        let (id, number) = stage.with_a_pull_request();
+        let path = world.session(&id)["worktree"]["path"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let own = Utf8PathBuf::from(&path).join("half.txt");
+        if is_kept {
+            std::fs::write(&own, "written by a person").unwrap();
+        }
+        stage.github.merge(REPO, number);
+        let done = world.until(&id, "phase", "ended");
+        assert_eq!(done["endReason"], "completed");
+        assert_eq!(Utf8PathBuf::from(&path).exists(), is_kept);
+        assert_eq!(own.exists(), is_kept);
+    }
+}
+
 /// At instants that nobody chose: the daemon is killed, or one of the three children is crashed.
 #[test]
 fn the_loop_survives_fifty_cuts_at_random_instants() {

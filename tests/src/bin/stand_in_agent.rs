@@ -44,14 +44,15 @@ fn main() {
         text: String::new(),
         dialog: None,
     };
+    let prompt = after("--");
+    // Before anybody hears of it: what is typed over a draft must find it there.
+    if prompt.as_ref().is_some_and(|prompt| prompt.contains("draft")) {
+        agent.text = "half a li".to_owned();
+    }
     print!("\x1b[?2004h");
     agent.draw();
     agent.hook("SessionStart", json!({"source": "startup"}));
-    if let Some(prompt) = after("--") {
-        if prompt.contains("draft") {
-            agent.text = "half a li".to_owned();
-            agent.draw();
-        }
+    if let Some(prompt) = prompt {
         agent.submit(&prompt);
     }
     let mut pasting = false;

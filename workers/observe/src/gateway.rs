@@ -253,8 +253,10 @@ impl Gateway {
                 seen.trouble = Some(Some(Refusal::Token.to_string()));
             }
             Some(Refusal::Late(why)) => {
-                if outcome.parts > 1 && self.late < LATE {
-                    (self.batch, self.well) = ((outcome.parts / 2).clamp(1, self.batch), 0);
+                if outcome.parts > 1 {
+                    // While nothing is answered nobody is asked about alone, and so nobody blamed.
+                    let least = if self.late >= LATE { 2 } else { 1 };
+                    (self.batch, self.well) = ((outcome.parts / 2).min(self.batch).max(least), 0);
                     tracing::debug!(
                         host = self.host,
                         batch = self.batch,
@@ -265,6 +267,9 @@ impl Gateway {
                 let counts = outcome.pool == Pool::Batch && (outcome.parts == 1 || self.late >= LATE);
                 self.late += u32::from(counts);
                 if counts && self.late >= LATE {
+                    if self.late == LATE {
+                        self.batch = <dyn Line>::BATCH; // it is not how much was asked
+                    }
                     let wait = doubled(UNREACHABLE, self.late - LATE, LATE_MAX);
                     self.rest_until(now.plus(wait), why.clone());
                     seen.trouble = Some(Some(why));

@@ -19,6 +19,9 @@ pub(super) const PAUSE: Duration = Duration::from_millis(150);
 /// Within what a program shows what was typed, or that it was taken away. It takes milliseconds; seconds on a machine that swaps.
 pub(super) const SHOWN: Duration = Duration::from_secs(4);
 
+/// A program that has read what was typed and has drawn nothing for so long does not mean to: it has thrown it away.
+pub(super) const QUIET: Duration = Duration::from_secs(20);
+
 /// A person who pressed a key so recently may be in the middle of a line that the program does not show yet.
 pub(super) const PERSON: Duration = Duration::from_secs(2);
 
@@ -154,7 +157,8 @@ struct Left {
 impl Left {
     /// Whether what the screen shows of it is the program's last word. Before that it may merely be slow.
     fn is_settled(&self, now: Instant) -> bool {
-        self.reacted && self.read.is_some_and(|at| now >= at + SHOWN)
+        let within = if self.reacted { SHOWN } else { QUIET };
+        self.read.is_some_and(|at| now >= at + within)
     }
 
     fn typed_on(&mut self) {

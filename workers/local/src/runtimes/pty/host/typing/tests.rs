@@ -324,6 +324,29 @@ fn a_text_whose_enter_was_not_read_yet_is_not_typed_again() {
 }
 
 #[test]
+fn an_enter_that_was_read_and_never_answered_holds_up_nothing_for_ever() {
+    let start = Instant::now();
+    let mut typing = Typing::default();
+    let stands = letters("hello");
+    typing.message(1, looked_for("m1.1", "hello"));
+    typing.advance(start, &FREE());
+    drain(&mut typing);
+    typing.output(start);
+    typing.reading(true, start);
+    typing.advance(start, &stands);
+    typing.advance(start, &stands);
+    typing.advance(start + PAUSE, &stands);
+    drain(&mut typing);
+    assert_eq!(typing.advance(start + PAUSE, &stands), went(1, Ok(())));
+    typing.reading(true, start + PAUSE);
+    let not_yet = (went(1, Err(Withheld::NotShown)), Vec::new());
+    assert_eq!(again(&mut typing, &stands, start + QUIET), not_yet);
+    // It is taken away first.
+    let (went, _) = again(&mut typing, &stands, start + PAUSE + QUIET);
+    assert_eq!(went, None);
+}
+
+#[test]
 fn the_end_of_a_text_that_stands_there_for_another_one_gets_no_enter() {
     let start = Instant::now();
     let mut typing = Typing::default();
