@@ -67,10 +67,11 @@ pub(crate) fn standing(gateway: &Gateway, now: Timestamp) -> Standing {
                     Some("it goes on by itself; others with the same token have to wait as well".to_owned()),
                 )
             } else if gateway.trouble.is_some() {
-                (
-                    Grade::Odd,
-                    Some("it tries again by itself: see that the network is there".to_owned()),
-                )
+                // One that may not be asked at all says itself what is missing.
+                let remedy = "it tries again by itself: see that the network is there";
+                let is_asked = gateway.token == TokenState::Accepted
+                    || (gateway.source.is_some() && gateway.answered_at.is_none());
+                (Grade::Odd, is_asked.then(|| remedy.to_owned()))
             } else if let Some((_, budget)) = half {
                 let shared = budget.others > budget.ours;
                 let remedy = format!(
@@ -114,7 +115,11 @@ pub(crate) fn for_a_token(host: &str, refused: Option<&str>) -> String {
             "set another {} for the daemon, and start it again",
             in_line(variable, LINE)
         ),
-        None => format!("{}, or set {} for the daemon", login(host), Source::usual(host)),
+        None => format!(
+            "{}, or set {} for the daemon, and start it again",
+            login(host),
+            Source::usual(host)
+        ),
     }
 }
 
@@ -246,19 +251,19 @@ pub(crate) mod tests {
             Odd forge.example: token accepted (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m; the forge cannot be asked: no route to host
               it tries again by itself: see that the network is there
             Odd forge.example: no token was found; points: 120 by us and 180 by others of 5000, anew in 25m
-              gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon
+              gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon, and start it again
               no token was found: pull requests are not watched: gh auth login --hostname forge.example
             Broken forge.example: the token was refused (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m
-              gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon
+              gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon, and start it again
               the token was refused (gh auth token): pull requests are not watched: gh auth login --hostname forge.example
             Broken github.com: the token was refused (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m
-              gh auth login, or set GITHUB_TOKEN for the daemon
+              gh auth login, or set GITHUB_TOKEN for the daemon, and start it again
               the token was refused (gh auth token): pull requests are not watched: gh auth login
             Broken github.com: the token was refused (AO_GITHUB_TOKEN); points: 120 by us and 180 by others of 5000, anew in 25m
               set another AO_GITHUB_TOKEN for the daemon, and start it again
               the token was refused (AO_GITHUB_TOKEN): pull requests are not watched: ao doctor
             Odd acme.ghe.com: no token was found; points: 120 by us and 180 by others of 5000, anew in 25m
-              gh auth login --hostname acme.ghe.com, or set GITHUB_TOKEN for the daemon
+              gh auth login --hostname acme.ghe.com, or set GITHUB_TOKEN for the daemon, and start it again
               no token was found: pull requests are not watched: gh auth login --hostname acme.ghe.com
             Odd acme.ghe.com: token accepted (gh auth token); points: 100 by us and 2900 by others of 5000, anew in 25m, more than half is spent; requests: none spent of 5000
               others spend most of it: give ao a token of another account, AO_GITHUB_TOKEN for the daemon"#]].assert_eq(&said.join("\n"));

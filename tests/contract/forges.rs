@@ -151,7 +151,7 @@ fn a_missing_token_is_said_with_what_to_do_until_it_is_there_and_not_of_a_host_t
         &world,
         "WARN",
         "github.com: no token was found",
-        "gh auth login, or set GITHUB_TOKEN for the daemon",
+        "gh auth login, or set GITHUB_TOKEN for the daemon, and start it again",
         "gh auth login",
     );
     assert!(github.requests().is_empty(), "somebody asked without a token");
@@ -191,7 +191,9 @@ fn a_server_of_an_enterprise_s_own_is_asked_where_it_is_with_its_own_token() {
             &world,
             "WARN",
             &format!("{HOST}: no token was found"),
-            &format!("gh auth login --hostname {HOST}, or set GH_ENTERPRISE_TOKEN for the daemon"),
+            &format!(
+                "gh auth login --hostname {HOST}, or set GH_ENTERPRISE_TOKEN for the daemon, and start it again"
+            ),
             &format!("gh auth login --hostname {HOST}"),
         );
         assert!(github.requests().is_empty(), "{:?}", github.requests());

@@ -43,7 +43,7 @@ pub struct PrSummary {
     /// When anything was seen to be another than before.
     #[schema(value_type = String, format = DateTime)]
     pub changed_at: Timestamp,
-    /// Why the last look failed; what is shown is what was known before.
+    /// What went wrong at the last look; what it could not read is shown as it was known before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }

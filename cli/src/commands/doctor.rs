@@ -812,9 +812,9 @@ mod tests {
             GitHub:
             PASS daemon-token: forge.example: token accepted (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m
             WARN daemon-token: forge.example: no token was found; points: 120 by us and 180 by others of 5000, anew in 25m
-                 gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon
+                 gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon, and start it again
             FAIL daemon-token: forge.example: the token was refused (gh auth token); points: 120 by us and 180 by others of 5000, anew in 25m
-                 gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon
+                 gh auth login --hostname forge.example, or set GH_ENTERPRISE_TOKEN for the daemon, and start it again
         "#]].assert_eq(&results.text());
     }
 

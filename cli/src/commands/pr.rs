@@ -156,7 +156,7 @@ fn print_list(prs: Vec<PullRequest>, all: bool, now: Timestamp, out: &mut Out) -
     for pr in &shown {
         if let Some(trouble) = &pr.short.trouble {
             let text = format!(
-                "#{} of {}: the last look failed: {}",
+                "#{} of {}: at the last look: {}",
                 pr.short.number,
                 pr.session_id,
                 in_line(trouble, LINE)
@@ -392,7 +392,7 @@ fn print_checks(got: &PrGot, logs: bool, now: Timestamp, out: &mut Out) -> Resul
     let trouble = short
         .trouble
         .as_ref()
-        .map(|trouble| format!("the last look failed: {trouble}"));
+        .map(|trouble| format!("at the last look: {trouble}"));
     if let Some(text) = got.pr.outdated.clone().or(trouble) {
         out.line(out.paint(Tone::Warn, in_line(&text, LINE)))?;
     }
@@ -444,7 +444,7 @@ fn print_log(check: &Check, out: &mut Out) -> Result<(), CliError> {
 /// One pull request of a session in a line.
 pub(crate) fn line(pr: &PrSummary) -> String {
     let trouble = pr.trouble.as_deref().map_or_else(String::new, |trouble| {
-        format!(" (the last look failed: {})", in_line(trouble, LINE))
+        format!(" (at the last look: {})", in_line(trouble, LINE))
     });
     format!(
         "#{} {}, {} {}{trouble}",

@@ -315,7 +315,7 @@ pub struct PullRequest {
     pub wake_at: Option<Timestamp>,
     /// Whether it is looked at; not any more once its end was seen, or once it was gone for long and its session over.
     pub followed: bool,
-    /// Why the last look failed.
+    /// What went wrong at the last look.
     pub trouble: Option<String>,
     /// How many looks have failed in a row.
     pub failures: u32,
@@ -367,7 +367,7 @@ pub struct PrSummary {
     pub head: String,
     /// When anything was seen to be another than before.
     pub changed_at: Timestamp,
-    /// Why the last look failed.
+    /// What went wrong at the last look.
     pub trouble: Option<String>,
 }
 

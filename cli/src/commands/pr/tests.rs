@@ -99,7 +99,7 @@ fn pull_requests_stand_in_a_table_and_what_is_hidden_is_counted() {
         ID  SESSION  PR    TITLE                        STATE  CHECKS       REVIEW    MERGE    CHANGED
         12  web-1    #104  Mend the login<U+202E> page  open   failing (2)  required  blocked  5m
         3   web-1    #7    Tidy up                      draft                                  5m
-        #104 of web-1: the last look failed: it is not there
+        #104 of web-1: at the last look: it is not there
         1 that is merged or closed is not shown: --all
     "#]]
     .assert_eq(&text(false, prs()));
@@ -108,7 +108,7 @@ fn pull_requests_stand_in_a_table_and_what_is_hidden_is_counted() {
         12  web-1    #104  Mend the login<U+202E> page  open    failing (2)  required  blocked  5m
         3   web-1    #7    Tidy up                      draft                                   5m
         2   web-2    #6    Tidy up                      merged  passing                         5m
-        #104 of web-1: the last look failed: it is not there
+        #104 of web-1: at the last look: it is not there
     "#]]
     .assert_eq(&text(true, prs()));
     assert_eq!(text(false, Vec::new()), "(no pull requests)\n");
@@ -162,7 +162,7 @@ fn checks_that_failed_stand_first_and_their_logs_behind_bars() {
           [failed]       window                                               https://forge.example/window
           [in_progress]  docs                5m so far                        https://forge.example/docs
           [passed]       build               2m                               https://forge.example/build
-        the last look failed: the forge cannot be asked
+        at the last look: the forge cannot be asked
         what their logs say: ao pr checks 3 --logs
     "#]]
     .assert_eq(&text(false));
@@ -173,7 +173,7 @@ fn checks_that_failed_stand_first_and_their_logs_behind_bars() {
           [failed]       window                                               https://forge.example/window
           [in_progress]  docs                5m so far                        https://forge.example/docs
           [passed]       build               2m                               https://forge.example/build
-        the last look failed: the forge cannot be asked
+        at the last look: the forge cannot be asked
 
         lint␛[2J: its log cannot be had: the token may not see it
 
@@ -200,7 +200,7 @@ fn the_exit_status_says_how_the_checks_stand() {
         said(json!({"ci": "unknown"})),
         said(json!({"ci": "unknown", "detailedAt": null})),
         said(json!({"ci": "passing", "outdated": "a look is still to come"})),
-        said(json!({"ci": "failing", "outdated": "the last look failed: it is not there"})),
+        said(json!({"ci": "failing", "outdated": "at the last look: it is not there"})),
         said(json!({"ci": "unknown", "trouble": "its checks could not be read"})),
     ];
     expect_test::expect![[r#"
@@ -210,12 +210,12 @@ fn the_exit_status_says_how_the_checks_stand() {
         1 no check of #7 has passed or failed
         8 nobody has looked at the checks of #7 yet
         8 how the checks of #7 stand now is not known: a look is still to come
-        8 how the checks of #7 stand now is not known: the last look failed: it is not there
+        8 how the checks of #7 stand now is not known: at the last look: it is not there
         1 how the checks of #7 stand is not known: its checks could not be read"#]]
     .assert_eq(&all.join("\n"));
 }
 
 #[test]
 fn a_session_shows_each_in_a_line() {
-    expect_test::expect!["#7 open, checks failing (2: lint␛[2J, test) https://forge.example/acme/web/pull/7 (the last look failed: the forge cannot be asked)"].assert_eq(&line(&failing().pr.short));
+    expect_test::expect!["#7 open, checks failing (2: lint␛[2J, test) https://forge.example/acme/web/pull/7 (at the last look: the forge cannot be asked)"].assert_eq(&line(&failing().pr.short));
 }

@@ -101,7 +101,7 @@ fn pr_in_words(pr: &PrSummary, status: Status) -> String {
         _ => format!("#{number} is open"),
     };
     match &pr.trouble {
-        Some(trouble) => format!("{stands} (the last look failed: {trouble})"),
+        Some(trouble) => format!("{stands} (at the last look: {trouble})"),
         None => stands,
     }
 }
