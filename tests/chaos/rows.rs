@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use ao_tests::github::{GitHub, Pull};
+use ao_tests::github::GitHub;
 use ao_tests::{Http, TreeView, World, settle, within};
 use serde_json::json;
 
@@ -252,14 +252,7 @@ fn with_a_pull_request() -> (World, GitHub) {
     world.set("AO_GITHUB_API", &github.url());
     world.set("GITHUB_TOKEN", "t0");
     world.set("AO_FORGE_TICK", "200ms");
-    world.start();
-    world
-        .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
-        .ok();
-    let id = world.spawn("exec sleep 1000");
-    let branch = world.session(&id)["branch"].as_str().unwrap().to_owned();
-    let head = world.git(&["rev-parse", &branch]);
-    github.open_pr("acme/web", Pull::of(&branch, head.trim()));
+    world.start_with_a_pull_request(&github, "acme/web");
     settle("it was looked at", || {
         !world
             .query("SELECT coalesce(max(detailed_at), '') FROM pull_requests")

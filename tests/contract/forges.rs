@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use ao_tests::github::{Check, GitHub, Pull, Side};
+use ao_tests::github::{Check, GitHub, Side};
 use ao_tests::{World, settle};
 use serde_json::{Value, json};
 
@@ -23,19 +23,6 @@ fn world(host: &str) -> (World, GitHub) {
     world.git(&["remote", "add", "origin", &remote]);
     world.set("AO_FORGE_TICK", "200ms");
     (world, github)
-}
-
-/// Starts the daemon, registers the repository and opens a pull request from its only session's branch; answers both.
-fn with_a_pull_request(world: &mut World, github: &GitHub) -> (String, u64) {
-    world.start();
-    world
-        .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
-        .ok();
-    let id = world.spawn("exec sleep 1000");
-    let branch = world.session(&id)["branch"].as_str().unwrap().to_owned();
-    let head = world.git(&["rev-parse", &branch]);
-    let number = github.open_pr(REPO, Pull::of(&branch, head.trim()));
-    (id, number)
 }
 
 /// The only host of which `ao status` tells.
@@ -109,7 +96,7 @@ fn a_refused_token_is_said_with_what_to_do_until_it_is_taken() {
     world.set("AO_GITHUB_API", &github.url());
     world.set("GITHUB_TOKEN", TOKEN);
     github.revoke(TOKEN);
-    let (id, number) = with_a_pull_request(&mut world, &github);
+    let (id, number) = world.start_with_a_pull_request(&github, REPO);
     settle("the token is refused", || is(&world, "refused"));
     assert_told(
         &world,
@@ -145,7 +132,7 @@ fn a_missing_token_is_said_with_what_to_do_until_it_is_there_and_not_of_a_host_t
     fs::write(bin.join("gh"), script).unwrap();
     fs::set_permissions(bin.join("gh"), fs::Permissions::from_mode(0o755)).unwrap();
     world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
-    let (id, number) = with_a_pull_request(&mut world, &github);
+    let (id, number) = world.start_with_a_pull_request(&github, REPO);
     settle("no token is found", || is(&world, "missing"));
     assert_told(
         &world,
@@ -185,7 +172,7 @@ fn a_server_of_an_enterprise_s_own_is_asked_where_it_is_with_its_own_token() {
     world.set("GITHUB_TOKEN", "for-github-only");
     let (id, number) = {
         // Nothing that is for GitHub is for it.
-        let made = with_a_pull_request(&mut world, &github);
+        let made = world.start_with_a_pull_request(&github, REPO);
         settle("no token is found", || is(&world, "missing"));
         assert_told(
             &world,

@@ -248,19 +248,13 @@ struct Set {
 
 impl Keys for Set {
     async fn keys(&self) -> Result<Vec<String>, Crash> {
-        let remotes = self.reader.watched_remotes(self.clock.now()).await?;
-        let mut repositories: Vec<RemoteRepo> = remotes
-            .iter()
-            .filter_map(|remote| self.forge.repository(remote))
-            .collect();
-        repositories.sort();
+        let (known, now) = (|remote: &str| self.forge.repository(remote), self.clock.now());
         Ok(match self.kind {
-            Kind::Hosts => repositories
-                .first()
-                .map(|repo| repo.host.clone())
-                .into_iter()
-                .collect(),
-            Kind::Repositories => repositories.iter().map(ToString::to_string).collect(),
+            Kind::Hosts => self.reader.watched_hosts(known, now).await?.into_iter().collect(),
+            Kind::Repositories => {
+                let watched = self.reader.watched_repositories(known, now).await?;
+                watched.iter().map(ToString::to_string).collect()
+            }
             Kind::Pulls => {
                 let ids = self.reader.followed_pulls().await?;
                 ids.iter().map(ToString::to_string).collect()

@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 
 use super::census::{Census, processes_of};
+use super::github::{GitHub, Pull};
 use super::http::{Answer, Http};
 use super::tree::TreeView;
 
@@ -418,6 +419,19 @@ impl World {
             .as_str()
             .expect("a session has an id")
             .to_owned()
+    }
+
+    /// Starts the daemon, registers the repository, and opens a pull request from the branch of its only session; answers that, and the
+    /// pull request's number.
+    pub fn start_with_a_pull_request(&mut self, github: &GitHub, repo: &str) -> (String, u64) {
+        self.start();
+        self.ao(&["project", "add", self.repo.as_str(), "--id", "web"])
+            .ok();
+        let id = self.spawn("exec sleep 1000");
+        let branch = self.session(&id)["branch"].as_str().unwrap().to_owned();
+        let head = self.git(&["rev-parse", &branch]);
+        let number = github.open_pr(repo, Pull::of(&branch, head.trim()));
+        (id, number)
     }
 
     /// A session as the API shows it.

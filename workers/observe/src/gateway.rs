@@ -38,7 +38,7 @@ const NO_TOKEN_MAX: u32 = 10;
 /// Those that are refused time after time are tried less and less, down to this, in ticks. Others are tried when they are found.
 const REFUSED_MAX: u32 = 30;
 
-/// How many single answers in a row come too late before that is the host's trouble: it is left alone for as long as one that cannot be
+/// How many looks at one in a row are answered too late before that is the host's trouble: it is left alone for as long as one that cannot be
 /// reached, and longer each time.
 const LATE: u32 = 3;
 
@@ -82,7 +82,7 @@ pub struct Gateway {
     batch: usize,
     /// Answers in time since that changed.
     well: u32,
-    /// Single answers that came too late, in a row.
+    /// Looks at one that were answered too late, in a row.
     late: u32,
     /// Of which window of each budget it was said that half is spent.
     warned: [Option<Timestamp>; 2],
@@ -282,13 +282,15 @@ impl Gateway {
             }
             None | Some(Refusal::Gone | Refusal::Forbidden(_) | Refusal::NotUnderstood(_)) => {
                 seen.answered_at = Some(now);
-                self.late = 0;
+                if outcome.pool == Pool::Batch {
+                    self.late = 0; // lists may well go on while looks do not
+                }
                 self.well += 1;
                 if self.well >= GOES_WELL {
                     (self.batch, self.well) = ((self.batch + 1).min(<dyn Line>::BATCH), 0);
                 }
                 // An answer that was on its way when there came to be something to wait for says nothing about that.
-                if self.rests.is_none() && self.line.is_some() {
+                if self.rests.is_none() && self.line.is_some() && self.late < LATE {
                     self.limited = 0;
                     self.refused = None;
                     self.is_well(&mut seen).await?;

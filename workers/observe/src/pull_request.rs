@@ -204,7 +204,7 @@ impl Pull {
         Ok(())
     }
 
-    /// Looks at it: lightly first, unless it is `asked` for, and wholly where that is not enough.
+    /// Looks at it: lightly first, unless it is `asked` for or the last look failed, and wholly where that is not enough.
     async fn look(
         &mut self,
         ctx: &Context,
@@ -214,18 +214,19 @@ impl Pull {
     ) -> Result<(), Crash> {
         let began = self.parts.clock.now();
         self.soon = None;
-        if pr.detailed_at.is_some() && !asked {
+        let is_known = pr.detailed_at.is_some() && pr.failures == 0;
+        if is_known && !asked {
             let asked = self.parts.exchange.light(&pr.facts.at);
             match step!("pull.light", ctx.beating(asked)) {
                 Ok(light) if !self.needs_whole(pr, &light, began) => {
                     self.settle(&pr.facts.head, pr.facts.mergeability, light.mergeability, began);
                     let now = self.parts.clock.now();
                     self.looked_at = Some(now);
-                    let is_known = pr.wake_at.is_none()
+                    let is_written = pr.wake_at.is_none()
                         && pr.read_at.is_some_and(|at| {
                             at <= now && now < at.plus(self.parts.tempo.tick * WRITTEN_DOWN)
                         });
-                    if is_known {
+                    if is_written {
                         return Ok(());
                     }
                     ctx.beat();
@@ -265,7 +266,6 @@ impl Pull {
             light.mergeability != Mergeability::Unknown && light.mergeability != pr.facts.mergeability;
         light.fingerprint != pr.fingerprint
             || is_other
-            || pr.failures > 0
             || (is_old && (matches!(pr.ci, Ci::Failing | Ci::Pending) || pr.trouble.is_some()))
     }
 

@@ -293,8 +293,8 @@ fn a_text_that_was_not_read_yet_is_not_typed_again() {
     assert_eq!((went, &keys[..]), (None, &b"\x1b[200~hello\x1b[201~"[..]));
 }
 
-#[test]
-fn a_text_whose_enter_was_not_read_yet_is_not_typed_again() {
+/// A text that the program shows, and Enter behind it; when that began.
+fn typed_and_entered() -> (Typing, Screen, Instant) {
     let start = Instant::now();
     let mut typing = Typing::default();
     let stands = letters("hello");
@@ -308,6 +308,12 @@ fn a_text_whose_enter_was_not_read_yet_is_not_typed_again() {
     typing.advance(start + PAUSE, &stands);
     assert_eq!(drain(&mut typing), b"\r");
     assert_eq!(typing.advance(start + PAUSE, &stands), went(1, Ok(())));
+    (typing, stands, start)
+}
+
+#[test]
+fn a_text_whose_enter_was_not_read_yet_is_not_typed_again() {
+    let (mut typing, stands, start) = typed_and_entered();
     // It stands still with Enter before it: neither is the text taken away nor another one put behind it.
     let not_yet = (went(1, Err(Withheld::NotShown)), Vec::new());
     let now = start + 100 * SHOWN;
@@ -325,19 +331,7 @@ fn a_text_whose_enter_was_not_read_yet_is_not_typed_again() {
 
 #[test]
 fn an_enter_that_was_read_and_never_answered_holds_up_nothing_for_ever() {
-    let start = Instant::now();
-    let mut typing = Typing::default();
-    let stands = letters("hello");
-    typing.message(1, looked_for("m1.1", "hello"));
-    typing.advance(start, &FREE());
-    drain(&mut typing);
-    typing.output(start);
-    typing.reading(true, start);
-    typing.advance(start, &stands);
-    typing.advance(start, &stands);
-    typing.advance(start + PAUSE, &stands);
-    drain(&mut typing);
-    assert_eq!(typing.advance(start + PAUSE, &stands), went(1, Ok(())));
+    let (mut typing, stands, start) = typed_and_entered();
     typing.reading(true, start + PAUSE);
     let not_yet = (went(1, Err(Withheld::NotShown)), Vec::new());
     assert_eq!(again(&mut typing, &stands, start + QUIET), not_yet);
