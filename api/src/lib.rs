@@ -33,6 +33,7 @@ use std::time::Duration;
 use ao_domain::RemoteRepo;
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
+use ao_domain::port::provision::Provisioner;
 use ao_domain::port::spool::HookSpool;
 use ao_domain::port::worktrees::Worktrees;
 use ao_facts::{Feed, IntentWriter, Reader};
@@ -60,6 +61,8 @@ pub struct Deps {
     pub spool: Arc<dyn HookSpool>,
     /// Looks at repositories before they are registered or worked on.
     pub worktrees: Arc<dyn Worktrees>,
+    /// Reads what post-create commands print.
+    pub provisioner: Arc<dyn Provisioner>,
     /// The agents there are.
     pub agents: Arc<dyn Agents>,
     /// Which repository a remote names.

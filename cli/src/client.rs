@@ -156,12 +156,25 @@ impl Daemon {
     /// When it cannot be reached, says no, or says what is not understood. Dropping the future loses the answer, not
     /// what was asked.
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, CliError> {
+        self.fetch_with_status(ask).await.map(|(_, answer)| answer)
+    }
+
+    /// [`Self::fetch`], with the HTTP status of the answer.
+    ///
+    /// # Errors
+    /// As of [`Self::fetch`].
+    pub(crate) async fn fetch_with_status<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+    ) -> Result<(u16, T), CliError> {
         let asked = ask.named();
         let answer = self.ask(ask).await?;
         if !(200..300).contains(&answer.status) {
             return Err(refused(&answer));
         }
-        serde_json::from_slice(&answer.body).map_err(|source| CliError::Answer { asked, source })
+        let said =
+            serde_json::from_slice(&answer.body).map_err(|source| CliError::Answer { asked, source })?;
+        Ok((answer.status, said))
     }
 
     /// Asks and takes whatever answer comes.

@@ -22,6 +22,10 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 const AGENT: &str = "claude-code";
 /// The runtime of a spawn that names none.
 const RUNTIME: &str = "pty";
+/// A launch keeps a core busy for a moment, with a checkout and an agent's start: more at once make none of them faster.
+const LAUNCHES: u32 = 4;
+/// MiB; an idle agent of the larger kind takes about as much.
+const FREE_MEMORY: u64 = 256;
 /// Runtimes that this build has.
 const RUNTIMES: &[&str] = &["pty"];
 /// How often a pull request is looked at of which much is to be expected: the budget table holds for this one.
@@ -57,6 +61,12 @@ pub struct Config {
     pub runtime: String,
     /// `AO_MAX_SESSIONS`: how many sessions may run at once, the others wait; 0 is without limit.
     pub max_sessions: u32,
+    /// `AO_MAX_LAUNCHES`: how many sessions may come up at the same time, the others wait; 0 is without limit.
+    pub max_launches: u32,
+    /// `AO_MIN_FREE_MEMORY`: how many MiB of memory have to be free before another session comes up; 0 asks for none.
+    pub min_free_memory: u64,
+    /// `AO_AUTORESTORE`: whether sessions come back by themselves that a restart of the machine ended.
+    pub autorestore: bool,
     /// `AO_DISPOSABLE`: patterns of ignored files that may go with a worktree, on top of known build folders.
     pub disposable: Vec<String>,
     /// `AO_FORGE_TICK`: the shortest time between two looks at a pull request that nothing asked for; all others are multiples of it.
@@ -234,6 +244,17 @@ impl Env {
             max_sessions: self.read("AO_MAX_SESSIONS", 0, "a number, 0 for no limit", &mut bad, |text| {
                 text.trim().parse().ok()
             }),
+            max_launches: self.read("AO_MAX_LAUNCHES", LAUNCHES, "a number, 0 for no limit", &mut bad, |text| {
+                text.trim().parse().ok()
+            }),
+            min_free_memory: self.read(
+                "AO_MIN_FREE_MEMORY",
+                FREE_MEMORY,
+                "a number of MiB, 0 for none",
+                &mut bad,
+                |text| text.trim().parse().ok(),
+            ),
+            autorestore: self.read("AO_AUTORESTORE", false, "1 or 0", &mut bad, one_or_none),
             disposable: self.read(
                 "AO_DISPOSABLE",
                 Vec::new(),
@@ -242,11 +263,7 @@ impl Env {
                 patterns,
             ),
             tick: self.duration("AO_FORGE_TICK", TICK, &mut bad),
-            chaos: self.read("AO_CHAOS", false, "1 or 0", &mut bad, |text| match text.trim() {
-                "1" => Some(true),
-                "0" => Some(false),
-                _ => None,
-            }),
+            chaos: self.read("AO_CHAOS", false, "1 or 0", &mut bad, one_or_none),
             log: self.read(
                 "AO_LOG",
                 LOG.to_owned(),
@@ -389,6 +406,14 @@ impl Env {
     }
 }
 
+fn one_or_none(text: &str) -> Option<bool> {
+    match text.trim() {
+        "1" => Some(true),
+        "0" => Some(false),
+        _ => None,
+    }
+}
+
 fn word(text: &str) -> Option<String> {
     let text = text.trim();
     let legal = !text.is_empty()
@@ -434,6 +459,10 @@ mod tests {
         assert_eq!(config.agent, "claude-code");
         assert_eq!(config.runtime, "pty");
         assert_eq!(config.max_sessions, 0);
+        assert_eq!(
+            (config.max_launches, config.min_free_memory, config.autorestore),
+            (4, 256, false)
+        );
         assert!(config.disposable.is_empty() && !config.chaos);
         assert_eq!(config.log, "info,sea_orm_migration=warn");
         #[cfg(not(target_os = "macos"))]
@@ -522,6 +551,9 @@ mod tests {
         assert_eq!(of("AO_PORT", "00080").unwrap().port, 80);
         assert_eq!(of("AO_PORT", "0").unwrap().port, 0);
         assert_eq!(of("AO_MAX_SESSIONS", "4").unwrap().max_sessions, 4);
+        assert_eq!(of("AO_MAX_LAUNCHES", "2").unwrap().max_launches, 2);
+        assert_eq!(of("AO_MIN_FREE_MEMORY", "1024").unwrap().min_free_memory, 1_024);
+        assert!(of("AO_AUTORESTORE", "1").unwrap().autorestore);
         assert_eq!(
             of("AO_DISPOSABLE", " *.log , , .cache ").unwrap().disposable,
             ["*.log", ".cache"]

@@ -277,7 +277,11 @@ fn a_projects_setting_is_there_or_is_not_after_a_kill() {
         let _ = set(&world);
         restart_after_the_kill(&mut world, point);
         let project = &world.get("/api/v1/projects/web")["project"];
-        assert_eq!(project["reclaimOnMerge"], point.ends_with("after"), "{point}");
+        assert_eq!(
+            project["config"]["reclaimOnMerge"] == true,
+            point.ends_with("after"),
+            "{point}"
+        );
         assert_eq!(set(&world).expect("the daemon answers").status, 200, "{point}");
     });
 }

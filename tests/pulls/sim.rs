@@ -374,6 +374,8 @@ impl Sim {
             branch: None,
             base: "main".to_owned(),
             repo: format!("/repos/web{number}").into(),
+            setup: ao_domain::SessionSetup::default(),
+            replace: false,
             secret: SECRET.to_owned(),
             worktree_root: Utf8Path::new("/worktrees"),
             now: self.clock.now(),

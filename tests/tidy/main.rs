@@ -122,6 +122,7 @@ fn the_top_level_is_what_was_agreed() {
 fn every_call_to_a_port_or_a_writer_has_its_crash_points() {
     const PORTS_AND_WRITERS: &[&str] = &[
         "worktrees.",
+        "provisioner.",
         "runtime.",
         "spool.",
         "writer.",

@@ -11,6 +11,7 @@ mod salvage;
 mod tree;
 mod wiring;
 
+pub use ao_act::session::Limits;
 pub use ao_facts::{DirLock, LockError, go_original, salvage};
 pub use tree::{GAVE_UP, tree};
 pub use wiring::{Config, OpenError, Wiring};

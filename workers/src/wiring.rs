@@ -5,23 +5,28 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ao_act::session::{Parts, Setup};
+use ao_act::session::{Limits, Parts, Setup};
 use ao_domain::SESSION_SWEEP;
+use ao_domain::port::PortFuture;
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
 use ao_domain::port::forge::Forge;
 use ao_domain::port::letters::Letters;
+use ao_domain::port::machine::Machine;
 use ao_domain::port::processes::Processes;
+use ao_domain::port::provision::{Furnished, PostCreate, ProvisionError, Provisioner};
 use ao_domain::port::pushes::Pushes;
 use ao_domain::port::runtime::{Runtime, Runtimes};
 use ao_domain::port::spool::HookSpool;
 use ao_domain::port::transcript::Transcripts;
 use ao_domain::port::worktrees::Worktrees;
+use ao_domain::{SessionId, WorktreeOwner};
 use ao_facts::{Feed, IntentWriter, ObservationWriter, OutcomeWriter, Reader, Store, StoreOptions};
 use ao_github::GitHub;
 use ao_local::agents::Registry;
 use ao_local::clock::SystemClock;
 use ao_local::letters::LetterFiles;
+use ao_local::machine::ThisMachine;
 use ao_local::process::SystemProcesses;
 use ao_local::pushes::GitPushes;
 use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
@@ -54,8 +59,10 @@ pub struct Config {
     pub holder: Vec<String>,
     /// Patterns of ignored files that a worktree may be removed with (`AO_DISPOSABLE`).
     pub disposable: Vec<String>,
-    /// How many sessions may have a place at once; 0 means any number.
-    pub max_sessions: u32,
+    /// How many sessions there may be at once, and how many may come up.
+    pub limits: Limits,
+    /// Whether sessions come back by themselves that a restart of the machine ended.
+    pub restores: bool,
     /// How often forges are looked at where much is to be expected (`AO_FORGE_TICK`).
     pub tick: Duration,
     /// The daemon's environment, for sessions.
@@ -114,6 +121,10 @@ pub struct Wiring {
     pub worktrees: Arc<dyn Worktrees>,
     /// Terminals.
     pub runtimes: Runtimes,
+    /// Links, copies and post-create commands.
+    pub provisioner: Arc<dyn Provisioner>,
+    /// The machine's boot and memory.
+    pub machine: Arc<dyn Machine>,
     /// Processes.
     pub processes: Arc<dyn Processes>,
     /// Time.
@@ -124,7 +135,7 @@ pub struct Wiring {
     pub(crate) exchange: Exchange,
     pushes: Arc<dyn Pushes>,
     pub(crate) tempo: Tempo,
-    machine: u64,
+    of_machine: u64,
     /// Where worktrees lie.
     pub worktree_root: Utf8PathBuf,
     setup: Arc<Setup>,
@@ -191,20 +202,23 @@ impl Wiring {
             letters: Arc::new(LetterFiles::new(data.join("messages"))),
             worktrees: Arc::new(git),
             runtimes,
+            provisioner: Arc::new(Bare),
+            machine: Arc::new(ThisMachine),
             processes: Arc::new(SystemProcesses),
             clock: Arc::new(clock),
             forge: Arc::new(forge),
             exchange: Exchange::default(),
             pushes: Arc::new(GitPushes),
             tempo: Tempo { tick: config.tick },
-            machine: RandomState::new().hash_one(data),
+            of_machine: RandomState::new().hash_one(data),
             worktree_root,
             setup: Arc::new(Setup {
                 data_dir: config.data_dir,
                 bin,
                 run_file: config.run_file,
                 env: config.env,
-                max_sessions: config.max_sessions,
+                limits: config.limits,
+                restores: config.restores,
             }),
             store,
         })
@@ -242,7 +256,7 @@ impl Wiring {
             exchange: self.exchange.clone(),
             clock: Arc::clone(&self.clock),
             tempo: self.tempo,
-            machine: self.machine,
+            machine: self.of_machine,
         }
     }
 
@@ -254,6 +268,8 @@ impl Wiring {
             seen: self.seen.clone(),
             worktrees: Arc::clone(&self.worktrees),
             runtimes: self.runtimes.clone(),
+            provisioner: Arc::clone(&self.provisioner),
+            machine: Arc::clone(&self.machine),
             processes: Arc::clone(&self.processes),
             agents: Arc::clone(&self.agents),
             letters: Arc::clone(&self.letters),
@@ -269,5 +285,34 @@ fn own_image(program: &Utf8Path) -> Utf8PathBuf {
         "/proc/self/exe".into()
     } else {
         program.to_owned()
+    }
+}
+
+/// Until worktrees are furnished: nothing is to be done.
+struct Bare;
+
+impl Provisioner for Bare {
+    fn furnish<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+        _: &'a [String],
+    ) -> PortFuture<'a, Result<Furnished, ProvisionError>> {
+        Box::pin(async { Ok(Furnished::default()) })
+    }
+
+    fn command<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+        _: PostCreate<'a>,
+    ) -> PortFuture<'a, Result<(), ProvisionError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn log_tail<'a>(
+        &'a self,
+        _: &'a SessionId,
+        _: usize,
+    ) -> PortFuture<'a, Result<Vec<String>, ProvisionError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }

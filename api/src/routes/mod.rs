@@ -1,10 +1,12 @@
 //! The routes, one file per resource, and the document that is generated from them.
 
+mod cleanup;
 mod control;
 mod events;
 mod gateways;
 mod messages;
 mod notices;
+mod orchestrators;
 mod projects;
 mod prs;
 mod restore;
@@ -41,6 +43,7 @@ const DOCUMENT_PATH: &str = "/api/v1/openapi.yaml";
         (name = "control", description = "Whether a daemon is there"),
         (name = "projects", description = "Registered repositories"),
         (name = "sessions", description = "Agents at work"),
+        (name = "orchestrators", description = "Agents that coordinate a project's others"),
         (name = "messages", description = "What is said to agents, and whether it arrived"),
         (name = "prs", description = "Pull requests of sessions, and the forges they are read from"),
         (name = "events", description = "What changes"),
@@ -61,6 +64,10 @@ pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
         .routes(routes!(sessions::list, spawn::spawn))
         .routes(routes!(sessions::get, restore::rename))
         .routes(routes!(sessions::kill))
+        .routes(routes!(cleanup::cleanup))
+        .routes(routes!(cleanup::rollback))
+        .routes(routes!(orchestrators::list, orchestrators::start))
+        .routes(routes!(orchestrators::get))
         .routes(routes!(restore::restore))
         .routes(routes!(sessions::activity))
         .routes(routes!(messages::send))

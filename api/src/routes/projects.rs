@@ -1,8 +1,8 @@
 //! Projects: registered, listed, looked at, set, removed.
 
 use ao_domain::port::worktrees::WorktreeError;
-use ao_domain::{ProjectId, Repository, SessionId, chain};
-use ao_facts::{Added, NewProject, ProjectRemoval};
+use ao_domain::{BadConfig, ProjectId, Repository, SessionId, chain};
+use ao_facts::{Added, Configured, NewProject, ProjectRemoval};
 use ao_supervisor::step;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -25,7 +25,7 @@ use crate::wire::{
 pub(super) async fn list(State(api): State<Api>) -> Result<Response, ApiError> {
     let projects = api.reader.projects().await?;
     let projects = projects.into_iter().map(|project| ProjectSummary {
-        session_prefix: project.id.prefix().to_owned(),
+        session_prefix: project.session_prefix().to_owned(),
         id: project.id,
         name: project.display_name,
         path: project.path.into_string(),
@@ -84,7 +84,7 @@ pub(super) async fn add(
         Added::Added(project) => json(
             StatusCode::CREATED,
             &ProjectAnswer {
-                project: shown(project),
+                project: shown(*project),
             },
         ),
         Added::PathTaken { id } => {
@@ -132,7 +132,7 @@ pub(super) async fn get(State(api): State<Api>, ProjectPath(id): ProjectPath) ->
     params(("id" = String, Path, description = "The project")), request_body = SetProjectConfig,
     responses(
         (status = 200, description = "The project as it is now", body = ProjectAnswer),
-        (status = 400, description = "`INVALID_JSON`, `INVALID_PROJECT_ID`", body = ErrorBody),
+        (status = 400, description = "`INVALID_JSON`, `INVALID_PROJECT_ID`, `INVALID_PROJECT_CONFIG` with `key`", body = ErrorBody),
         (status = 404, description = "`PROJECT_NOT_FOUND`", body = ErrorBody),
     )
 )]
@@ -141,14 +141,53 @@ pub(super) async fn configure(
     ProjectPath(id): ProjectPath,
     JsonBody(asked): JsonBody<SetProjectConfig>,
 ) -> Result<Response, ApiError> {
-    if let Some(reclaim) = asked.config.reclaim_on_merge {
-        let set = api.intents.reclaim_on_merge(&id, reclaim, api.clock.now());
-        if !step!("intent.configure_project", set)? {
-            return Err(no_project(&id));
+    let patch = serde_json::Value::Object(asked.config);
+    runtime_is_known(&api, &patch)?;
+    let set = api
+        .intents
+        .configure_project(&id, asked.clear, &patch, api.clock.now());
+    match step!("intent.configure_project", set)? {
+        Configured::Yes(project) => {
+            let project = shown(*project);
+            json(StatusCode::OK, &ProjectAnswer { project })
+        }
+        Configured::NotFound => Err(no_project(&id)),
+        Configured::Refused(why) => {
+            let refusal = ApiError::bad("INVALID_PROJECT_CONFIG", why.to_string());
+            Err(match why {
+                BadConfig::Value { key, .. } => refusal.detail("key", key),
+                BadConfig::Form(_) => refusal,
+            })
         }
     }
-    let project = shown(active(&api, &id).await?);
-    json(StatusCode::OK, &ProjectAnswer { project })
+}
+
+/// What only the running program knows: which runtimes and agents there are.
+fn runtime_is_known(api: &Api, patch: &serde_json::Value) -> Result<(), ApiError> {
+    let unknown = |key: &'static str, name: &str, known: Vec<String>| {
+        let message = format!(
+            "`{key}`: there is no `{}`: known are {}",
+            name.escape_debug(),
+            known.join(", ")
+        );
+        ApiError::bad("INVALID_PROJECT_CONFIG", message)
+            .detail("key", key)
+            .detail("known", known)
+    };
+    if let Some(name) = patch["runtime"].as_str()
+        && !api.config.runtimes.iter().any(|known| known == name)
+    {
+        return Err(unknown("runtime", name, api.config.runtimes.clone()));
+    }
+    for (key, role) in [("worker.agent", "worker"), ("orchestrator.agent", "orchestrator")] {
+        if let Some(name) = patch[role]["agent"].as_str()
+            && api.agents.get(name).is_err()
+        {
+            let known = api.agents.ids().iter().map(ToString::to_string).collect();
+            return Err(unknown(key, name, known));
+        }
+    }
+    Ok(())
 }
 
 /// Removes a project that no session works on. Its repository stays, and so does its history.
@@ -262,7 +301,7 @@ fn shown(project: ao_domain::Project) -> Project {
         kind: ProjectKind::SingleRepo,
         repo: project.origin.unwrap_or_default(),
         default_branch: project.default_branch,
-        reclaim_on_merge: project.reclaim_on_merge,
+        config: project.config,
         resolve_error: None,
     }
 }

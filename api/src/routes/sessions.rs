@@ -1,5 +1,7 @@
 //! Sessions: listed, looked at, ended, and what an agent reports of itself.
 
+use std::time::Duration;
+
 use ao_derive::{Habits, Watch, shown};
 use ao_domain::{ActivityState, EndReason, HookRecord, Phase, SessionId, SessionKind};
 use ao_facts::{Filter, Stop, Until};
@@ -69,15 +71,16 @@ pub(super) async fn list(State(api): State<Api>, Query(which): Query<Which>) -> 
             active.map(|active| !active)
         },
     };
-    let lens = Lens::new(&api).await?;
-    let sessions = api.reader.sessions(&filter).await?;
-    let sessions = sessions.iter().map(|session| lens.show(session));
-    json(
-        StatusCode::OK,
-        &SessionList {
-            sessions: sessions.collect(),
-        },
-    )
+    json(StatusCode::OK, &shown_list(&api, &filter).await?)
+}
+
+/// The sessions that pass `filter`, as they stand. A constant number of queries.
+pub(super) async fn shown_list(api: &Api, filter: &Filter) -> Result<SessionList, ApiError> {
+    let lens = Lens::new(api).await?;
+    let sessions = api.reader.sessions(filter).await?;
+    Ok(SessionList {
+        sessions: sessions.iter().map(|session| lens.show(session)).collect(),
+    })
 }
 
 /// One session.
@@ -194,10 +197,20 @@ pub(super) async fn wait(
     id: &SessionId,
     wanted: impl Fn(&ao_domain::Session) -> bool + Send + Sync,
 ) -> Result<(ao_domain::Session, bool), ApiError> {
+    wait_for(api, id, api.config.patience, wanted).await
+}
+
+/// [`wait`], for so long.
+pub(super) async fn wait_for(
+    api: &Api,
+    id: &SessionId,
+    patience: Duration,
+    wanted: impl Fn(&ao_domain::Session) -> bool + Send + Sync,
+) -> Result<(ao_domain::Session, bool), ApiError> {
     let until = tokio::select! {
         biased;
         () = api.stage.stopping() => None,
-        until = api.reader.until(id, &wanted, api.config.patience) => Some(until?),
+        until = api.reader.until(id, &wanted, patience) => Some(until?),
     };
     match until {
         Some(Until::Reached(session)) => Ok((*session, true)),
@@ -217,13 +230,18 @@ pub(super) async fn answer(
     status: StatusCode,
     session: &ao_domain::Session,
 ) -> Result<Response, ApiError> {
-    let lens = Lens::new(api).await?;
-    json(
-        status,
-        &SessionAnswer {
-            session: lens.show(session),
-        },
-    )
+    let mut shown = Lens::new(api).await?.show(session);
+    if let Some(progress) = shown
+        .provisioning
+        .as_mut()
+        .filter(|progress| progress.doing.is_some())
+        && session.phase == Phase::Provision
+    {
+        // That its log cannot be read takes nothing from the rest.
+        let tail = api.provisioner.log_tail(&session.id, 1).await;
+        progress.last_line = tail.ok().and_then(|mut lines| lines.pop());
+    }
+    json(status, &SessionAnswer { session: shown })
 }
 
 /// All that a status is worked out from beside the session's own rows, read once for any number of sessions.
@@ -231,6 +249,7 @@ pub(super) struct Lens<'a> {
     api: &'a Api,
     pub(super) watch: Watch,
     pub(super) now: ao_domain::Timestamp,
+    queue: Vec<SessionId>,
 }
 
 impl<'a> Lens<'a> {
@@ -244,6 +263,7 @@ impl<'a> Lens<'a> {
             api,
             watch,
             now: api.clock.now(),
+            queue: api.reader.queue().await?,
         })
     }
 
@@ -252,10 +272,11 @@ impl<'a> Lens<'a> {
         agent.map_or(Habits::NONE, |agent| Habits::of(agent.description()))
     }
 
-    fn show(&self, session: &ao_domain::Session) -> Session {
+    pub(super) fn show(&self, session: &ao_domain::Session) -> Session {
         Session::new(
             session,
             &shown(session, self.habits(session), self.watch, self.now),
+            &self.queue,
         )
     }
 }

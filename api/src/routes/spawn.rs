@@ -1,9 +1,12 @@
 //! A new session: everything that can be refused is refused before a row is written.
 
+use ao_derive::role;
 use ao_domain::port::agent::{AgentError, LaunchRequest};
 use ao_domain::port::worktrees::WorktreeError;
-use ao_domain::{EndReason, PermissionMode, ProjectId, SessionId, SessionKind, chain};
-use ao_facts::{NewSession, Spawn};
+use ao_domain::{
+    Desired, EndReason, PermissionMode, ProjectId, Session, SessionId, SessionKind, SessionSetup, chain,
+};
+use ao_facts::{Filter, NewSession, Spawn};
 use ao_supervisor::step;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,7 +16,7 @@ use super::projects::{active, repository, trimmed, unusable};
 use super::sessions::{answer, wait};
 use crate::Api;
 use crate::error::{ApiError, random_hex};
-use crate::extract::{JsonBody, no_project};
+use crate::extract::{JsonBody, no_project, no_session};
 use crate::wire::{ErrorBody, SessionAnswer, SpawnSession};
 
 /// Longest prompt, in bytes: every agent we know takes that much on its command line or by a file.
@@ -54,10 +57,24 @@ pub(super) async fn spawn(
     headers: HeaderMap,
     JsonBody(asked): JsonBody<SpawnSession>,
 ) -> Result<Response, ApiError> {
-    let key = idempotency_key(&headers)?;
     let order = Order::check(&api, &asked).await?;
+    let project = order.id.clone();
+    match spawn_row(&api, &headers, order, false).await? {
+        Spawn::Spawned { id, .. } => up(&api, &headers, &id, StatusCode::CREATED).await,
+        Spawn::NoProject => Err(no_project(&project)),
+        Spawn::OrchestratorLives(id) => Err(orchestrator_lives(&project, &id)),
+    }
+}
+
+/// Writes down what was ordered: from here on the session is wanted.
+pub(super) async fn spawn_row(
+    api: &Api,
+    headers: &HeaderMap,
+    order: Order,
+    replace: bool,
+) -> Result<Spawn, ApiError> {
     let wanted = NewSession {
-        key,
+        key: idempotency_key(headers)?,
         project: order.project.id,
         kind: order.kind,
         issue: order.issue,
@@ -71,16 +88,13 @@ pub(super) async fn spawn(
         branch: order.branch,
         base: order.base,
         repo: order.project.path,
+        setup: order.setup,
+        replace,
         secret: random_hex(),
         worktree_root: &api.config.worktree_root,
         now: api.clock.now(),
     };
-    let spawned = step!("intent.spawn", api.intents.spawn(wanted))?;
-    match spawned {
-        Spawn::Spawned { id, .. } => up(&api, &headers, &id, StatusCode::CREATED).await,
-        Spawn::NoProject => Err(no_project(&order.id)),
-        Spawn::OrchestratorLives(id) => Err(orchestrator_lives(&order.id, &id)),
-    }
+    Ok(step!("intent.spawn", api.intents.spawn(wanted))?)
 }
 
 pub(super) fn orchestrator_lives(project: &ProjectId, id: &SessionId) -> ApiError {
@@ -95,14 +109,24 @@ pub(super) async fn up(
     id: &SessionId,
     done: StatusCode,
 ) -> Result<Response, ApiError> {
+    let (status, session) = settled_up(api, headers, id, done).await?;
+    answer(api, status, &session).await
+}
+
+/// [`up`], for whoever words the answer.
+pub(super) async fn settled_up(
+    api: &Api,
+    headers: &HeaderMap,
+    id: &SessionId,
+    done: StatusCode,
+) -> Result<(StatusCode, Session), ApiError> {
     if answers_at_once(headers) {
         let session = api.reader.session(id).await?;
-        let session = session.ok_or_else(|| crate::extract::no_session(id))?;
-        return answer(api, StatusCode::ACCEPTED, &session).await;
+        return Ok((StatusCode::ACCEPTED, session.ok_or_else(|| no_session(id))?));
     }
     let (session, settled) = wait(api, id, |session| session.phase.is_settled()).await?;
     if !settled {
-        return answer(api, StatusCode::ACCEPTED, &session).await;
+        return Ok((StatusCode::ACCEPTED, session));
     }
     match session.end_reason {
         Some(EndReason::SpawnFailed) => {
@@ -115,13 +139,13 @@ pub(super) async fn up(
             let message = format!("`{id}` was killed before its agent was started");
             Err(ApiError::conflict("SESSION_TERMINATED", message).detail("sessionId", id.as_str()))
         }
-        _ => answer(api, done, &session).await,
+        _ => Ok((done, session)),
     }
 }
 
 /// What was asked for, with everything resolved and nothing left that could be refused without trying.
-struct Order {
-    id: ProjectId,
+pub(super) struct Order {
+    pub(super) id: ProjectId,
     project: ao_domain::Project,
     kind: SessionKind,
     issue: Option<String>,
@@ -134,10 +158,11 @@ struct Order {
     permissions: PermissionMode,
     branch: Option<String>,
     base: String,
+    setup: SessionSetup,
 }
 
 impl Order {
-    async fn check(api: &Api, asked: &SpawnSession) -> Result<Self, ApiError> {
+    pub(super) async fn check(api: &Api, asked: &SpawnSession) -> Result<Self, ApiError> {
         let Some(id) = trimmed(Some(&asked.project_id)) else {
             return Err(ApiError::bad(
                 "PROJECT_ID_REQUIRED",
@@ -162,7 +187,13 @@ impl Order {
             let message = "a command's words hold no NUL character, and the first is a program";
             return Err(ApiError::bad("INVALID_COMMAND", message));
         }
+        let config = project.config.clone();
+        let part = match kind {
+            SessionKind::Worker => &config.worker,
+            SessionKind::Orchestrator => &config.orchestrator,
+        };
         let harness = trimmed(asked.harness.as_deref())
+            .or(part.agent.as_deref())
             .unwrap_or(&api.config.default_agent)
             .to_owned();
         let model = line("model", asked.model.as_deref())?;
@@ -173,14 +204,35 @@ impl Order {
             ));
         }
         let permissions = match trimmed(asked.permissions.as_deref()) {
-            None => PermissionMode::Default,
-            Some(mode) => mode.parse().map_err(|error: ao_domain::UnknownWord| {
+            None => None,
+            Some(mode) => Some(mode.parse().map_err(|error: ao_domain::UnknownWord| {
                 ApiError::bad("INVALID_PERMISSIONS", error.to_string())
-            })?,
+            })?),
         };
-        let runtime = runtime(api, asked.runtime.as_deref())?;
+        let runtime = runtime(api, asked.runtime.as_deref().or(config.runtime.as_deref()))?;
         let branch = trimmed(asked.branch.as_deref()).map(branch).transpose()?;
         let base = trimmed(asked.base.as_deref()).map(base).transpose()?;
+        // What the config says is for agents that have such a choice; what was asked for by name is for this one.
+        let offers = api
+            .agents
+            .get(&harness)
+            .is_ok_and(|agent| agent.description().chooses);
+        let set = [&part.agent_config, &config.agent_config]
+            .into_iter()
+            .filter(|_| offers);
+        let model = model.or_else(|| set.clone().find_map(|set| set.model.clone()));
+        let permissions = permissions
+            .or_else(|| set.clone().find_map(|set| set.permissions))
+            .unwrap_or_default();
+        let lives = orchestrator_of(api, &id, kind).await?;
+        let setup = SessionSetup {
+            env: config.env.clone(),
+            symlinks: config.symlinks.clone(),
+            post_create: config.post_create.clone(),
+            post_create_timeout: u32::try_from(config.post_create_limit().as_secs()).unwrap_or(u32::MAX),
+            build_folders: config.build_folders.clone(),
+            role: role(kind, &id, lives.as_ref(), config.rules.as_deref()),
+        };
         launchable(
             api,
             &harness,
@@ -193,6 +245,7 @@ impl Order {
                 native_id: None,
                 model: model.as_deref(),
                 permissions,
+                role: setup.role.as_deref(),
                 ao: &api.config.ao,
                 messages: &project.path,
                 env: &api.config.env,
@@ -212,7 +265,9 @@ impl Order {
                 }
                 other => unusable(other),
             })?;
-        let base = base.unwrap_or(repository.default_branch);
+        let base = base
+            .or_else(|| config.default_branch.clone())
+            .unwrap_or(repository.default_branch);
         Ok(Self {
             id,
             project,
@@ -227,8 +282,28 @@ impl Order {
             permissions,
             branch,
             base,
+            setup,
         })
     }
+}
+
+/// The orchestrator that a worker is told of.
+async fn orchestrator_of(
+    api: &Api,
+    project: &ProjectId,
+    kind: SessionKind,
+) -> Result<Option<SessionId>, ApiError> {
+    if kind == SessionKind::Orchestrator {
+        return Ok(None);
+    }
+    let filter = Filter {
+        project: Some(project.clone()),
+        kind: Some(SessionKind::Orchestrator),
+        terminated: Some(false),
+    };
+    let living = api.reader.sessions(&filter).await?.into_iter();
+    let wanted = living.filter(|session| session.desired == Desired::Run && session.replaces.is_none());
+    Ok(wanted.map(|session| session.id).next())
 }
 
 /// Works the launch out as the session's child will, and throws it away: what fails now would fail then,

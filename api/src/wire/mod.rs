@@ -11,6 +11,7 @@ mod event;
 mod gateway;
 mod message;
 mod notice;
+mod orchestrator;
 mod project;
 mod pull_request;
 mod session;
@@ -25,14 +26,16 @@ pub use message::{
     AnswerDialog, Choice, Dialog, Message, MessageAnswer, MessageList, MessageSent, SendMessage,
 };
 pub use notice::{Notice, NoticeList};
+pub use orchestrator::{OrchestratorAnswer, OrchestratorRef, StartOrchestrator};
 pub use project::{
-    AddProject, Project, ProjectAnswer, ProjectConfig, ProjectGot, ProjectHealth, ProjectKind, ProjectList,
-    ProjectRemoved, ProjectSummary, SetProjectConfig,
+    AddProject, Project, ProjectAnswer, ProjectGot, ProjectHealth, ProjectKind, ProjectList, ProjectRemoved,
+    ProjectSummary, SetProjectConfig,
 };
 pub use pull_request::{Check, Episode, PrGot, PrList, PrSummary, PullRequest, SessionPrs, Told};
 pub use session::{
-    Activity, ActivitySet, Doing, Exit, Holding, KillSession, Killed, RenameSession, RestoreSession, Session,
-    SessionAnswer, SessionList, SetActivity, SpawnSession, Worktree,
+    Activity, ActivitySet, CleanedUp, Doing, Exit, Holding, KillSession, Killed, Provisioning, Queue,
+    RenameSession, RestoreSession, RolledBack, Session, SessionAnswer, SessionList, SetActivity, Skipped,
+    SpawnSession, Worktree,
 };
 pub use tree::{
     Beat, LastExit, Node, NodeType, Parked, Restarts, Tree, TreeDone, TreeEvent, TreeLagged, TreePath,

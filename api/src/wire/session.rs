@@ -3,8 +3,8 @@
 use ao_derive::Shown;
 use ao_domain::foreign_text::in_line;
 use ao_domain::{
-    ActivityState, Desired, EndReason, Looked, PermissionMode, Phase, ProjectId, SessionId, SessionKind,
-    Timestamp, WorktreeState,
+    ActivityState, Desired, EndReason, Looked, PermissionMode, Phase, ProjectId, QueuedFor, SessionId,
+    SessionKind, Timestamp, WorktreeState,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -143,6 +143,55 @@ impl From<&ao_domain::Session> for Worktree {
     }
 }
 
+/// A session's place in the line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Queue {
+    /// Counted from 1: the first is let in next.
+    pub place: usize,
+    /// How many wait.
+    pub of: usize,
+    /// What the first of them waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::QueuedFor>)]
+    pub waits_for: Option<QueuedFor>,
+}
+
+/// How far a worktree is furnished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Provisioning {
+    /// How many post-create commands have ended well.
+    pub done: u32,
+    /// How many there are.
+    pub of: u32,
+    /// The one that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<String>,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// The last line that was printed; only where one session is asked for, while a command runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_line: Option<String>,
+    /// What was left out of links and copies, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
+}
+
+impl From<&ao_domain::Provisioning> for Provisioning {
+    fn from(progress: &ao_domain::Provisioning) -> Self {
+        Self {
+            done: progress.done,
+            of: progress.of,
+            doing: progress.doing.as_ref().map(|line| in_line(line, REASON)),
+            since: progress.since,
+            last_line: None,
+            skipped: progress.skipped.clone(),
+        }
+    }
+}
+
 /// A session as it stood when it was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -208,6 +257,16 @@ pub struct Session {
     /// Where the session stands.
     #[schema(value_type = words::Phase)]
     pub phase: Phase,
+    /// Its place in the line, while it waits to be let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Queue>,
+    /// How far its worktree is furnished, while that is done and after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioning: Option<Provisioning>,
+    /// The orchestrator that is ended once this one is live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub replaces: Option<SessionId>,
     /// What somebody wants of it.
     #[schema(value_type = words::Desired)]
     pub desired: Desired,
@@ -254,7 +313,7 @@ pub struct Session {
 
 impl Session {
     /// The rows of a session and the status worked out from them, as one answer.
-    pub(crate) fn new(session: &ao_domain::Session, shown: &Shown) -> Self {
+    pub(crate) fn new(session: &ao_domain::Session, shown: &Shown, queue: &[SessionId]) -> Self {
         let heard = session.first_signal_at.is_some();
         let doing = match shown.agent {
             ao_derive::Status::Working => Doing::Working,
@@ -297,6 +356,13 @@ impl Session {
                 doing,
             },
             phase: session.phase,
+            queue: queue.iter().position(|id| *id == session.id).map(|before| Queue {
+                place: before + 1,
+                of: queue.len(),
+                waits_for: session.queued_for,
+            }),
+            provisioning: session.provisioning.as_ref().map(Provisioning::from),
+            replaces: session.replaces.clone(),
             desired: session.desired,
             generation: session.generation,
             is_terminated: session.is_terminated(),
@@ -439,6 +505,49 @@ impl From<&ao_domain::Session> for Killed {
             failure: session.failure.clone(),
         }
     }
+}
+
+/// What became of the sessions that were to be cleaned up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CleanedUp {
+    /// Always true: it is written down which are to be cleaned up.
+    pub ok: bool,
+    /// Those whose worktrees were taken back.
+    #[schema(value_type = Vec<String>)]
+    pub cleaned: Vec<SessionId>,
+    /// Those whose worktrees stay.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A session whose worktree stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Skipped {
+    /// Which.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// Why, in one line.
+    pub reason: String,
+    /// Its worktree.
+    pub worktree: Worktree,
+}
+
+/// What became of a spawn that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolledBack {
+    /// Always true: it is written down that the session is to end.
+    pub ok: bool,
+    /// Which session.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// Whether nothing was made for it yet: there is no worktree and never was an agent. Its row stays, and so its number.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// Whether what was made for it was ended and taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub killed: bool,
 }
 
 /// Reports what an agent does, for agents without hooks.

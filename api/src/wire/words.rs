@@ -35,6 +35,7 @@ word_schema! {
     SessionKind = ao_domain::SessionKind, "What the session is for.";
     Phase = ao_domain::Phase, "Where the session stands.";
     Desired = ao_domain::Desired, "What somebody wants of the session.";
+    QueuedFor = ao_domain::QueuedFor, "What the first of the line waits for.";
     EndReason = ao_domain::EndReason, "Why the session ended.";
     ActivityState = ao_domain::ActivityState, "What the agent last said about itself.";
     WorktreeState = ao_domain::WorktreeState, "What became of the session's worktree.";

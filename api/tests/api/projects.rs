@@ -22,7 +22,7 @@ async fn a_repository_is_registered_listed_looked_at_and_removed() {
     assert_eq!(added.status, 201);
     let project = json!({
         "id": "my-app", "name": "my-app", "path": "/repos/My App", "kind": "single_repo",
-        "repo": "git@example.org:x.git", "defaultBranch": "origin/main", "reclaimOnMerge": false,
+        "repo": "git@example.org:x.git", "defaultBranch": "origin/main", "config": {},
     });
     assert_eq!(added.json(), json!({"project": project}));
     assert_eq!(
@@ -125,26 +125,43 @@ async fn what_is_given_of_a_project_is_set_and_nothing_else() {
     world.project("web").await;
     let path = "/api/v1/projects/web/config";
     let put = async |path: &str, body: &str| request("PUT", path).json(body).send(world.port).await;
-    let reclaims =
-        async || world.get("/api/v1/projects/web").await.json()["project"]["reclaimOnMerge"].take();
-    let set = put(path, r#"{"config":{"reclaimOnMerge":true}}"#).await;
-    assert_eq!(
-        (set.status, &set.json()["project"]["reclaimOnMerge"]),
-        (200, &json!(true))
-    );
-    for keeps in [r#"{"config":{}}"#, r#"{"config":{"reclaimOnMerge":null}}"#] {
-        let kept = put(path, keeps).await;
-        assert_eq!((kept.status, reclaims().await), (200, json!(true)), "{keeps}");
+    let config = async || world.get("/api/v1/projects/web").await.json()["project"]["config"].take();
+    let set = put(
+        path,
+        r#"{"config":{"reclaimOnMerge":true,"env":{"A":"1","B":"2"},"symlinks":["x"]}}"#,
+    )
+    .await;
+    let all = json!({"reclaimOnMerge": true, "env": {"A": "1", "B": "2"}, "symlinks": ["x"]});
+    assert_eq!((set.status, &set.json()["project"]["config"]), (200, &all));
+    for (patch, then) in [
+        (r#"{"config":{}}"#, all.clone()),
+        (
+            r#"{"config":{"env":{"B":null},"postCreate":["make"]}}"#,
+            json!({"reclaimOnMerge": true, "env": {"A": "1"}, "symlinks": ["x"], "postCreate": ["make"]}),
+        ),
+        (
+            r#"{"config":{"reclaimOnMerge":true},"clear":true}"#,
+            json!({"reclaimOnMerge": true}),
+        ),
+    ] {
+        let kept = put(path, patch).await;
+        assert_eq!((kept.status, config().await), (200, then), "{patch}");
     }
     let before = world.head().await;
-    for slip in [
-        r#"{"config":{"reclaimonmerge":false}}"#,
-        r#"{"reclaimOnMerge":false}"#,
-        r#"{"config":{"reclaimOnMerge":"off"}}"#,
-        "{}",
+    for (slip, code) in [
+        (r#"{"config":{"reclaimonmerge":false}}"#, "INVALID_PROJECT_CONFIG"),
+        (r#"{"reclaimOnMerge":false}"#, "INVALID_JSON"),
+        (r#"{"config":{"reclaimOnMerge":"off"}}"#, "INVALID_PROJECT_CONFIG"),
+        (r#"{"config":{"symlinks":["../x"]}}"#, "INVALID_PROJECT_CONFIG"),
+        (r#"{"config":{"runtime":"screen"}}"#, "INVALID_PROJECT_CONFIG"),
+        (
+            r#"{"config":{"worker":{"agent":"nobody"}}}"#,
+            "INVALID_PROJECT_CONFIG",
+        ),
+        ("{}", "INVALID_JSON"),
     ] {
         let refused = put(path, slip).await.refused();
-        assert_eq!(refused, (400, "INVALID_JSON".to_owned()), "{slip}");
+        assert_eq!(refused, (400, code.to_owned()), "{slip}");
     }
     let off = r#"{"config":{"reclaimOnMerge":false}}"#;
     let inside = request("PUT", path).json(off).header("ao-session", "web-1");
@@ -152,7 +169,10 @@ async fn what_is_given_of_a_project_is_set_and_nothing_else() {
         inside.send(world.port).await.refused(),
         (403, "INSIDE_SESSION".to_owned())
     );
-    assert_eq!((reclaims().await, world.head().await), (json!(true), before));
+    assert_eq!(
+        (config().await, world.head().await),
+        (json!({"reclaimOnMerge": true}), before)
+    );
     for body in [off, r#"{"config":{}}"#] {
         assert_eq!(
             put("/api/v1/projects/nobody/config", body).await.refused(),
@@ -160,7 +180,7 @@ async fn what_is_given_of_a_project_is_set_and_nothing_else() {
         );
     }
     put(path, off).await;
-    assert_eq!(reclaims().await, false);
+    assert_eq!(config().await, json!({}));
     assert!(world.head().await > before, "the feed tells of it");
 }
 

@@ -12,7 +12,7 @@ use ao_api::{Boot, Connections, Limits, Stage};
 use ao_domain::{ProcessId, SESSION_SWEEP, chain};
 use ao_local::{clock, process};
 use ao_supervisor::{Ended, Root, Tree};
-use ao_workers::{DirLock, GAVE_UP, LockError, OpenError, Wiring};
+use ao_workers::{DirLock, GAVE_UP, Limits as Room, LockError, OpenError, Wiring};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -134,7 +134,12 @@ async fn run(config: Config, runtime: &tokio::runtime::Runtime) -> Result<ExitCo
         program: own_program()?,
         holder: vec!["pty-host".to_owned()],
         disposable: config.disposable.clone(),
-        max_sessions: config.max_sessions,
+        limits: Room {
+            sessions: config.max_sessions,
+            launches: config.max_launches,
+            free_memory: config.min_free_memory,
+        },
+        restores: config.autorestore,
         tick: config.tick,
         env: config.inherited.clone(),
     })
@@ -218,6 +223,7 @@ fn deps(
         feed: wiring.feed.clone(),
         spool: Arc::clone(&wiring.spool),
         worktrees: Arc::clone(&wiring.worktrees),
+        provisioner: Arc::clone(&wiring.provisioner),
         agents: Arc::clone(&wiring.agents),
         repository_of: Arc::new(move |remote| forge.repository(remote)),
         clock: Arc::clone(&wiring.clock),

@@ -1,6 +1,7 @@
 //! The commands, one file each, and how they are told apart.
 
 mod attach;
+mod cleanup;
 pub(crate) mod completion;
 mod daemon;
 pub(crate) mod demo;
@@ -9,6 +10,7 @@ mod events;
 pub(crate) mod hooks;
 mod kill;
 mod logs;
+mod orchestrator;
 mod overview;
 mod pr;
 mod project;
@@ -74,6 +76,7 @@ enum Command {
     Project(project::ProjectArgs),
     Spawn(spawn::SpawnArgs),
     Session(session::SessionArgs),
+    Orchestrator(orchestrator::OrchestratorArgs),
     Pr(pr::PrArgs),
     Kill(kill::KillArgs),
     Send(send::SendArgs),
@@ -173,6 +176,7 @@ fn dispatch(cli: Cli, env: &Env, out: &mut Out) -> Result<(), CliError> {
             Some(Command::Project(args)) => project::run(args, env, out).await,
             Some(Command::Spawn(args)) => spawn::run(args, env, out).await,
             Some(Command::Session(args)) => session::run(args, env, out).await,
+            Some(Command::Orchestrator(args)) => orchestrator::run(args, env, out).await,
             Some(Command::Pr(args)) => pr::run(args, env, out).await,
             Some(Command::Kill(args)) => kill::run(&args, env, out).await,
             Some(Command::Send(args)) => send::send(args, env, out).await,

@@ -7,6 +7,7 @@ use ao_domain::foreign_text::in_line;
 use ao_domain::{Timestamp, WorktreeState};
 use serde::Serialize;
 
+use super::restore::is_lost;
 use super::{kill, project, session, tree};
 use crate::duration;
 use crate::env::Env;
@@ -182,6 +183,14 @@ fn wants(known: &Known, now: Timestamp) -> Vec<Want> {
                     format!("{} (for {ago})", session.reason),
                     format!("ao session get {id}"),
                 );
+            }
+            _ if is_lost(session) => {
+                let command = match session.native_id {
+                    Some(_) => format!("ao session restore {id}"),
+                    None => format!("ao session restore {id} --start-over"),
+                };
+                let why = session.reason.split(": ").next().unwrap_or_default();
+                want("lost", format!("{why} ({ago} ago)"), command);
             }
             _ => {}
         }

@@ -1,17 +1,15 @@
 //! `ao project …`: which repositories ao works on.
 
+mod config;
+
 use std::io::{self, BufRead as _};
 
-use ao_api::wire::{
-    AddProject, ProjectAnswer, ProjectConfig, ProjectGot, ProjectHealth, ProjectList, ProjectRemoved,
-    SetProjectConfig,
-};
+use ao_api::wire::{AddProject, ProjectAnswer, ProjectGot, ProjectHealth, ProjectList, ProjectRemoved};
 use ao_domain::ProjectId;
 use camino::{Utf8Path, Utf8PathBuf};
-use clap::{Subcommand, ValueEnum};
-use clap_complete::engine::ArgValueCompleter;
+use clap::Subcommand;
 
-use super::completion::projects;
+use self::config::SetConfigArgs;
 use crate::client::{Ask, Daemon, encoded};
 use crate::env::Env;
 use crate::error::CliError;
@@ -32,7 +30,7 @@ enum ProjectCommand {
     Add(AddArgs),
     Ls(LsArgs),
     Get(GetArgs),
-    SetConfig(SetConfigArgs),
+    SetConfig(Box<SetConfigArgs>),
     Rm(RmArgs),
 }
 
@@ -79,28 +77,6 @@ struct GetArgs {
     id: ProjectId,
 }
 
-/// Set what ao does for a repository; what is not given stays as it is
-#[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  ao project set-config web --reclaim-on-merge on
-  ao project get web                           how it is set")]
-struct SetConfigArgs {
-    /// The project's id
-    #[arg(add = ArgValueCompleter::new(projects))]
-    id: ProjectId,
-
-    /// Take a session's worktree back once its work was merged, where nothing is lost by that
-    #[arg(long, value_name = "SWITCH", required = true)]
-    reclaim_on_merge: Option<Switch>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Switch {
-    On,
-    Off,
-}
-
 /// Remove a repository from ao; nothing on disk is touched
 #[derive(clap::Args)]
 #[command(visible_aliases = ["remove", "delete"], after_help = "Examples:\n  ao project rm web\n  ao project rm web --yes")]
@@ -119,7 +95,7 @@ pub(crate) async fn run(args: ProjectArgs, env: &Env, out: &mut Out) -> Result<(
         Some(ProjectCommand::Add(args)) => add(args, env, out).await,
         Some(ProjectCommand::Ls(_)) => ls(env, out).await,
         Some(ProjectCommand::Get(args)) => get(&args, env, out).await,
-        Some(ProjectCommand::SetConfig(args)) => set_config(&args, env, out).await,
+        Some(ProjectCommand::SetConfig(args)) => config::set(&args, env, out).await,
         Some(ProjectCommand::Rm(args)) => rm(&args, env, out).await,
     }
 }
@@ -222,40 +198,15 @@ async fn get(args: &GetArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
         ("path", project.path),
         ("repo", project.repo),
         ("default branch", project.default_branch),
-        ("reclaim on merge", on_or_off(project.reclaim_on_merge).to_owned()),
         ("resolve error", project.resolve_error.unwrap_or_default()),
     ];
     for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
         out.line(format!("  {name}: {value}"))?;
     }
-    Ok(())
-}
-
-async fn set_config(args: &SetConfigArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
-    let daemon = super::find(env)?;
-    let path = format!("/api/v1/projects/{}/config", encoded(args.id.as_str()));
-    let asked = SetProjectConfig {
-        config: ProjectConfig {
-            reclaim_on_merge: args.reclaim_on_merge.map(|switch| switch == Switch::On),
-        },
-    };
-    let answer: ProjectAnswer = match daemon.fetch(Ask::put(path).json(&asked)).await {
-        Ok(answer) => answer,
-        Err(error) => return Err(with_nearest(&daemon, error, args.id.as_str()).await),
-    };
-    if out.is_json() {
-        return out.object(&answer);
+    for (key, value) in config::lines(&project.config) {
+        out.line(format!("  {key}: {value}"))?;
     }
-    let project = answer.project;
-    out.line(format!("updated config for project {}", project.id))?;
-    out.line(format!(
-        "  reclaim on merge: {}",
-        on_or_off(project.reclaim_on_merge)
-    ))
-}
-
-fn on_or_off(is_on: bool) -> &'static str {
-    if is_on { "on" } else { "off" }
+    Ok(())
 }
 
 async fn rm(args: &RmArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {

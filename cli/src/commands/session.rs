@@ -8,6 +8,7 @@ use clap::Subcommand;
 use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
+use super::cleanup::{self, CleanupArgs};
 use super::completion::{any_sessions, projects};
 use super::kill::{self, KillArgs};
 use super::logs::{self, LogsArgs};
@@ -34,6 +35,7 @@ enum SessionCommand {
     Get(GetArgs),
     Kill(KillArgs),
     Restore(RestoreArgs),
+    Cleanup(CleanupArgs),
     Rename(RenameArgs),
     Messages(MessagesArgs),
     Logs(LogsArgs),
@@ -84,6 +86,7 @@ pub(crate) async fn run(args: SessionArgs, env: &Env, out: &mut Out) -> Result<(
         Some(SessionCommand::Get(args)) => get(&args, env, out).await,
         Some(SessionCommand::Kill(args)) => kill::run(&args, env, out).await,
         Some(SessionCommand::Restore(args)) => restore::restore(&args, env, out).await,
+        Some(SessionCommand::Cleanup(args)) => cleanup::run(&args, env, out).await,
         Some(SessionCommand::Rename(args)) => restore::rename(args, env, out).await,
         Some(SessionCommand::Messages(args)) => send::messages(&args, env, out).await,
         Some(SessionCommand::Logs(args)) => logs::run(&args, env, out).await,
@@ -254,6 +257,17 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         ("activity", session.activity.state.to_string()),
         ("phase", session.phase.to_string()),
         ("wanted", session.desired.to_string()),
+        ("in line", in_line(session)),
+        ("set up", set_up(session)),
+        ("left out", left_out(session)),
+        (
+            "replaces",
+            session
+                .replaces
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ),
         ("harness", session.harness.clone()),
         (
             "command",
@@ -302,6 +316,29 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         .chain(rest)
         .filter(|(_, value)| !value.is_empty())
         .collect()
+}
+
+fn in_line(session: &Session) -> String {
+    let place = session.queue.as_ref();
+    place
+        .map(|queue| format!("{} of {}", queue.place, queue.of))
+        .unwrap_or_default()
+}
+
+fn set_up(session: &Session) -> String {
+    match session.provisioning.as_ref() {
+        Some(progress) if progress.of > 0 => {
+            format!("{} of {} commands done", progress.done, progress.of)
+        }
+        _ => String::new(),
+    }
+}
+
+fn left_out(session: &Session) -> String {
+    let skipped = session.provisioning.as_ref();
+    skipped
+        .map(|progress| progress.skipped.join("; "))
+        .unwrap_or_default()
 }
 
 /// What a dialog asks and what can be chosen, each in a line of its own.

@@ -91,14 +91,7 @@ pub(crate) struct SpawnArgs {
 
 pub(crate) async fn run(args: SpawnArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
     let daemon = super::find(env)?;
-    let project = match args.project {
-        Some(project) => project,
-        None => {
-            let known = project::list(&daemon).await?;
-            let here = project::here(env);
-            project_of(here.as_deref(), &known)?
-        }
-    };
+    let project = project_named(&daemon, args.project, env).await?;
     let has_command = !args.command.is_empty();
     let asked = SpawnSession {
         project_id: project.to_string(),
@@ -167,6 +160,19 @@ pub(super) fn fresh_key() -> Result<String, CliError> {
     Ok(key.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// The project that was named, else the one whose repository one stands in.
+pub(super) async fn project_named(
+    daemon: &Daemon,
+    named: Option<ProjectId>,
+    env: &Env,
+) -> Result<ProjectId, CliError> {
+    if let Some(project) = named {
+        return Ok(project);
+    }
+    let known = project::list(daemon).await?;
+    project_of(project::here(env).as_deref(), &known)
+}
+
 /// The project whose repository, or a worktree of it, `here` is in.
 fn project_of(here: Option<&Utf8Path>, known: &ProjectList) -> Result<ProjectId, CliError> {
     let top = here.and_then(project::repository_of);
@@ -214,7 +220,7 @@ async fn follow(
     out: &mut Out,
 ) -> Result<Session, CliError> {
     let end = Instant::now() + limit;
-    let mut said = String::new();
+    let (mut said, mut printed) = (String::new(), String::new());
     let mut events: Option<Events> = None;
     let mut tried = false;
     loop {
@@ -222,6 +228,14 @@ async fn follow(
         if step != said {
             out.note(format!("{}: {step}", session.id))?;
             said = step;
+        }
+        let line = session
+            .provisioning
+            .as_ref()
+            .and_then(|progress| progress.last_line.clone());
+        if let Some(line) = line.filter(|line| *line != printed) {
+            out.note(format!("{}:   {line}", session.id))?;
+            printed = line;
         }
         if session.phase.is_settled() {
             return Ok(session);
@@ -262,6 +276,9 @@ pub(super) async fn news_of(session: &SessionId, events: &mut Option<Events>) {
 }
 
 fn step_in_words(session: &Session) -> String {
+    if let Some(queue) = session.queue.as_ref().filter(|_| session.failure.is_none()) {
+        return format!("{} ({} of {} that wait)", session.reason, queue.place, queue.of);
+    }
     if session.status == Status::Queued {
         session.reason.clone()
     } else {
@@ -276,7 +293,9 @@ fn failure(session: &Session) -> Option<String> {
             Some(session.failure.clone().unwrap_or_else(|| session.reason.clone()))
         }
         Some(EndReason::Killed) => Some("it was killed".to_owned()),
-        Some(EndReason::Exited | EndReason::RuntimeDead | EndReason::Completed) | None => None,
+        Some(EndReason::Replaced) => Some("another orchestrator took its place".to_owned()),
+        Some(EndReason::Exited | EndReason::RuntimeDead | EndReason::Completed | EndReason::Rebooted)
+        | None => None,
     }
 }
 

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use ao_api::wire::{Gateway, Notice};
+use ao_domain::SessionId;
 use ao_domain::foreign_text::in_line;
 use serde::Serialize;
 
+use super::restore::is_lost;
+use super::session;
 use super::start::disagreements;
 use crate::client::Daemon;
 use crate::duration;
@@ -53,6 +56,9 @@ pub(crate) struct StatusView {
     gateways: Vec<Gateway>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notices: Vec<Notice>,
+    /// Those that ended without anybody's will, and wait to be restored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    to_restore: Vec<SessionId>,
 }
 
 impl StatusView {
@@ -75,6 +81,7 @@ impl StatusView {
             error: presence.error.clone(),
             gateways: Vec::new(),
             notices: Vec::new(),
+            to_restore: Vec::new(),
         }
     }
 
@@ -83,10 +90,18 @@ impl StatusView {
     async fn with_forges(mut self, presence: &Presence, env: &Env) -> Self {
         if let (State::Ready, Some(run)) = (presence.state, &presence.run) {
             let daemon = Daemon::of(run.clone(), env.session());
-            let asked = async { tokio::join!(gateways::fetch(&daemon), gateways::notices(&daemon)) };
-            if let Ok((gateways, notices)) = tokio::time::timeout(presence::PROBE, asked).await {
+            let asked = async {
+                tokio::join!(
+                    gateways::fetch(&daemon),
+                    gateways::notices(&daemon),
+                    session::list(&daemon, None)
+                )
+            };
+            if let Ok((gateways, notices, sessions)) = tokio::time::timeout(presence::PROBE, asked).await {
                 self.gateways = gateways.unwrap_or_default();
                 self.notices = notices.unwrap_or_default();
+                let lost = sessions.unwrap_or_default().into_iter().filter(is_lost);
+                self.to_restore = lost.map(|session| session.id).collect();
             }
         }
         self
@@ -147,6 +162,12 @@ impl StatusView {
                 notice.session_id,
                 out.paint(Tone::Warn, text)
             ));
+        }
+        if !self.to_restore.is_empty() {
+            let ids: Vec<&str> = self.to_restore.iter().map(SessionId::as_str).collect();
+            let text = format!("ended without anybody's will: {}", ids.join(", "));
+            lines.push(format!("  {}", out.paint(Tone::Warn, text)));
+            lines.push("    bring them back: ao session restore --all".to_owned());
         }
         lines
     }

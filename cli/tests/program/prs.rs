@@ -46,7 +46,7 @@ fn daemon(asked: &Asked) -> Reply {
         "/api/v1/projects/web/config" => {
             let body: Value = serde_json::from_str(&asked.body).expect("JSON is sent");
             let project = json!({"id": "web", "name": "web", "path": "/src/web", "kind": "single_repo", "repo": "",
-                "defaultBranch": "main", "reclaimOnMerge": body["config"]["reclaimOnMerge"]});
+                "defaultBranch": "main", "config": body["config"]});
             Reply::Json(200, json!({"project": project}))
         }
         path => match path
@@ -164,12 +164,14 @@ fn a_projects_setting_is_sent_alone() {
     let said = world.ao(&["project", "set-config", "web", "--reclaim-on-merge", "on"]);
     assert_eq!(
         outcome(&said),
-        "0\nupdated config for project web\n  reclaim on merge: on\n"
+        "0\nupdated config for project web\n  reclaimOnMerge: true\n"
     );
     let asked = daemon.until_asked("PUT /api/v1/projects/web/config ");
     assert_eq!(asked.body, r#"{"config":{"reclaimOnMerge":true}}"#);
     for wrong in [
         &["web"][..],
+        &["web", "--env", "A"],
+        &["web", "--config-json", "[]"],
         &["web", "--reclaim-on-merge", "perhaps"],
         &["web", "--reclaim-on-merge"],
     ] {

@@ -7,6 +7,7 @@
 //! Crash     before a deed: the phase says it was meant, it is done. After it: it is done again and finds itself done.
 //! Ends      when the row says `ended` (`Restart::Transient`); an intent on an ended session starts it anew.
 
+mod provision;
 mod spawn;
 mod stop;
 mod watch;
@@ -14,17 +15,21 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ao_derive::{Habits, Step, next_step};
+use ao_derive::{Admission, Around, Habits, Load, Step, admission, next_step};
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
 use ao_domain::port::letters::Letters;
+use ao_domain::port::machine::Machine;
 use ao_domain::port::processes::Processes;
+use ao_domain::port::provision::Provisioner;
 use ao_domain::port::runtime::{Runtime, RuntimeRef, Runtimes};
 use ao_domain::port::worktrees::Worktrees;
 use ao_domain::{EndReason, Phase, Session, SessionId, chain};
-use ao_facts::{Changes, FactsError, Moved, ObservationWriter, OutcomeWriter, Reader, Stand};
+use ao_facts::{Changes, FactsError, Moved, ObservationWriter, OutcomeWriter, Reader, Restored, Stand};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 use camino::Utf8PathBuf;
+
+pub use ao_derive::Limits;
 
 /// The longest time a read or a write of the facts may take before the child is held to hang: SQLite's busy timeout
 /// is 5 s, and a full disk answers at once.
@@ -41,8 +46,10 @@ pub struct Setup {
     pub run_file: Utf8PathBuf,
     /// The daemon's own environment, which sessions inherit.
     pub env: Vec<(String, String)>,
-    /// How many sessions may have a place at once (`AO_MAX_SESSIONS`); 0 means any number.
-    pub max_sessions: u32,
+    /// How many sessions there may be at once, and how many may come up.
+    pub limits: Limits,
+    /// Whether sessions come back by themselves that a restart of the machine ended (`AO_AUTORESTORE`).
+    pub restores: bool,
 }
 
 /// What a session's child works with; cloned into each incarnation.
@@ -58,6 +65,10 @@ pub struct Parts {
     pub worktrees: Arc<dyn Worktrees>,
     /// The runtimes, by name.
     pub runtimes: Runtimes,
+    /// Links, copies and post-create commands.
+    pub provisioner: Arc<dyn Provisioner>,
+    /// The machine's boot and memory.
+    pub machine: Arc<dyn Machine>,
     /// Processes, for what no runtime knows any more.
     pub processes: Arc<dyn Processes>,
     /// The agents.
@@ -100,23 +111,34 @@ impl SessionChild {
         self.parts.facts.session(&self.id).await
     }
 
-    async fn has_place(&self, session: &Session) -> Result<bool, FactsError> {
-        let most = self.parts.setup.max_sessions;
-        if most == 0 || session.phase != Phase::Queued {
-            return Ok(true);
+    /// Whether the line lets the session in; of one that has left it nothing is asked.
+    pub(crate) async fn admission(&self, session: &Session) -> Result<Admission, FactsError> {
+        if session.phase != Phase::Queued {
+            return Ok(Admission::Granted);
         }
-        Ok(self.parts.facts.places_before(&self.id).await? < most)
+        let line = self.parts.facts.line_before(&self.id).await?;
+        let load = Load {
+            earlier: line.earlier,
+            taken: line.taken,
+            coming_up: line.coming_up,
+            free_memory: self.parts.machine.free_memory(),
+        };
+        Ok(admission(load, self.parts.setup.limits))
     }
 
     async fn take(&self, ctx: &Context, session: &Session, step: Step) -> Result<(), Crash> {
         match step {
             Step::Enter(phase) => self.enter(ctx, session, phase, Changes::default()).await,
             Step::Conclude(reason) => self.conclude(ctx, session, reason).await,
-            Step::WaitForPlace => self.wait_for_place(ctx, session).await,
+            Step::WaitInLine(what) => self.wait_in_line(ctx, session, what).await,
             Step::MakeWorktree => self.make_worktree(ctx, session).await,
+            Step::Furnish => self.furnish(ctx, session).await,
+            Step::PostCreate(number) => self.post_create(ctx, session, number).await,
             Step::Prepare => self.prepare(ctx, session).await,
             Step::Launch => self.launch(ctx, session).await,
             Step::Watch { until } => self.watch(ctx, session, until).await,
+            Step::TakeOver => self.take_over(ctx, session).await,
+            Step::ComeBack => self.come_back(ctx, session).await,
             Step::StopAgent => self.stop_agent(ctx, session).await,
             Step::FreeWorktree => self.free_worktree(ctx, session).await,
             Step::Rest => Ok(()),
@@ -155,6 +177,7 @@ impl SessionChild {
         // A name of its own for each phase that is entered: each is another moment to be killed at.
         let moved = match to {
             Phase::Worktree => step!("spawn.to_worktree", written),
+            Phase::Provision => step!("spawn.to_provision", written),
             Phase::Prepare => step!("spawn.to_prepare", written),
             Phase::Launch => step!("spawn.to_launch", written),
             Phase::Live => step!("spawn.to_live", written),
@@ -183,6 +206,40 @@ impl SessionChild {
             ..Changes::default()
         };
         self.enter(ctx, session, Phase::Finished, changes).await
+    }
+
+    /// Ends the orchestrator whose place this one takes, in the instant in which it takes it.
+    async fn take_over(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        let now = self.parts.clock.now();
+        let written = self
+            .parts
+            .outcomes
+            .take_over(ctx.incarnation(), &self.id, Stand::of(session), now);
+        let moved = step!("spawn.take_over", written)?;
+        if moved == Moved::Yes {
+            tracing::info!(session = %self.id, "took its predecessor's place");
+        }
+        Ok(())
+    }
+
+    /// Brings the session back after a restart of the machine. Somebody who was faster has done it.
+    async fn come_back(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        let (secret, now) = (self.parts.machine.secret(), self.parts.clock.now());
+        let written = self
+            .parts
+            .outcomes
+            .come_back(ctx.incarnation(), &self.id, secret, now);
+        match step!("restore.by_itself", written)? {
+            Restored::Yes | Restored::NotOver(_) => {
+                tracing::info!(session = %self.id, "comes back after a restart of the machine");
+                Ok(())
+            }
+            // It stays over, and is named among those that wait: looked at again when a fact changes.
+            other => {
+                tracing::warn!(session = %self.id, ?other, "cannot come back by itself");
+                self.wait(ctx, session, None, None).await
+            }
+        }
     }
 
     pub(crate) fn runtime(&self, session: &Session) -> Result<&dyn Runtime, SessionError> {
@@ -220,8 +277,14 @@ impl Child for SessionChild {
             let Some(session) = self.read().await? else {
                 return Ok(Done);
             };
-            let place = self.has_place(&session).await?;
-            let step = next_step(&session, place, self.parts.clock.now());
+            let boot = self.parts.machine.boot();
+            let around = Around {
+                admission: self.admission(&session).await?,
+                boot: boot.as_deref(),
+                restores: self.parts.setup.restores,
+                now: self.parts.clock.now(),
+            };
+            let step = next_step(&session, around);
             if step == Step::Rest {
                 return Ok(Done);
             }

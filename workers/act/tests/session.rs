@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ao_act::session::{Parts, SessionChild, Setup};
+use ao_act::session::{Limits, Parts, SessionChild, Setup};
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
     Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError,
@@ -13,7 +13,9 @@ use ao_domain::port::agent::{
 };
 use ao_domain::port::clock::Clock;
 use ao_domain::port::letters::{LetterError, Letters};
+use ao_domain::port::machine::Machine;
 use ao_domain::port::processes::Processes;
+use ao_domain::port::provision::{Furnished, PostCreate, ProvisionError, Provisioner};
 use ao_domain::port::runtime::{
     Held, Launch, Look, Press, Prompt, Runtime, RuntimeError, RuntimeRef, Runtimes, Screen, Size, Typing,
     Withheld,
@@ -279,6 +281,46 @@ impl Worktrees for Obliging {
     }
 }
 
+impl Provisioner for Obliging {
+    fn furnish<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+        _: &'a [String],
+    ) -> PortFuture<'a, Result<Furnished, ProvisionError>> {
+        Box::pin(async { Ok(Furnished::default()) })
+    }
+
+    fn command<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+        _: PostCreate<'a>,
+    ) -> PortFuture<'a, Result<(), ProvisionError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn log_tail<'a>(
+        &'a self,
+        _: &'a SessionId,
+        _: usize,
+    ) -> PortFuture<'a, Result<Vec<String>, ProvisionError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+impl Machine for Obliging {
+    fn boot(&self) -> Option<String> {
+        None
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        None
+    }
+
+    fn secret(&self) -> String {
+        "0".repeat(32)
+    }
+}
+
 struct Stage {
     dir: tempfile::TempDir,
     store: Store,
@@ -304,6 +346,7 @@ impl Stage {
             style: Style::Interactive,
             reports: true,
             transcribes: false,
+            chooses: true,
             takes: Some(Takes {
                 queues: false,
                 commands: &['/'],
@@ -317,6 +360,8 @@ impl Stage {
             seen: store.observations(),
             worktrees: Arc::new(Obliging),
             runtimes: Runtimes::new([Arc::clone(&runtime) as Arc<dyn Runtime>]),
+            provisioner: Arc::new(Obliging),
+            machine: Arc::new(Obliging),
             processes: Arc::new(Undying::default()),
             agents: Arc::new(Reporter(description)),
             letters: Arc::new(Drawer),
@@ -326,7 +371,12 @@ impl Stage {
                 bin: data.join("bin"),
                 run_file: data.join("running.json"),
                 env: vec![("PATH".to_owned(), "/bin".to_owned())],
-                max_sessions,
+                limits: Limits {
+                    sessions: max_sessions,
+                    launches: 0,
+                    free_memory: 0,
+                },
+                restores: false,
             }),
         };
         let project = NewProject {
@@ -367,6 +417,8 @@ impl Stage {
             branch: None,
             base: "main".to_owned(),
             repo: "/repo".into(),
+            setup: ao_domain::SessionSetup::default(),
+            replace: false,
             secret: "5".repeat(32),
             worktree_root: Utf8Path::new("/worktrees"),
             now: self.clock.now(),

@@ -8,21 +8,25 @@
 //! # What it does not do
 //! No clock, no I/O, no async, and nothing is stored: a status is worked out at every read.
 
+mod admission;
 mod completion;
 mod delivery;
 mod liveness;
 mod next_step;
 mod nudge;
+mod role;
 mod status;
 
+pub use admission::{Admission, Limits, Load, admission};
 pub use completion::is_completed;
 pub use delivery::{
     Delivery, PROVED_WITHIN, TYPED_AT_MOST, delivery, goes_by_file, labelled, next_delivery, next_try,
     typed_words, why_it_waits,
 };
 pub use liveness::liveness;
-pub use next_step::{KEEP_LAST_SCREEN, Step, next_step};
+pub use next_step::{Around, KEEP_LAST_SCREEN, Step, TAKES_OVER_AFTER, next_step};
 pub use nudge::ci::{CiNudge, LOG_WITHIN, MESSAGE_MAX, SETTLES_WITHIN, TOLD_AT_MOST, ci_nudge};
+pub use role::role;
 pub use status::{
     Habits, NO_SIGNAL_AFTER, SAYS_WAITING_AFTER, STALE_AFTER, Shown, Status, Watch, screen_look, shown,
 };

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use ao_domain::port::agent::{Description, Style, Takes};
-use ao_domain::{ActivityState, EndReason, Liveness, Phase, Session, Timestamp};
+use ao_domain::{ActivityState, EndReason, Liveness, Phase, Provisioning, QueuedFor, Session, Timestamp};
 
 use crate::liveness;
 
@@ -229,8 +229,9 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
     if session.phase != Phase::Live {
         let reason = match (&session.failure, session.phase) {
             (Some(failure), _) => format!("trying again: {failure}"),
-            (None, Phase::Queued) => "waiting for a place".to_owned(),
+            (None, Phase::Queued) => waits_for(session).to_owned(),
             (None, Phase::Worktree) => "making the worktree".to_owned(),
+            (None, Phase::Provision) => furnishing(session),
             (None, Phase::Prepare) => "preparing the launch".to_owned(),
             (None, _) => "starting the agent".to_owned(),
         };
@@ -350,11 +351,39 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
     )
 }
 
+fn waits_for(session: &Session) -> &'static str {
+    match session.queued_for {
+        None => "waiting in line",
+        Some(QueuedFor::Place) => "waiting for a place: as many sessions run as may at once",
+        Some(QueuedFor::Memory) => "waiting for memory: the machine has too little that is free",
+        Some(QueuedFor::Turn) => "waiting for its turn: others are being started",
+    }
+}
+
+fn furnishing(session: &Session) -> String {
+    match &session.provisioning {
+        Some(Provisioning {
+            doing: Some(doing),
+            done,
+            of,
+            ..
+        }) => format!("setting up, command {} of {of}: {doing}", done + 1),
+        _ => "linking and copying what the project shares".to_owned(),
+    }
+}
+
 fn end_in_words(session: &Session) -> String {
     let exit = session.process.as_ref().and_then(|process| process.exit);
     match (session.end_reason, exit) {
         (Some(EndReason::Killed), _) => "killed".to_owned(),
         (Some(EndReason::Completed), _) => "its work is done".to_owned(),
+        (Some(EndReason::Replaced), _) => "another orchestrator took its place".to_owned(),
+        (Some(EndReason::Rebooted), _) => {
+            format!(
+                "the machine was restarted under it: ao session restore {}",
+                session.id
+            )
+        }
         (_, Some(exit)) => format!("the agent ended with {exit}"),
         (Some(EndReason::RuntimeDead), None) => "its process is gone without an exit record".to_owned(),
         (_, None) => "its process is gone".to_owned(),

@@ -14,11 +14,14 @@ pub mod foreign_text;
 mod id;
 mod message;
 pub mod port;
+pub mod printed;
 mod process;
 mod project;
+mod project_config;
 mod pull_request;
 mod seen;
 mod session;
+mod shared_path;
 mod signal;
 mod time;
 mod worktree;
@@ -28,6 +31,7 @@ pub use id::{InvalidId, ProjectId, SessionId};
 pub use message::{Choice, Dialog, Message, MessageKind, MessageState, same_words};
 pub use process::{Exit, ProcessId};
 pub use project::Project;
+pub use project_config::{AgentConfig, BadConfig, ProjectConfig, RoleConfig};
 pub use pull_request::{
     Check, CheckStatus, Ci, Episode, EpisodeKind, Evidence, Mergeability, NoRepo, Notice, NoticeKind, Nudge,
     PrFacts, PrRef, PrState, PrSummary, PullRequest, RemoteRepo, Review, ci_of, newest,
@@ -35,8 +39,9 @@ pub use pull_request::{
 pub use seen::{SESSION_SWEEP, Seen};
 pub use session::{
     Activity, ActivityState, Desired, EndReason, Liveness, Looked, PermissionMode, Phase, ProcessFacts,
-    Session, SessionKind, UnknownWord, WorktreeState,
+    Provisioning, QueuedFor, Session, SessionKind, SessionSetup, UnknownWord, WorktreeState,
 };
+pub use shared_path::{InvalidSharedPath, shared_path};
 pub use signal::{HookRecord, Signal};
 pub use time::{InvalidTime, Timestamp};
 pub use worktree::{Holding, Repository, WorktreeOwner, shell_word, undo_line};

@@ -2,7 +2,7 @@
 
 use camino::Utf8PathBuf;
 
-use crate::{ProjectId, Timestamp};
+use crate::{ProjectConfig, ProjectId, Timestamp};
 
 /// A repository that somebody registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +17,18 @@ pub struct Project {
     pub display_name: String,
     /// Where new worktrees start from: `origin/HEAD` as it was at registration, else the branch then checked out.
     pub default_branch: String,
-    /// Whether a session's worktree is taken back once its work was merged, where nothing is lost by that.
-    pub reclaim_on_merge: bool,
+    /// What a person set for it.
+    pub config: ProjectConfig,
     /// When it was registered first.
     pub registered_at: Timestamp,
     /// When it was removed; `None` while it is active.
     pub archived_at: Option<Timestamp>,
+}
+
+impl Project {
+    /// What stands before a session's number where people read it.
+    pub fn session_prefix(&self) -> &str {
+        let set = self.config.session_prefix.as_deref();
+        set.unwrap_or_else(|| self.id.prefix())
+    }
 }

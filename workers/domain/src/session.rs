@@ -1,5 +1,6 @@
 //! A session: one agent, one worktree, one terminal.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -79,6 +80,8 @@ words! {
         Queued = "queued",
         /// The worktree is being made.
         Worktree = "worktree",
+        /// What the project shares is linked and copied into the worktree, and its post-create commands are run.
+        Provision = "provision",
         /// The launch is being prepared: what the agent needs lies beside the worktree.
         Prepare = "prepare",
         /// The runtime and the agent in it are being started.
@@ -106,7 +109,15 @@ impl Phase {
     pub fn takes_a_place(self) -> bool {
         matches!(
             self,
-            Self::Worktree | Self::Prepare | Self::Launch | Self::Live | Self::Stopping
+            Self::Worktree | Self::Provision | Self::Prepare | Self::Launch | Self::Live | Self::Stopping
+        )
+    }
+
+    /// Whether the session is between the line and a running agent: a few at a time may be.
+    pub fn is_coming_up(self) -> bool {
+        matches!(
+            self,
+            Self::Worktree | Self::Provision | Self::Prepare | Self::Launch
         )
     }
 }
@@ -124,7 +135,71 @@ words! {
         SpawnFailed = "spawn_failed",
         /// Its work was merged, and it was done with it.
         Completed = "completed",
+        /// The machine was restarted under it.
+        Rebooted = "rebooted",
+        /// Another orchestrator took its place.
+        Replaced = "replaced",
     }
+}
+
+impl EndReason {
+    /// Whether nobody wanted this end and the agent had no part in it: such a session waits to be restored.
+    pub fn is_loss(self) -> bool {
+        matches!(self, Self::RuntimeDead | Self::Rebooted)
+    }
+}
+
+words! {
+    /// What the first of the line waits for.
+    QueuedFor, "reason to wait" {
+        /// As many sessions as may run at once do (`AO_MAX_SESSIONS`).
+        Place = "place",
+        /// The machine has less free memory than a session is let in with (`AO_MIN_FREE_MEMORY`).
+        Memory = "memory",
+        /// As many sessions as may come up at once do (`AO_MAX_LAUNCHES`).
+        Turn = "turn",
+    }
+}
+
+/// What a session is made with beyond its agent: its project's config as it was when the session was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SessionSetup {
+    /// Variables of its agent and of post-create commands.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Paths of the checkout that the worktree has a link to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub symlinks: Vec<String>,
+    /// Commands that are run in the worktree before the agent starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub post_create: Vec<String>,
+    /// How long each of them may take, in seconds; 0 where there are none.
+    pub post_create_timeout: u32,
+    /// Ignored folders that the worktree may be taken back with, beyond the usual ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub build_folders: Vec<String>,
+    /// What the agent is told before its prompt: its role, and the project's rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+}
+
+/// How far a worktree is furnished. Written before each step, so that the next incarnation goes on from there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Provisioning {
+    /// How many post-create commands have ended well.
+    pub done: u32,
+    /// How many there are.
+    pub of: u32,
+    /// The one that runs; `None` while links and copies are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// What was left out of links and copies, and why, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
 }
 
 words! {
@@ -314,6 +389,16 @@ pub struct Session {
     pub merged_before: u32,
     /// Whether its worktree stays as it is, until somebody wants it gone.
     pub spares_worktree: bool,
+    /// What it is made with beyond its agent.
+    pub setup: SessionSetup,
+    /// How far its worktree is furnished.
+    pub provisioning: Option<Provisioning>,
+    /// Its place in the line: the lower goes first. No two are alike, and none comes twice.
+    pub ticket: u64,
+    /// What it waits for, while it is the first of the line and cannot go on.
+    pub queued_for: Option<QueuedFor>,
+    /// The orchestrator that is ended once this one is live.
+    pub replaces: Option<SessionId>,
     /// The model it was asked for; `None` is the agent's own choice.
     pub model: Option<String>,
     /// What it may do without asking.

@@ -37,11 +37,11 @@ pub use file::{DATABASE, OpenError, go_original, salvage, version};
 pub use lock::{DirLock, Holder, LockError};
 pub use pulse::Wakeups;
 pub use read::pulls::{GatewayState, OpenEpisode, PullWork, Purse, RECENT, RepositoryState, TokenState};
-pub use read::{Filter, Reader, SignalSeen, Sweep, Until};
+pub use read::{Filter, Line, Reader, SignalSeen, Sweep, Until};
 pub use store::{Store, StoreOptions};
 pub use write::gateways::GatewaySeen;
 pub use write::intents::{
-    Added, IntentWriter, NewProject, NewRun, NewSession, ProjectRemoval, Restored, Spawn, Stop,
+    Added, Configured, IntentWriter, NewProject, NewRun, NewSession, ProjectRemoval, Restored, Spawn, Stop,
 };
 pub use write::messages::{NewMessage, Reached, ScreenSeen, Sent, Step};
 pub use write::nudges::{NewNotice, NewNudge};

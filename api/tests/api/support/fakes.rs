@@ -10,6 +10,7 @@ use ao_domain::port::agent::{
     Style, Takes,
 };
 use ao_domain::port::clock::Clock;
+use ao_domain::port::provision::{Furnished, PostCreate, ProvisionError, Provisioner};
 use ao_domain::port::spool::{HookSpool, SpoolError, Spooled};
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{HookRecord, Repository, SessionId, Signal, Timestamp, WorktreeOwner};
@@ -146,6 +147,7 @@ impl Default for FakeAgents {
                 style,
                 reports,
                 transcribes: false,
+                chooses: true,
                 takes: reports.then_some(Takes {
                     queues: true,
                     commands: &[],
@@ -210,5 +212,34 @@ impl Agent for FakeAgent {
 
     fn note(&self, _: &str) -> Option<Note> {
         None
+    }
+}
+
+/// Has printed one line for every session.
+pub(crate) struct FakeProvisioner;
+
+impl Provisioner for FakeProvisioner {
+    fn furnish<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+        _: &'a [String],
+    ) -> PortFuture<'a, Result<Furnished, ProvisionError>> {
+        unreachable!("the API furnishes nothing")
+    }
+
+    fn command<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+        _: PostCreate<'a>,
+    ) -> PortFuture<'a, Result<(), ProvisionError>> {
+        unreachable!("the API runs nothing")
+    }
+
+    fn log_tail<'a>(
+        &'a self,
+        session: &'a SessionId,
+        _: usize,
+    ) -> PortFuture<'a, Result<Vec<String>, ProvisionError>> {
+        Box::pin(async move { Ok(vec![format!("adding packages for {session}")]) })
     }
 }

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ao_api::{Boot, Config, Connections, Deps, Limits, Stage, acceptors, router};
-use ao_domain::{Looked, Phase, ProjectId, RemoteRepo, Seen, Session, SessionId, SessionKind, Timestamp};
+use ao_domain::{
+    Looked, Phase, ProjectId, RemoteRepo, Seen, Session, SessionId, SessionKind, SessionSetup, Timestamp,
+};
 use ao_facts::{
     Added, Changes, Feed, Moved, NewProject, NewSession, OutcomeWriter, Sighting, Spawn, Stand, Store,
     StoreOptions,
@@ -20,7 +22,7 @@ use camino::Utf8PathBuf;
 use tokio::net::TcpListener;
 
 pub(crate) use client::{Answer, Line, Stream, request};
-pub(crate) use fakes::{FakeAgents, FakeClock, FakeSpool, FakeWorktrees};
+pub(crate) use fakes::{FakeAgents, FakeClock, FakeProvisioner, FakeSpool, FakeWorktrees};
 
 /// The token of every daemon here.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -81,6 +83,7 @@ impl World {
             feed: feed.clone(),
             spool: spool.clone(),
             worktrees: Arc::new(FakeWorktrees),
+            provisioner: Arc::new(FakeProvisioner),
             agents: Arc::new(FakeAgents::default()),
             repository_of: Arc::new(|remote| {
                 let (host, path) = remote.strip_prefix("https://")?.split_once('/')?;
@@ -181,6 +184,8 @@ impl World {
             branch: None,
             base: "main".to_owned(),
             repo: format!("/repos/{project}").into(),
+            setup: SessionSetup::default(),
+            replace: false,
             secret: "5ec4e75ec4e75ec4e75ec4e75ec4e700".to_owned(),
             worktree_root: &root,
             now: self.now(),

@@ -37,7 +37,7 @@ impl SessionChild {
                     worktree_state: Some(WorktreeState::Active),
                     ..Changes::default()
                 };
-                self.enter(ctx, session, Phase::Prepare, changes).await
+                self.enter(ctx, session, Phase::Provision, changes).await
             }
             Err(error) => self.fail_spawn(ctx, session, text(&error)).await,
         }
@@ -122,20 +122,34 @@ impl SessionChild {
             native_id: session.native_id.as_deref(),
             model: session.model.as_deref(),
             permissions: session.permissions,
+            role: session.setup.role.as_deref(),
             ao: &self.parts.setup.bin.join("ao"),
             messages: &self.parts.letters.folder(&session.id),
             env: &self.parts.setup.env,
         })
     }
 
-    /// The daemon's environment, then the agent's own, then ours: what says who the session is always wins.
-    fn environment(&self, session: &Session, plan: Vec<(String, String)>) -> Vec<(String, String)> {
+    /// The daemon's environment, then the project's, then the agent's own, then ours: what says who the session is always wins.
+    /// A PATH of the project's is the one that ours is put before.
+    pub(super) fn environment(
+        &self,
+        session: &Session,
+        plan: Vec<(String, String)>,
+    ) -> Vec<(String, String)> {
         let setup = &self.parts.setup;
-        let path = setup
+        let inherited = || {
+            setup
+                .env
+                .iter()
+                .find(|(name, _)| name == "PATH")
+                .map(|(_, path)| path)
+        };
+        let path = session
+            .setup
             .env
-            .iter()
-            .find(|(name, _)| name == "PATH")
-            .map_or("", |(_, path)| path.as_str());
+            .get("PATH")
+            .or_else(inherited)
+            .map_or("", String::as_str);
         let path = if path.is_empty() {
             setup.bin.to_string()
         } else {
@@ -157,7 +171,8 @@ impl SessionChild {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         let mut env: Vec<(String, String)> = Vec::new();
-        for (name, value) in setup.env.iter().cloned().chain(plan).chain(ours) {
+        let projects = session.setup.env.clone().into_iter();
+        for (name, value) in setup.env.iter().cloned().chain(projects).chain(plan).chain(ours) {
             env.retain(|(known, _)| *known != name);
             env.push((name, value));
         }
@@ -180,6 +195,8 @@ impl SessionChild {
             end_reason: Some(EndReason::SpawnFailed),
             ended_at: Some(self.parts.clock.now()),
             failure: Some(failure.0),
+            // No agent and nobody else was to work there yet: what setting it up left is no work. It is rescued all the same.
+            discard: session.generation == 1 && session.process.is_none(),
             ..Changes::default()
         };
         self.enter(ctx, session, Phase::Stopping, changes).await

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ao_derive::{Habits, STALE_AFTER, Shown, Watch, liveness, shown};
+use ao_derive::{Admission, Habits, STALE_AFTER, Shown, Watch, liveness, shown};
 use ao_domain::port::runtime::{Look, Runtime};
-use ao_domain::{Liveness, Phase, SESSION_SWEEP, Seen, Session, Timestamp};
-use ao_facts::{FactsError, Sighting};
+use ao_domain::{Liveness, Phase, QueuedFor, SESSION_SWEEP, Seen, Session, Timestamp};
+use ao_facts::{FactsError, Sighting, Stand};
 use ao_supervisor::{Context, Crash, step};
 
 use super::{SessionChild, at};
@@ -16,6 +16,9 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// When to look again at a runtime that gave no answer; it cannot say that it is back.
 const SILENT_LOOK: Duration = Duration::from_secs(2);
+
+/// When to look again whether memory is free.
+const MEMORY_LOOK: Duration = Duration::from_secs(2);
 
 impl SessionChild {
     /// Looks once, writes what is new, and if nothing is waits until something may be.
@@ -103,17 +106,43 @@ impl SessionChild {
         ))
     }
 
-    /// Waits until any fact has changed, if there is still no place: a place is freed by another session's row.
-    pub(super) async fn wait_for_place(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+    /// Says what is waited for, then waits until any fact has changed: a place is freed by another session's row. Nothing tells of
+    /// memory that is free again: that is looked at every few seconds, and by the first of the line only.
+    pub(super) async fn wait_in_line(
+        &self,
+        ctx: &Context,
+        session: &Session,
+        what: Option<QueuedFor>,
+    ) -> Result<(), Crash> {
         let mut wakeups = self.parts.facts.wakeups(); // taken before the look, so that no change falls in between
-        if self.has_place(session).await? {
+        let now = self.parts.clock.now();
+        if session.queued_for != what {
+            let stand = Stand::of(session);
+            let written = self
+                .parts
+                .outcomes
+                .waits_for(ctx.incarnation(), &self.id, stand, what, now);
+            let _ = step!("spawn.in_line", written)?; // overtaken by a kill: read again
             return Ok(());
         }
-        tokio::select! {
-            biased;
-            () = ctx.stopping() => {}
-            () = ctx.beating(wakeups.changed()) => {}
+        if self.admission(session).await? == Admission::Granted {
+            return Ok(());
         }
+        let looks_again = async {
+            match what {
+                Some(QueuedFor::Memory) => self.parts.clock.reaches(now.plus(MEMORY_LOOK)).await,
+                _ => std::future::pending().await,
+            }
+        };
+        let waiting = async {
+            tokio::select! {
+                biased;
+                () = ctx.stopping() => {}
+                () = wakeups.changed() => {}
+                () = looks_again => {}
+            }
+        };
+        ctx.beating(waiting).await;
         Ok(())
     }
 

@@ -25,6 +25,8 @@ pub struct LaunchRequest<'a> {
     pub model: Option<&'a str>,
     /// What it may do without asking.
     pub permissions: PermissionMode,
+    /// What it is told beside its prompt: its role, and its project's rules. An agent that cannot be told so gets it before its prompt.
+    pub role: Option<&'a str>,
     /// The stable path of `ao`, for hooks.
     pub ao: &'a Utf8Path,
     /// The folder that messages too long to be typed lie in; it reads there without asking.
@@ -144,6 +146,8 @@ pub struct Description {
     pub reports: bool,
     /// Whether it writes its conversations down, with what its hooks do not tell.
     pub transcribes: bool,
+    /// Whether it has models and permission modes to choose from.
+    pub chooses: bool,
     /// How it takes messages; `None`: it takes none.
     pub takes: Option<Takes>,
 }

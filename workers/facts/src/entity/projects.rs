@@ -1,9 +1,9 @@
 //! `projects`.
 
-use ao_domain::Project;
+use ao_domain::{Project, ProjectConfig};
 use sea_orm::entity::prelude::*;
 
-use super::{parse, parse_opt};
+use super::{json, parse, parse_opt};
 use crate::FactsError;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -18,7 +18,7 @@ pub struct Model {
     pub registered_at: String,
     pub archived_at: Option<String>,
     pub updated_at: String,
-    pub reclaim_on_merge: bool,
+    pub config: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -31,6 +31,7 @@ impl TryFrom<Model> for Project {
 
     fn try_from(row: Model) -> Result<Self, FactsError> {
         const TABLE: &str = "projects";
+        let config: ProjectConfig = json(TABLE, &row.id, "config", &row.config)?;
         Ok(Self {
             registered_at: parse(TABLE, &row.id, "registered_at", &row.registered_at)?,
             archived_at: parse_opt(TABLE, &row.id, "archived_at", row.archived_at.as_deref())?,
@@ -39,7 +40,7 @@ impl TryFrom<Model> for Project {
             origin: row.origin,
             display_name: row.display_name,
             default_branch: row.default_branch,
-            reclaim_on_merge: row.reclaim_on_merge,
+            config,
         })
     }
 }

@@ -56,6 +56,11 @@ pub struct Model {
     pub prs: String,
     pub spares_worktree: bool,
     pub merged_before: i64,
+    pub setup: String,
+    pub provisioning: Option<String>,
+    pub ticket: i64,
+    pub queued_for: Option<String>,
+    pub replaces: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -108,6 +113,11 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
         prs: json(TABLE, key, "prs", &row.prs)?,
         merged_before: number(TABLE, key, "merged_before", row.merged_before)?,
         spares_worktree: row.spares_worktree,
+        setup: json(TABLE, key, "setup", &row.setup)?,
+        provisioning: json_opt(TABLE, key, "provisioning", row.provisioning.as_deref())?,
+        ticket: number(TABLE, key, "ticket", row.ticket)?,
+        queued_for: parse_opt(TABLE, key, "queued_for", row.queued_for.as_deref())?,
+        replaces: parse_opt(TABLE, key, "replaces", row.replaces.as_deref())?,
         delay: row.delay,
         trouble: row.trouble,
         model: row.model,

@@ -17,8 +17,8 @@ use crate::error::read;
 use crate::pulse::Wakeups;
 use crate::{FactsError, Store};
 
-pub use sessions::Filter;
 pub(crate) use sessions::TERMINATED;
+pub use sessions::{Filter, Line};
 pub use wait::Until;
 
 /// Reads facts. Cheap to clone. All its futures are cancel safe.

@@ -22,6 +22,25 @@ pub struct Filter {
 /// The phases in which a session's agent is over, as `Session::is_terminated` has them; `tests/reading.rs` compares.
 pub(crate) const TERMINATED: [Phase; 4] = [Phase::Finished, Phase::Stopping, Phase::Freeing, Phase::Ended];
 
+/// What stands before a queued session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// How many came to the line before it and still wait.
+    pub earlier: u32,
+    /// How many of the machine's places are taken by others.
+    pub taken: u32,
+    /// How many others are between the line and a running agent.
+    pub coming_up: u32,
+}
+
+fn phases(which: impl Fn(Phase) -> bool) -> String {
+    let words = Phase::ALL.iter().filter(|phase| which(**phase));
+    words
+        .map(|phase| format!("'{phase}'"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 impl Reader {
     /// A session by its id.
     pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, FactsError> {
@@ -62,13 +81,7 @@ impl Reader {
     /// The sessions that still need somebody: all but the ended ones, in the order they were made.
     pub async fn unfinished_sessions(&self) -> Result<Vec<SessionId>, FactsError> {
         let sql = "SELECT id FROM sessions WHERE phase <> 'ended' ORDER BY rowid";
-        let rows = self.rows("unfinished sessions", sql, []).await?;
-        let ids = rows.iter().map(|row| {
-            row.try_get_by_index::<String>(0)
-                .map_err(read("unfinished sessions"))
-        });
-        ids.map(|id| id.and_then(|id| entity::parse("sessions", &id, "id", &id)))
-            .collect()
+        self.ids("unfinished sessions", sql).await
     }
 
     /// The sessions of these agents that are not over, in the order they were made.
@@ -89,22 +102,44 @@ impl Reader {
             .collect()
     }
 
-    /// How many of the machine's places are taken before `id` gets its own: by sessions that hold one now, and by
-    /// those that were queued earlier and are still wanted.
-    pub async fn places_before(&self, id: &SessionId) -> Result<u32, FactsError> {
-        let holds: Vec<String> = Phase::ALL
-            .iter()
-            .filter(|phase| phase.takes_a_place())
-            .map(|phase| format!("'{phase}'"))
-            .collect();
+    /// What stands before a queued session: those in front of it in the line, and what the sessions that were let in take.
+    pub async fn line_before(&self, id: &SessionId) -> Result<Line, FactsError> {
+        // Whose place a replacement takes does not keep it from coming up.
         let sql = format!(
-            "SELECT count(*) FROM sessions AS other, sessions AS mine
-             WHERE mine.id = ? AND other.id <> mine.id AND other.phase <> 'ended' AND (other.phase IN ({})
-                OR (other.phase = 'queued' AND other.desired = 'run' AND other.rowid < mine.rowid))",
-            holds.join(", ")
+            "SELECT count(*) FILTER (WHERE other.phase = 'queued' AND other.desired = 'run' AND other.ticket < mine.ticket) AS earlier,
+                count(*) FILTER (WHERE other.phase IN ({}) AND other.id IS NOT mine.replaces) AS taken,
+                count(*) FILTER (WHERE other.phase IN ({})) AS coming_up
+             FROM sessions AS other, sessions AS mine
+             WHERE mine.id = ? AND other.id <> mine.id AND other.phase <> 'ended'",
+            phases(Phase::takes_a_place),
+            phases(Phase::is_coming_up),
         );
-        let count: Option<i64> = self.one("places", &sql, [id.as_str().into()]).await?;
-        entity::number("sessions", id.as_str(), "places", count.unwrap_or(0))
+        let rows = self.rows("the line", &sql, [id.as_str().into()]).await?;
+        let count = |column: &str| {
+            let count = rows.first().map(|row| row.try_get::<i64>("", column));
+            let count = count.transpose().map_err(read("the line"))?.unwrap_or(0);
+            entity::number("sessions", id.as_str(), "line", count)
+        };
+        Ok(Line {
+            earlier: count("earlier")?,
+            taken: count("taken")?,
+            coming_up: count("coming_up")?,
+        })
+    }
+
+    /// The sessions that wait to be let in, first come first.
+    pub async fn queue(&self) -> Result<Vec<SessionId>, FactsError> {
+        let sql = "SELECT id FROM sessions WHERE phase = 'queued' AND desired = 'run' ORDER BY ticket";
+        self.ids("the queue", sql).await
+    }
+
+    async fn ids(&self, what: &'static str, sql: &str) -> Result<Vec<SessionId>, FactsError> {
+        let rows = self.rows(what, sql, []).await?;
+        let ids = rows
+            .iter()
+            .map(|row| row.try_get_by_index::<String>(0).map_err(read(what)));
+        ids.map(|id| id.and_then(|id| entity::parse("sessions", &id, "id", &id)))
+            .collect()
     }
 
     /// The newest `limit` hook records of `session` that counted, newest first.

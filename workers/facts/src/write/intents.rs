@@ -1,8 +1,8 @@
 //! What somebody wants: projects registered and removed, sessions spawned and stopped, sweeps asked for.
 
 use ao_domain::{
-    ActivityState, Desired, EndReason, PermissionMode, Phase, Project, ProjectId, SessionId, SessionKind,
-    Timestamp, WorktreeState,
+    ActivityState, BadConfig, Desired, EndReason, PermissionMode, Phase, Project, ProjectConfig, ProjectId,
+    SessionId, SessionKind, SessionSetup, Timestamp, WorktreeState,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use sea_orm::ActiveValue::Set;
@@ -42,7 +42,7 @@ pub struct NewProject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Added {
     /// It is registered.
-    Added(Project),
+    Added(Box<Project>),
     /// An active project lies at that path already; nothing was written.
     PathTaken {
         /// Its id.
@@ -64,6 +64,17 @@ pub enum ProjectRemoval {
     NotFound,
     /// These sessions of it still run or are being ended; nothing was written.
     HasLiveSessions(Vec<SessionId>),
+}
+
+/// What became of a change of a project's config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Configured {
+    /// It is as it is now.
+    Yes(Box<Project>),
+    /// There is no active project of that id; nothing was written.
+    NotFound,
+    /// The outcome would break a rule; nothing was written.
+    Refused(BadConfig),
 }
 
 /// A session to be spawned.
@@ -97,6 +108,10 @@ pub struct NewSession<'a> {
     pub base: String,
     /// The repository.
     pub repo: Utf8PathBuf,
+    /// What it is made with beyond its agent.
+    pub setup: SessionSetup,
+    /// Whether an orchestrator takes the place of the one that the project has, which is ended once this one is live.
+    pub replace: bool,
     /// The launch's secret number, 32 lower-case hex digits.
     pub secret: String,
     /// The folder that all worktrees lie in; this one comes to `<root>/<project>/<session>`.
@@ -117,7 +132,7 @@ pub enum Spawn {
     },
     /// There is no active project of that id; nothing was written.
     NoProject,
-    /// The project has an orchestrator that is wanted; nothing was written.
+    /// The project has an orchestrator that is wanted, or one that is about to take its place; nothing was written.
     OrchestratorLives(SessionId),
 }
 
@@ -166,62 +181,12 @@ impl IntentWriter {
     /// Wants a session back whose agent is over: the same agent in the same worktree, as its next run. Signals and looks of the
     /// run before count no more from here on. Of two at once one wins; the other finds it not over.
     pub async fn restore(&self, id: &SessionId, new: NewRun) -> Result<Restored, FactsError> {
-        use sessions::Column;
         let tx = self.store.begin(None).await?;
-        let Some(row) = tx.session(id).await? else {
-            return Ok(Restored::NotFound);
-        };
-        let phase: Phase = parse("sessions", &row.id, "phase", &row.phase)?;
-        if !matches!(phase, Phase::Finished | Phase::Ended) {
-            return Ok(Restored::NotOver(phase));
+        let restored = super::restore::restore_in(&tx, id, new).await?;
+        if restored == Restored::Yes {
+            tx.commit().await?;
         }
-        if row.native_id.is_none() && !new.start_over {
-            return Ok(Restored::NothingToResume);
-        }
-        let project: ProjectId = parse("sessions", &row.id, "project_id", &row.project_id)?;
-        if row.kind == SessionKind::Orchestrator.as_str()
-            && let Some(other) = live_orchestrator(&tx, &project).await?
-        {
-            return Ok(Restored::OrchestratorLives(other));
-        }
-        let now = new.now.to_string();
-        let merged = super::pulls::merged_of(&tx, id).await?;
-        let nothing = || Expr::value(Option::<String>::None);
-        let mut update = sessions::Entity::update_many()
-            .col_expr(Column::Generation, Expr::value(row.generation + 1))
-            .col_expr(Column::Secret, Expr::value(new.secret))
-            .col_expr(Column::Desired, Expr::value(Desired::Run.as_str()))
-            .col_expr(Column::Discard, Expr::value(false))
-            .col_expr(Column::SparesWorktree, Expr::value(false))
-            .col_expr(Column::MergedBefore, Expr::value(merged))
-            .col_expr(Column::Phase, Expr::value(Phase::Queued.as_str()))
-            .col_expr(Column::PhaseAt, Expr::value(now.clone()))
-            .col_expr(Column::ActivityState, Expr::value(ActivityState::Idle.as_str()))
-            .col_expr(Column::ActivitySince, Expr::value(now.clone()))
-            .col_expr(Column::FirstSignalAt, nothing())
-            .col_expr(Column::EndReason, nothing())
-            .col_expr(Column::EndedAt, nothing())
-            .col_expr(Column::Failure, nothing())
-            .col_expr(Column::Dialog, nothing())
-            .col_expr(Column::Delay, nothing())
-            .col_expr(Column::Trouble, nothing())
-            .col_expr(Column::UpdatedAt, Expr::value(now))
-            .filter(Column::Id.eq(id.as_str()));
-        if new.start_over {
-            update = update.col_expr(Column::NativeId, nothing());
-        }
-        // A worktree that was taken back is made again, from its branch where that is still there. What is on that branch is
-        // somebody's by now: it is checked out, and never removed as ours.
-        if row.worktree_state == WorktreeState::Removed.as_str() {
-            update = update
-                .col_expr(Column::BranchGiven, Expr::value(true))
-                .col_expr(Column::WorktreeState, Expr::value(WorktreeState::None.as_str()));
-        }
-        update.exec(tx.connection()).await.map_err(write("sessions"))?;
-        super::messages::requeue_unbegun(&tx, id, row.generation, &new.now.to_string()).await?;
-        super::pulls::follow_open(&tx, id).await?;
-        tx.commit().await?;
-        Ok(Restored::Yes)
+        Ok(restored)
     }
 
     /// Calls a session by another name; `None` takes its name away. `false`: there is no such session.
@@ -291,26 +256,49 @@ impl IntentWriter {
         };
         let project = row.map_err(write("projects"))?.try_into()?;
         tx.commit().await?;
-        Ok(Added::Added(project))
+        Ok(Added::Added(Box::new(project)))
     }
 
-    /// Says whether a session's worktree is taken back once its work was merged. `false`: there is no such project.
-    pub async fn reclaim_on_merge(
+    /// Sets what is given of a project's config and leaves the rest: `patch` is a JSON merge patch; `clear` takes everything away
+    /// before it.
+    pub async fn configure_project(
         &self,
         id: &ProjectId,
-        reclaim: bool,
+        clear: bool,
+        patch: &serde_json::Value,
         now: Timestamp,
-    ) -> Result<bool, FactsError> {
+    ) -> Result<Configured, FactsError> {
         let tx = self.store.begin(None).await?;
-        let done = tx
-            .run(
-                "projects",
-                "UPDATE projects SET reclaim_on_merge = ?2, updated_at = ?3 WHERE id = ?1 AND archived_at IS NULL",
-                [id.as_str().into(), reclaim.into(), now.to_string().into()],
-            )
-            .await?;
+        let row = projects::Entity::find_by_id(id.as_str())
+            .filter(projects::Column::ArchivedAt.is_null())
+            .one(tx.connection())
+            .await
+            .map_err(read("projects"))?;
+        let Some(row) = row else {
+            return Ok(Configured::NotFound);
+        };
+        let mut project: Project = row.try_into()?;
+        let before = if clear {
+            ProjectConfig::default()
+        } else {
+            project.config
+        };
+        project.config = match before.merged(patch) {
+            Ok(config) => config,
+            Err(why) => return Ok(Configured::Refused(why)),
+        };
+        tx.run(
+            "projects",
+            "UPDATE projects SET config = ?2, updated_at = ?3 WHERE id = ?1",
+            [
+                id.as_str().into(),
+                text_of(&project.config).into(),
+                now.to_string().into(),
+            ],
+        )
+        .await?;
         tx.commit().await?;
-        Ok(done == 1)
+        Ok(Configured::Yes(Box::new(project)))
     }
 
     /// Archives a project that has no session under way. Its rows stay.
@@ -371,15 +359,21 @@ impl IntentWriter {
         if project.is_none() {
             return Ok(Spawn::NoProject);
         }
-        if new.kind == SessionKind::Orchestrator
-            && let Some(lives) = live_orchestrator(&tx, &new.project).await?
-        {
-            return Ok(Spawn::OrchestratorLives(lives));
+        let mut replaces = None;
+        if new.kind == SessionKind::Orchestrator {
+            match orchestrators(&tx, &new.project).await? {
+                Orchestrators { next: Some(next), .. } => return Ok(Spawn::OrchestratorLives(next)),
+                Orchestrators { now: Some(lives), .. } if !new.replace => {
+                    return Ok(Spawn::OrchestratorLives(lives));
+                }
+                Orchestrators { now, .. } => replaces = now,
+            }
         }
+        let ticket = next_ticket(&tx).await?;
         let num = next_num(&tx, &new.project).await?;
         let id = SessionId::new(&new.project, num);
         let now = new.now.to_string();
-        row_of(&new, &id, num, &now)
+        row_of(&new, &id, num, ticket, replaces.as_ref(), &now)
             .insert(tx.connection())
             .await
             .map_err(write("sessions"))?;
@@ -409,6 +403,17 @@ impl IntentWriter {
         let Some(row) = tx.session(id).await? else {
             return Ok(Stop::NotFound);
         };
+        self.stop_in(tx, row, reason, discard, now).await
+    }
+
+    async fn stop_in(
+        &self,
+        tx: WriteTx,
+        row: sessions::Model,
+        reason: EndReason,
+        discard: bool,
+        now: Timestamp,
+    ) -> Result<Stop, FactsError> {
         let ended = row.phase == Phase::Ended.as_str();
         let left = [WorktreeState::Kept, WorktreeState::Active]
             .iter()
@@ -426,7 +431,7 @@ impl IntentWriter {
                 Expr::col(sessions::Column::EndReason).if_null(Expr::value(reason.as_str())),
             )
             .col_expr(sessions::Column::UpdatedAt, Expr::value(now.clone()))
-            .filter(sessions::Column::Id.eq(id.as_str()));
+            .filter(sessions::Column::Id.eq(row.id.as_str()));
         if ended {
             update = update
                 .col_expr(sessions::Column::Phase, Expr::value(Phase::Stopping.as_str()))
@@ -435,6 +440,28 @@ impl IntentWriter {
         update.exec(tx.connection()).await.map_err(write("sessions"))?;
         tx.commit().await?;
         Ok(Stop::Stopping)
+    }
+
+    /// [`Self::stop`] of a session whose agent is over, if it still is that run of it: one that somebody restored meanwhile is left
+    /// alone, as [`Stop::AlreadyEnded`].
+    pub async fn stop_if_over(
+        &self,
+        id: &SessionId,
+        generation: u32,
+        reason: EndReason,
+        now: Timestamp,
+    ) -> Result<Stop, FactsError> {
+        let tx = self.store.begin(None).await?;
+        let Some(row) = tx.session(id).await? else {
+            return Ok(Stop::NotFound);
+        };
+        let over = [Phase::Finished, Phase::Ended]
+            .iter()
+            .any(|phase| row.phase == phase.as_str());
+        if !over || row.generation != i64::from(generation) {
+            return Ok(Stop::AlreadyEnded);
+        }
+        self.stop_in(tx, row, reason, false, now).await
     }
 
     /// Makes a sweep due at `at`, whether it was known or not.
@@ -468,17 +495,39 @@ async fn unused_id(tx: &WriteTx, id: &ProjectId) -> Result<ProjectId, FactsError
     unreachable!("fewer than four thousand million projects")
 }
 
-async fn live_orchestrator(tx: &WriteTx, project: &ProjectId) -> Result<Option<SessionId>, FactsError> {
-    let row = sessions::Entity::find()
+/// The orchestrators of a project that are wanted.
+pub(super) struct Orchestrators {
+    /// The one it has.
+    pub(super) now: Option<SessionId>,
+    /// The one that takes its place once it is live.
+    pub(super) next: Option<SessionId>,
+}
+
+pub(super) async fn orchestrators(tx: &WriteTx, project: &ProjectId) -> Result<Orchestrators, FactsError> {
+    let rows = sessions::Entity::find()
         .filter(sessions::Column::ProjectId.eq(project.as_str()))
         .filter(sessions::Column::Kind.eq(SessionKind::Orchestrator.as_str()))
         .filter(sessions::Column::Desired.eq(Desired::Run.as_str()))
         .filter(sessions::Column::Phase.is_not_in(crate::read::TERMINATED.map(Phase::as_str)))
-        .one(tx.connection())
+        .all(tx.connection())
         .await
         .map_err(read("sessions"))?;
-    row.map(|row| parse("sessions", &row.id, "id", &row.id))
-        .transpose()
+    let of = |next: bool| {
+        let row = rows.iter().find(|row| row.replaces.is_some() == next);
+        row.map(|row| parse("sessions", &row.id, "id", &row.id))
+            .transpose()
+    };
+    Ok(Orchestrators {
+        now: of(false)?,
+        next: of(true)?,
+    })
+}
+
+/// The next place in the line, handed out in the transaction that takes it.
+pub(super) async fn next_ticket(tx: &WriteTx) -> Result<i64, FactsError> {
+    let sql = "SELECT ifnull(max(ticket), 0) + 1 AS ticket FROM sessions";
+    let row = tx.row("sessions", sql, []).await?;
+    get(&row.expect("an aggregate has one row"), "ticket")
 }
 
 async fn next_num(tx: &WriteTx, project: &ProjectId) -> Result<u32, FactsError> {
@@ -490,7 +539,14 @@ async fn next_num(tx: &WriteTx, project: &ProjectId) -> Result<u32, FactsError> 
     number("sessions", project.as_str(), "num", get(&row, "num")?)
 }
 
-fn row_of(new: &NewSession<'_>, id: &SessionId, num: u32, now: &str) -> sessions::ActiveModel {
+fn row_of(
+    new: &NewSession<'_>,
+    id: &SessionId,
+    num: u32,
+    ticket: i64,
+    replaces: Option<&SessionId>,
+    now: &str,
+) -> sessions::ActiveModel {
     sessions::ActiveModel {
         id: Set(id.to_string()),
         project_id: Set(new.project.to_string()),
@@ -534,6 +590,11 @@ fn row_of(new: &NewSession<'_>, id: &SessionId, num: u32, now: &str) -> sessions
         prs: Set("[]".to_owned()),
         spares_worktree: Set(false),
         merged_before: Set(0),
+        setup: Set(text_of(&new.setup)),
+        provisioning: Set(None),
+        ticket: Set(ticket),
+        queued_for: Set(None),
+        replaces: Set(replaces.map(ToString::to_string)),
         model: Set(new.model.clone()),
         permissions: Set(new.permissions.to_string()),
         end_reason: Set(None),

@@ -7,6 +7,7 @@ pub(crate) mod nudges;
 pub(crate) mod observations;
 pub(crate) mod outcomes;
 pub(crate) mod pulls;
+mod restore;
 pub(crate) mod salvage;
 
 use ao_domain::SessionId;

@@ -156,7 +156,7 @@ impl OutcomeWriter {
             .run(
                 "sessions",
                 "UPDATE sessions SET desired = ?3, end_reason = coalesce(end_reason, ?4), ended_at = coalesce(ended_at, ?5), updated_at = ?5,
-                    spares_worktree = (SELECT 1 - reclaim_on_merge FROM projects WHERE projects.id = project_id)
+                    spares_worktree = (SELECT ifnull(json_extract(config, '$.reclaimOnMerge'), 0) = 0 FROM projects WHERE projects.id = project_id)
                  WHERE id = ?1 AND generation = ?2 AND desired = ?6 AND phase IN (?7, ?8)",
                 [
                     session.as_str().into(),

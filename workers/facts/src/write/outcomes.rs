@@ -1,11 +1,16 @@
 //! What we did: a session's steps, its failures, and the passing of time where it shows.
 
-use ao_domain::{Desired, EndReason, Holding, Phase, Seen, Session, SessionId, Timestamp, WorktreeState};
+use ao_domain::{
+    Desired, EndReason, Holding, Phase, Provisioning, QueuedFor, Seen, Session, SessionId, Timestamp,
+    WorktreeState,
+};
 use ao_supervisor::Incarnation;
 use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter, UpdateMany};
 
+use super::intents::{NewRun, Restored};
 use super::observations::{Sighting, record_sighting};
+use super::restore::restore_in;
 use crate::entity::{sessions, text_of};
 use crate::error::write;
 use crate::{FactsError, Store};
@@ -57,6 +62,10 @@ pub struct Changes {
     pub end_reason: Option<EndReason>,
     /// When it ended; the first time stays.
     pub ended_at: Option<Timestamp>,
+    /// That the worktree may go with everything in it: no agent ever worked there.
+    pub discard: bool,
+    /// How far the worktree is furnished.
+    pub provisioning: Option<Provisioning>,
     /// What went wrong. `None` says that this step went well and takes an earlier failure away.
     pub failure: Option<String>,
 }
@@ -102,7 +111,16 @@ impl OutcomeWriter {
                 .col_expr(Column::Dialog, Expr::value(Option::<String>::None))
                 .col_expr(Column::Delay, Expr::value(Option::<String>::None));
         }
+        if changes.discard {
+            update = update.col_expr(Column::Discard, Expr::value(true));
+        }
+        if let Some(provisioning) = &changes.provisioning {
+            update = update.col_expr(Column::Provisioning, Expr::value(text_of(provisioning)));
+        }
         if to != seen.phase {
+            if seen.phase == Phase::Queued {
+                update = update.col_expr(Column::QueuedFor, Expr::value(Option::<String>::None));
+            }
             update = update.col_expr(Column::PhaseAt, Expr::value(now.to_string()));
         }
         if let Some(state) = changes.worktree_state {
@@ -162,6 +180,87 @@ impl OutcomeWriter {
         }
         tx.commit().await?;
         Ok(Moved::Yes)
+    }
+
+    /// Says what the first of the line waits for; `None`: somebody stands before it.
+    pub async fn waits_for(
+        &self,
+        by: &Incarnation,
+        id: &SessionId,
+        seen: Stand,
+        what: Option<QueuedFor>,
+        now: Timestamp,
+    ) -> Result<Moved, FactsError> {
+        let tx = self.store.begin(Some(by)).await?;
+        let done = standing(id, seen)
+            .col_expr(
+                sessions::Column::QueuedFor,
+                Expr::value(what.map(QueuedFor::as_str)),
+            )
+            .col_expr(sessions::Column::UpdatedAt, Expr::value(now.to_string()))
+            .exec(tx.connection())
+            .await
+            .map_err(write("sessions"))?;
+        if done.rows_affected == 0 {
+            return Ok(Moved::Overtaken);
+        }
+        tx.commit().await?;
+        Ok(Moved::Yes)
+    }
+
+    /// Gives a live orchestrator the place of the one it replaces, which is wanted stopped from the same instant on: at none is
+    /// there no orchestrator, and at none are there two.
+    pub async fn take_over(
+        &self,
+        by: &Incarnation,
+        id: &SessionId,
+        seen: Stand,
+        now: Timestamp,
+    ) -> Result<Moved, FactsError> {
+        let tx = self.store.begin(Some(by)).await?;
+        let now = now.to_string();
+        // One that is over already is left as it is.
+        tx.run(
+            "sessions",
+            "UPDATE sessions SET desired = 'stop', end_reason = coalesce(end_reason, ?2), spares_worktree = 0, updated_at = ?3
+             WHERE id = (SELECT replaces FROM sessions WHERE id = ?1) AND phase NOT IN ('finished', 'stopping', 'freeing', 'ended')",
+            [id.as_str().into(), EndReason::Replaced.as_str().into(), now.clone().into()],
+        )
+        .await?;
+        let done = standing(id, seen)
+            .filter(sessions::Column::Replaces.is_not_null())
+            .col_expr(sessions::Column::Replaces, Expr::value(Option::<String>::None))
+            .col_expr(sessions::Column::UpdatedAt, Expr::value(now))
+            .exec(tx.connection())
+            .await
+            .map_err(write("sessions"))?;
+        if done.rows_affected == 0 {
+            return Ok(Moved::Overtaken);
+        }
+        tx.commit().await?;
+        Ok(Moved::Yes)
+    }
+
+    /// Brings a session back that a restart of the machine ended, as [`crate::IntentWriter::restore`] does for a person. Reads the
+    /// row itself: whoever else restored it meanwhile has it.
+    pub async fn come_back(
+        &self,
+        by: &Incarnation,
+        id: &SessionId,
+        secret: String,
+        now: Timestamp,
+    ) -> Result<Restored, FactsError> {
+        let tx = self.store.begin(Some(by)).await?;
+        let new = NewRun {
+            start_over: false,
+            secret,
+            now,
+        };
+        let restored = restore_in(&tx, id, new).await?;
+        if restored == Restored::Yes {
+            tx.commit().await?;
+        }
+        Ok(restored)
     }
 
     /// Counts the session's revision up, because what it looks like changed with time alone.

@@ -74,11 +74,12 @@ impl IntentWriter {
                     registered_at: Set(now.to_string()),
                     archived_at: Set((taken > 0).then(|| now.to_string())),
                     updated_at: Set(now.to_string()),
-                    reclaim_on_merge: Set(false),
+                    config: Set("{}".to_owned()),
                 };
                 row.insert(tx.connection()).await.map_err(write("projects"))?;
             }
-            row_of(one, &now.to_string())
+            let ticket = super::intents::next_ticket(&tx).await?;
+            row_of(one, ticket, &now.to_string())
                 .insert(tx.connection())
                 .await
                 .map_err(write("sessions"))?;
@@ -88,7 +89,7 @@ impl IntentWriter {
     }
 }
 
-fn row_of(found: &Found, now: &str) -> sessions::ActiveModel {
+fn row_of(found: &Found, ticket: i64, now: &str) -> sessions::ActiveModel {
     let (id, held) = (&found.owner.session, found.held.as_ref());
     let over = held.is_none();
     sessions::ActiveModel {
@@ -135,6 +136,11 @@ fn row_of(found: &Found, now: &str) -> sessions::ActiveModel {
         prs: Set("[]".to_owned()),
         spares_worktree: Set(false),
         merged_before: Set(0),
+        setup: Set("{}".to_owned()),
+        provisioning: Set(None),
+        ticket: Set(ticket),
+        queued_for: Set(None),
+        replaces: Set(None),
         model: Set(None),
         permissions: Set(PermissionMode::Default.to_string()),
         end_reason: Set(over.then(|| EndReason::RuntimeDead.to_string())),

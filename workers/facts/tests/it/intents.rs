@@ -26,6 +26,7 @@ async fn a_project_is_registered_once_a_path() {
     let Added::Added(made) = store.intents().add_project(new).await.unwrap() else {
         panic!("refused")
     };
+    let made = *made;
     assert_eq!(
         (made.display_name.as_str(), made.default_branch.as_str()),
         ("The web", "origin/trunk")

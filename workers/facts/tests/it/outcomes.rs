@@ -16,7 +16,16 @@ async fn a_step_writes_what_it_means_and_nothing_else() {
         count: 2,
         paths: vec!["a b".to_owned(), "ü".to_owned()],
     }];
+    let progress = ao_domain::Provisioning {
+        done: 1,
+        of: 2,
+        doing: Some("make".to_owned()),
+        since: at(4),
+        skipped: Vec::new(),
+    };
     let changes = Changes {
+        discard: true,
+        provisioning: Some(progress.clone()),
         worktree_state: Some(WorktreeState::Active),
         holdings: Some(holdings.clone()),
         rescue_ref: Some("refs/ao/rescue/web-1/1".to_owned()),
@@ -40,6 +49,8 @@ async fn a_step_writes_what_it_means_and_nothing_else() {
         phase: Phase::Worktree,
         phase_at: at(5),
         worktree_state: WorktreeState::Active,
+        discard: true,
+        provisioning: Some(progress),
         holdings,
         rescue_ref: Some("refs/ao/rescue/web-1/1".to_owned()),
         ended_at: Some(at(4)),

@@ -6,7 +6,7 @@ use ao_domain::{
     NoticeKind, Phase, PrFacts, PrRef, PrState, RemoteRepo, Review, SessionId, Timestamp,
 };
 use ao_facts::{
-    Explained, GatewaySeen, Moved, NewNotice, NewNudge, NewRun, PullFailed, PullSeen, Reached,
+    Configured, Explained, GatewaySeen, Moved, NewNotice, NewNudge, NewRun, PullFailed, PullSeen, Reached,
     RepositorySeen, Step, Store, TokenState,
 };
 
@@ -682,11 +682,12 @@ async fn a_merge_completes_once_and_the_worktree_stays_unless_the_project_asks_f
         let id = spawn(&store, "web").await;
         put(&store, &id, Phase::Live).await;
         let intents = store.intents();
+        let patch = serde_json::json!({"reclaimOnMerge": reclaim});
+        let set = intents
+            .configure_project(&project("web"), false, &patch, at(3))
+            .await;
         assert!(
-            intents
-                .reclaim_on_merge(&project("web"), reclaim, at(3))
-                .await
-                .unwrap()
+            matches!(set.unwrap(), Configured::Yes(project) if project.config.reclaim_on_merge == reclaim)
         );
         let outcomes = store.outcomes();
         let complete = async |generation| outcomes.complete(&me(), &id, generation, at(60)).await.unwrap();
@@ -699,13 +700,12 @@ async fn a_merge_completes_once_and_the_worktree_stays_unless_the_project_asks_f
             (Desired::Stop, Some(EndReason::Completed), spares)
         );
     }
-    assert!(
-        !store
-            .intents()
-            .reclaim_on_merge(&project("none"), true, at(3))
-            .await
-            .unwrap()
-    );
+    let patch = serde_json::json!({"reclaimOnMerge": true});
+    let none = store
+        .intents()
+        .configure_project(&project("none"), false, &patch, at(3))
+        .await;
+    assert_eq!(none.unwrap(), Configured::NotFound);
 }
 
 #[tokio::test]

@@ -129,6 +129,8 @@ pub(crate) fn new_session(of: &str) -> NewSession<'static> {
         branch: None,
         base: "main".to_owned(),
         repo: format!("/repos/{of}").into(),
+        setup: ao_domain::SessionSetup::default(),
+        replace: false,
         secret: SECRET.to_owned(),
         worktree_root: Utf8Path::new("/worktrees"),
         now: at(1),

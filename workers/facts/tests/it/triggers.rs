@@ -114,12 +114,14 @@ async fn each_column_of_a_session_is_told_of_or_is_not() {
         "base",
         "branch_given",
         "created_at",
+        "setup",
     ];
     let silent = [
         ("phase_at", "'2027-01-01T00:00:00.000Z'"),
         ("updated_at", "'2027-01-02T00:00:00.000Z'"),
         ("merged_before", "1"),
         ("spares_worktree", "1"),
+        ("ticket", "7"),
     ];
     let told = [
         ("issue", "'#1'"),
@@ -148,6 +150,9 @@ async fn each_column_of_a_session_is_told_of_or_is_not() {
         ("messages_waiting", "1"),
         ("waiting_since", "'2027-01-01T00:00:00.000Z'"),
         ("prs", "'[1]'"),
+        ("queued_for", "'place'"),
+        ("provisioning", "'{}'"),
+        ("replaces", "'web-1'"),
         ("model", "'m'"),
         ("permissions", "'auto'"),
         ("end_reason", "'killed'"),

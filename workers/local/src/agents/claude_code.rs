@@ -26,6 +26,7 @@ pub(super) const SHEET: Sheet = Sheet {
         style: Style::Interactive,
         reports: true,
         transcribes: true,
+        chooses: true,
         takes: Some(Takes {
             queues: true,
             commands: &['/'],
@@ -64,6 +65,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--settings",
             "--permission-mode",
             "--model",
+            "--append-system-prompt",
         ],
         own_files: checkup::claude,
     }),
@@ -140,6 +142,10 @@ fn make(request: &LaunchRequest<'_>) -> (Vec<String>, Vec<Preparation>) {
     option("--permission-mode", mode.to_owned());
     if let Some(model) = request.model {
         option("--model", model.to_owned());
+    }
+    // Said at every start: it is no part of the conversation.
+    if let Some(role) = request.role {
+        option("--append-system-prompt", role.to_owned());
     }
     // One that goes on has been asked already: asked again, it would do its work twice.
     if let Some(prompt) = request.prompt.filter(|_| resumed.is_none()) {

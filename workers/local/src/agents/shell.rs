@@ -13,6 +13,7 @@ pub(super) const SHEET: Sheet = Sheet {
         style: Style::OneShot,
         reports: false,
         transcribes: false,
+        chooses: false,
         // Whatever runs there may be a shell: what is typed would be a command.
         takes: None,
     },

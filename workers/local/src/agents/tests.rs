@@ -17,6 +17,7 @@ pub(crate) fn request(command: &[String]) -> LaunchRequest<'_> {
         native_id: None,
         model: None,
         permissions: PermissionMode::Default,
+        role: None,
         ao: "/data/bin/ao".into(),
         messages: "/data/messages/web-1".into(),
         env: &[],
