@@ -14,11 +14,13 @@ pub mod foreign_text;
 mod id;
 mod message;
 pub mod port;
+pub mod printed;
 mod process;
 mod project;
 mod pull_request;
 mod seen;
 mod session;
+mod shared_path;
 mod signal;
 mod time;
 mod worktree;
@@ -37,6 +39,7 @@ pub use session::{
     Activity, ActivityState, Desired, EndReason, Liveness, Looked, PermissionMode, Phase, ProcessFacts,
     Session, SessionKind, UnknownWord, WorktreeState,
 };
+pub use shared_path::{InvalidSharedPath, shared_path};
 pub use signal::{HookRecord, Signal};
 pub use time::{InvalidTime, Timestamp};
 pub use worktree::{Holding, Repository, WorktreeOwner, shell_word, undo_line};

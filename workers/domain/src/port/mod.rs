@@ -5,6 +5,7 @@ pub mod clock;
 pub mod forge;
 pub mod letters;
 pub mod processes;
+pub mod provision;
 pub mod pushes;
 pub mod runtime;
 pub mod spool;
