@@ -88,7 +88,7 @@ pub enum WhyLeftOut {
     LeadsOut,
     /// Something above it is a link, or no folder: nothing is read or written through that.
     NoFolder,
-    /// A socket, a pipe or a device.
+    /// A socket, a pipe or a device. git does not list these, so one is met only when it has just become that.
     Special,
     /// A repository inside the project, which git does not look into.
     OwnRepository,

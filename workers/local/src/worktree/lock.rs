@@ -11,6 +11,7 @@
 //! | `work.json` | which git works, or worked last, and until when it may |
 //! | `work.err` | what that git complained about |
 //! | `owner.json` | see `record` |
+//! | `furnished`, `command.json` | see `provision`: what was put into the worktree, and what its commands are known by |
 //! | `index`, `paths` | a copy of git's index, and names of files, while a worktree is weighed or rescued |
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -32,9 +33,13 @@ use crate::{clock, process};
 const RETRY: Duration = Duration::from_millis(20);
 
 /// The files of a session's folder, the lock last: once it is unlinked the folder may be somebody else's.
-const FILES: [&str; 9] = [
+const FILES: [&str; 13] = [
     "owner.json",
     "owner.new",
+    "furnished",
+    "furnished.new",
+    "command.json",
+    "command.new",
     "work.json",
     "work.new",
     "work.err",
@@ -213,7 +218,7 @@ fn attempt(folder: &Utf8Path) -> io::Result<Option<Lock>> {
         // A lock on a file that is no longer there excludes nobody.
         if fs::metadata(&path).is_ok_and(|now| file.metadata().is_ok_and(|mine| same(&now, &mine))) {
             // Only under the lock is anything written, so these are what a killed one left half-written.
-            for half in ["owner.new", "work.new"] {
+            for half in ["owner.new", "work.new", "furnished.new", "command.new"] {
                 match fs::remove_file(folder.join(half)) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}

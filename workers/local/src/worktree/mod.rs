@@ -12,7 +12,8 @@
 //!
 //! # What it does not do
 //! It runs no hook, fetches nothing and prunes nothing. It has git delete no file, and deletes no directory itself that
-//! git and the record do not confirm and that was not weighed. It puts no file of ours into a worktree.
+//! git and the record do not confirm and that was not weighed. What it puts into a worktree beside git's checkout is said in
+//! `provision`, which also knows it again.
 //!
 //! Needs git 2.36 or later (`worktree list -z`).
 
@@ -20,6 +21,7 @@ mod create;
 mod disposable;
 mod git;
 mod lock;
+mod provision;
 mod record;
 mod refs;
 mod registry;
@@ -44,6 +46,8 @@ use create::not_ours;
 use disposable::Disposable;
 use git::Git;
 use lock::Lock;
+
+pub use provision::{Bounds, WorktreeProvisioner};
 
 /// Where things lie and how long git may take.
 #[derive(Clone, Debug)]
@@ -112,7 +116,9 @@ impl GitWorktrees {
         if !inside {
             return Err(not_ours(owner));
         }
-        Lock::take(&self.locks, &owner.session, self.git.deadline).await
+        let lock = Lock::take(&self.locks, &owner.session, self.git.deadline).await?;
+        provision::company::settle(&lock, owner.session.as_str()).await?;
+        Ok(lock)
     }
 }
 

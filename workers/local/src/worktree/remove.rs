@@ -15,6 +15,7 @@ use ao_domain::{Holding, WorktreeOwner};
 
 use super::create::not_ours;
 use super::lock::Lock;
+use super::provision::company;
 use super::record::{Record, Stage, io_error};
 use super::registry::{self, Entry, Place};
 use super::settle::{aside, gone, put_back};
@@ -23,7 +24,7 @@ use super::{GitWorktrees, is_empty, is_there};
 
 impl GitWorktrees {
     /// The worktree as git and the record confirm it; `None` when it is not there.
-    async fn standing(
+    pub(super) async fn standing(
         &self,
         lock: &Lock,
         owner: &WorktreeOwner,
@@ -75,6 +76,7 @@ impl GitWorktrees {
         if let Some(holdings) = self.stays(&place, &weighed, discard).await? {
             return Ok(Removal::Kept(holdings));
         }
+        company::leave(lock, owner.session.as_str()).await?;
         if Record::of(lock, owner)?.is_none() {
             // Without one nobody would look for what is moved aside, should we be killed.
             let start = weighed.head.unwrap_or_default();
@@ -154,6 +156,7 @@ impl GitWorktrees {
 
     /// It is not there: what is left of it elsewhere goes too.
     async fn absent(&self, lock: &Lock, owner: &WorktreeOwner) -> Result<Removal, WorktreeError> {
+        company::leave(lock, owner.session.as_str()).await?;
         let record = Record::of(lock, owner)?;
         if let Some(rescue) = record.as_ref().and_then(|record| record.rescue.clone()) {
             return Ok(Removal::Removed { rescue: Some(rescue) });
@@ -165,8 +168,9 @@ impl GitWorktrees {
         if let Some(entry) = registry::find(&self.git, owner).await? {
             self.unregister_missing(lock, owner, &entry).await?;
         }
-        if let Some(record) = record {
-            self.vanish(lock, owner, record).await?;
+        match record {
+            Some(record) => self.vanish(lock, owner, record).await?,
+            None => self.unfurnish(lock, owner).await?,
         }
         Ok(Removal::Absent)
     }

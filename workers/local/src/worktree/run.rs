@@ -77,7 +77,7 @@ impl Call {
         self.ask_with(Stdio::null()).await
     }
 
-    async fn ask_with(mut self, input: Stdio) -> Result<Said, WorktreeError> {
+    pub(super) async fn ask_with(mut self, input: Stdio) -> Result<Said, WorktreeError> {
         self.command
             .env("GIT_OPTIONAL_LOCKS", "0")
             .stdin(input)

@@ -92,6 +92,7 @@ impl GitWorktrees {
             tracing::warn!(session = %owner.session, path = %gone(owner), error, "files of a removed worktree stay");
             return Ok(());
         }
+        self.unfurnish(lock, owner).await?;
         if branch_stays || record.rescue.is_some() {
             return record.at(Stage::Gone).save(lock).await;
         }

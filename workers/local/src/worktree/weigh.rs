@@ -1,5 +1,7 @@
 //! Finding what a worktree holds that exists nowhere else.
 //!
+//! What provisioning put there and nobody changed is none of it.
+//!
 //! Four looks at the same time: the status with everything spelled out, the index for files git was told not to watch
 //! and for submodules, the commits of `HEAD` and of the session's branch, and git's own files for what is unfinished.
 
@@ -14,7 +16,8 @@ use camino::Utf8PathBuf;
 use super::GitWorktrees;
 use super::git::Call;
 use super::lock::Lock;
-use super::record::io_error;
+use super::provision::not_ours;
+use super::record::{blocking, io_error};
 use super::registry::{Entry, Place};
 use super::status::{Index, STATUS, Status};
 
@@ -125,11 +128,16 @@ impl GitWorktrees {
             submodules = modules(place); // of submodules that another commit has
         }
         status.ignored.retain(|path| !self.disposable.covers(path));
+        let (held, tree, disposable) = (lock.clone(), place.tree.clone(), self.disposable.clone());
+        let (untracked, ignored) = blocking("looking for what was put there", &place.tree, move || {
+            not_ours(&held, &tree, &disposable, status.untracked, status.ignored)
+        })
+        .await?;
         Ok(Weighed {
             head: status.head,
             modified: status.modified,
-            untracked: status.untracked,
-            ignored: status.ignored,
+            untracked,
+            ignored,
             unwatched: index.unwatched,
             changed_submodules: status.submodules,
             submodules,
