@@ -109,6 +109,68 @@ pub enum WorktreeError {
         /// Where.
         path: Utf8PathBuf,
     },
+    /// The repository is not where it was, or is none any more. Nothing was done.
+    #[error(
+        "the repository `{repo}` is not there any more, so `{path}` was left alone: say where it is now with `ao project move`"
+    )]
+    RepositoryGone {
+        /// Where it was.
+        repo: Utf8PathBuf,
+        /// The worktree.
+        path: Utf8PathBuf,
+    },
+    /// The worktree's files are there, but git's own record of it is gone: the repository was cloned anew, or pruned while the
+    /// worktree's disk was absent. Nothing was touched; making it again attaches it.
+    #[error(
+        "git in `{repo}` does not know `{path}` any more, so it was left alone: restore its session to attach it again, or save what it holds and delete it by hand"
+    )]
+    Unregistered {
+        /// The repository.
+        repo: Utf8PathBuf,
+        /// The worktree.
+        path: Utf8PathBuf,
+    },
+    /// The same, and it cannot be attached to the repository again. Nothing was touched.
+    #[error(
+        "git in `{repo}` does not know `{path}` any more, and {why}: its files were left alone, save what you need of them, then delete it by hand"
+    )]
+    Unattachable {
+        /// The repository.
+        repo: Utf8PathBuf,
+        /// The worktree.
+        path: Utf8PathBuf,
+        /// What stands against it.
+        why: &'static str,
+    },
+    /// The branch checked out in the worktree is gone and nothing says where it stood. Nothing was touched.
+    #[error(
+        "branch `{branch}` of `{path}` is gone, and git has no note of where it stood: make it again with `git branch {branch} <commit>`, then try again"
+    )]
+    BranchGone {
+        /// Which branch.
+        branch: String,
+        /// The worktree.
+        path: Utf8PathBuf,
+    },
+    /// The worktree is not there, but git was told to expect it back, or keeps something of it that is nowhere else. Nothing was
+    /// touched.
+    #[error("`{path}` is not there, but git still keeps {what} for it, so it was left alone: {hint}")]
+    StillKept {
+        /// The worktree.
+        path: Utf8PathBuf,
+        /// What is kept.
+        what: String,
+        /// What a person can do.
+        hint: String,
+    },
+    /// The worktree belongs to a repository that is there: it did not move. Nothing was touched.
+    #[error("`{path}` belongs to the repository `{repo}`, which is still there: it was left alone")]
+    NotMoved {
+        /// The worktree.
+        path: Utf8PathBuf,
+        /// Its repository.
+        repo: Utf8PathBuf,
+    },
     /// Another process still works on this session and could not be ended. Nothing was done.
     #[error("another git still works on session `{session}`")]
     Busy {

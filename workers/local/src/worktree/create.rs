@@ -45,10 +45,22 @@ impl GitWorktrees {
             let (names, entries) = tokio::try_join!(refs::names(&self.git, plan), list)?;
             match registry::of(owner, &entries) {
                 Some(entry) if !is_empty(&owner.path)? => {
+                    Self::mend_link(owner, &entry, record.as_ref())?;
+                    if Place::confirm(&owner.path, owner, &entry).is_some() {
+                        self.mend_branch(lock, owner, &entry).await?;
+                    }
                     return self.adopt(lock, owner, &entry, record).await;
                 }
-                Some(entry) => self.unregister_missing(lock, owner, &entry).await?,
-                None if !is_empty(&owner.path)? => return Err(not_ours(owner)),
+                Some(entry) => {
+                    if let Ok(Some(_)) = self.mend_branch(lock, owner, &entry).await {
+                        return Box::pin(self.create_once(lock, plan)).await; // with its branch now
+                    }
+                    self.unregister_missing(lock, owner, &entry).await?;
+                }
+                None if !is_empty(&owner.path)? => {
+                    self.attach(lock, plan, record.as_ref(), &entries).await?;
+                    return Box::pin(self.create_once(lock, plan)).await; // it is taken over
+                }
                 None => {}
             }
             (names, Some(entries))
@@ -132,7 +144,7 @@ impl GitWorktrees {
 }
 
 /// Refuses a branch that another worktree has checked out.
-fn free(owner: &WorktreeOwner, entries: &[Entry]) -> Result<(), WorktreeError> {
+pub(super) fn free(owner: &WorktreeOwner, entries: &[Entry]) -> Result<(), WorktreeError> {
     match registry::elsewhere(owner, entries) {
         None => Ok(()),
         Some(entry) => Err(WorktreeError::CheckedOutElsewhere {
@@ -173,6 +185,13 @@ fn choose(
 
 pub(super) fn not_ours(owner: &WorktreeOwner) -> WorktreeError {
     WorktreeError::NotOurs {
+        path: owner.path.clone(),
+    }
+}
+
+pub(super) fn repository_gone(owner: &WorktreeOwner) -> WorktreeError {
+    WorktreeError::RepositoryGone {
+        repo: owner.repo.clone(),
         path: owner.path.clone(),
     }
 }

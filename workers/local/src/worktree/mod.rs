@@ -16,10 +16,14 @@
 //!
 //! Needs git 2.36 or later (`worktree list -z`).
 
+mod attach;
 mod create;
 mod disposable;
 mod git;
+mod link;
 mod lock;
+mod mend;
+mod missing;
 mod record;
 mod refs;
 mod registry;
@@ -28,6 +32,7 @@ mod rescue;
 mod run;
 mod settle;
 mod status;
+mod submodules;
 mod weigh;
 
 use std::ffi::OsString;
@@ -138,10 +143,8 @@ impl Worktrees for GitWorktrees {
                     branch: plan.owner.branch.clone(),
                 });
             }
-            if !is_there(&plan.owner.repo)? {
-                return Err(WorktreeError::NoSuchPath {
-                    path: plan.owner.repo.clone(),
-                });
+            if link::repository(&plan.owner.repo).is_none() {
+                return Err(create::repository_gone(&plan.owner));
             }
             let lock = self.lock(&plan.owner).await?;
             let made = self.create_under(&lock, plan).await;

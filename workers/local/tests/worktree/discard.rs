@@ -152,11 +152,19 @@ async fn what_was_staged_detached_or_unfinished_is_in_the_rescue() {
 }
 
 #[tokio::test]
-async fn a_lock_does_not_hold_what_a_person_discards() {
+async fn a_lock_holds_also_what_a_person_discards() {
     let world = World::new("locked");
     let path = world.make(1).await;
+    fs::write(path.join("new"), "new").unwrap();
+    let before = contents(&path);
     world.run(&world.repo, &["worktree", "lock", path.as_str()]);
     assert!(matches!(world.remove(1).await.unwrap(), Removal::Kept(_)));
+    let Removal::Kept(holdings) = world.discard(1).await.unwrap() else {
+        panic!("somebody said that it stays");
+    };
+    assert_eq!(said(&holdings), ["a lock"]);
+    assert_eq!(contents(&path), before);
+    world.run(&world.repo, &["worktree", "unlock", path.as_str()]);
     rescued(&world, 1).await;
     assert_eq!(world.registered(), 0);
     assert!(!path.exists());

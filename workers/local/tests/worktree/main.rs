@@ -4,6 +4,7 @@ mod create;
 mod discard;
 mod killed;
 mod readonly;
+mod recovery;
 mod refusals;
 mod remove;
 mod weigh;
