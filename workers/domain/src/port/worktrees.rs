@@ -163,13 +163,35 @@ pub enum WorktreeError {
         /// What a person can do.
         hint: String,
     },
-    /// The worktree belongs to a repository that is there: it did not move. Nothing was touched.
-    #[error("`{path}` belongs to the repository `{repo}`, which is still there: it was left alone")]
+    /// What is said to have moved is still where it was. Nothing was touched.
+    #[error("`{path}` belongs to the repository `{repo}`, and that is still there: nothing was changed")]
     NotMoved {
         /// The worktree.
         path: Utf8PathBuf,
         /// Its repository.
         repo: Utf8PathBuf,
+    },
+    /// A copy of a worktree, while the first one is still there. Nothing was touched.
+    #[error(
+        "`{path}` is a copy of the worktree `{first}`, which is still there: delete one of them by hand, then try again"
+    )]
+    Copied {
+        /// The copy.
+        path: Utf8PathBuf,
+        /// The one git knows.
+        first: Utf8PathBuf,
+    },
+    /// The repository is not the one that the worktree was made in, such as a new clone. Nothing was touched.
+    #[error(
+        "git in `{repo}` has never known `{path}`, so it is not the repository that was at `{was}`: put that one there, or a new clone at `{was}`, and try again"
+    )]
+    OtherRepository {
+        /// The one that was named.
+        repo: Utf8PathBuf,
+        /// The worktree.
+        path: Utf8PathBuf,
+        /// Where its own was.
+        was: Utf8PathBuf,
     },
     /// Another process still works on this session and could not be ended. Nothing was done.
     #[error("another git still works on session `{session}`")]

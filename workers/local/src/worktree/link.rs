@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use ao_domain::port::worktrees::WorktreeError;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -84,7 +84,19 @@ pub(super) fn names(gitdir: &Utf8Path, path: &Path) -> Option<bool> {
     };
     let back = back(gitdir)?;
     let wanted = path.join(".git");
-    Some(back == wanted || leads(&back)? == leads(&wanted)?)
+    Some(plain(&back) == wanted || leads(&back)? == leads(&wanted)?)
+}
+
+/// `path` without its `..`, as if no part of it were a symlink: of what is not there no more can be known.
+pub(super) fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => _ = plain.pop(),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The folders that git keeps for the worktrees of the repository at `repo`.

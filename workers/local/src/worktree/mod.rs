@@ -24,6 +24,8 @@ mod link;
 mod lock;
 mod mend;
 mod missing;
+mod moved;
+mod reclaim;
 mod record;
 mod refs;
 mod registry;
@@ -33,6 +35,7 @@ mod run;
 mod settle;
 mod status;
 mod submodules;
+mod traces;
 mod weigh;
 
 use std::ffi::OsString;
@@ -41,6 +44,7 @@ use std::io;
 use std::time::Duration;
 
 use ao_domain::port::PortFuture;
+use ao_domain::port::upkeep::{Rebased, Reclaimed, Trace, Traces, Upkeep};
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{Holding, Repository, WorktreeOwner};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
@@ -184,6 +188,33 @@ impl Worktrees for GitWorktrees {
             })
             .await
         })
+    }
+}
+
+impl Upkeep for GitWorktrees {
+    fn relocate<'a>(
+        &'a self,
+        owner: &'a WorktreeOwner,
+        repo: &'a Utf8Path,
+    ) -> PortFuture<'a, Result<WorktreeOwner, WorktreeError>> {
+        Box::pin(async move {
+            let lock = self.lock(owner).await?;
+            let moved = self.relocate_under(&lock, owner, repo).await;
+            close(lock);
+            moved
+        })
+    }
+
+    fn rebase<'a>(&'a self, from: &'a Utf8Path) -> PortFuture<'a, Result<Vec<Rebased>, WorktreeError>> {
+        Box::pin(self.rebase_all(from))
+    }
+
+    fn traces<'a>(&'a self, repos: &'a [Utf8PathBuf]) -> PortFuture<'a, Result<Traces, WorktreeError>> {
+        Box::pin(self.all_traces(repos))
+    }
+
+    fn reclaim<'a>(&'a self, trace: &'a Trace) -> PortFuture<'a, Result<Reclaimed, WorktreeError>> {
+        Box::pin(self.reclaim_one(trace))
     }
 }
 

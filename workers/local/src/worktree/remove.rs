@@ -17,6 +17,7 @@ use super::create::{not_ours, repository_gone};
 use super::link;
 use super::lock::Lock;
 use super::mend::stray;
+use super::moved::mend_back;
 use super::record::{Record, Stage, io_error};
 use super::registry::{self, Entry, Place};
 use super::settle::{aside, gone, put_back};
@@ -37,9 +38,11 @@ impl GitWorktrees {
             return Err(repository_gone(owner));
         }
         let record = Record::of(lock, owner)?;
-        let mut entry = registry::find(&self.git, owner)
-            .await?
-            .ok_or_else(|| stray(owner, record.as_ref()))?;
+        let mut found = registry::find(&self.git, owner).await?;
+        if found.is_none() && mend_back(owner, record.as_ref())? {
+            found = registry::find(&self.git, owner).await?;
+        }
+        let mut entry = found.ok_or_else(|| stray(owner, record.as_ref()))?;
         Self::mend_link(owner, &entry, record.as_ref())?;
         let place = Place::confirm(&owner.path, owner, &entry).ok_or_else(|| not_ours(owner))?;
         match self.mend_branch(lock, owner, &entry).await {

@@ -2,7 +2,9 @@
 
 mod create;
 mod discard;
+mod janitor;
 mod killed;
+mod moved;
 mod readonly;
 mod recovery;
 mod refusals;

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub(crate) struct World {
     pub(crate) dir: Utf8PathBuf,
     pub(crate) repo: Utf8PathBuf,
+    pub(crate) data: Utf8PathBuf,
     pub(crate) git: GitWorktrees,
 }
 
@@ -35,9 +36,18 @@ impl World {
 
     /// The same world seen from another process.
     pub(crate) fn at(dir: &Utf8Path, deadline: Duration) -> Self {
+        Self::with(dir, &dir.join("data"), deadline)
+    }
+
+    /// The same world with its data directory at `data`.
+    pub(crate) fn with_data(&self, data: &Utf8Path) -> Self {
+        Self::with(&self.dir, data, Duration::from_secs(30))
+    }
+
+    fn with(dir: &Utf8Path, data: &Utf8Path, deadline: Duration) -> Self {
         let git = GitWorktrees::new(GitConfig {
-            root: dir.join("data/worktrees"),
-            locks: dir.join("data/work"),
+            root: data.join("worktrees"),
+            locks: data.join("work"),
             disposable: vec!["*.log".to_owned()],
             deadline,
             path: from_env("PATH"),
@@ -48,6 +58,7 @@ impl World {
         Self {
             dir: dir.to_owned(),
             repo: dir.join("repo"),
+            data: data.to_owned(),
             git,
         }
     }
@@ -116,7 +127,7 @@ impl World {
         let session: SessionId = format!("web-{num}").parse().unwrap();
         WorktreeOwner {
             repo: self.repo.clone(),
-            path: self.dir.join(format!("data/worktrees/web/{session}")),
+            path: self.data.join(format!("worktrees/web/{session}")),
             branch: format!("ao/{session}/root"),
             session,
         }
