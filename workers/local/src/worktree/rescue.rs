@@ -238,12 +238,15 @@ async fn small_enough(place: &Place, ignored: Vec<PathBuf>) -> Result<Vec<PathBu
     .await
 }
 
-/// Everything git writes here must be on the disk before the files are deleted; line endings may be as they are.
+/// Everything git writes here must be on the disk before the files are deleted. Line endings are saved as they are; and names
+/// that differ in case alone are two, as they are here, whatever the repository was told of another machine's disk.
 pub(super) fn durable(call: Call) -> Call {
     call.settings(&[
         ("core.fsync", "all"),
         ("core.fsyncMethod", "batch"),
         ("core.safecrlf", "false"),
+        ("core.autocrlf", "false"),
+        ("core.ignorecase", "false"),
     ])
 }
 

@@ -119,7 +119,13 @@ impl GitWorktrees {
             forget_copy(&copy)?;
         }
         let mut submodules = status.submodules.clone();
-        let has_files = |path: &PathBuf| exists(&path.join(".git"));
+        // Also files that somebody put in the place of one that is not initialised: git looks at none of them.
+        let has_files = |path: &PathBuf| {
+            let mut entries = fs::read_dir(place.tree.as_std_path().join(path))
+                .into_iter()
+                .flatten();
+            entries.next().is_some()
+        };
         submodules.extend(index.submodules.into_iter().filter(has_files));
         submodules.sort_unstable();
         submodules.dedup();
@@ -145,12 +151,14 @@ impl GitWorktrees {
     }
 
     fn status(&self, place: &Place) -> Call {
-        // A file is compared by all that the system tells of it, whatever the repository finds enough.
+        // A file is compared by all that the system tells of it, whatever the repository finds enough; and a new one is not
+        // hidden by one whose name differs in case alone.
         place
             .call(&self.git, "status")
             .settings(&[
                 ("core.trustctime", "true"),
                 ("core.checkStat", "default"),
+                ("core.ignorecase", "false"),
                 ("core.untrackedCache", "false"),
             ])
             .args(STATUS)

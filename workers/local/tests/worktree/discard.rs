@@ -4,34 +4,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use ao_domain::port::worktrees::{Removal, WorktreeError};
-use ao_domain::undo_line;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
-use crate::world::{World, contents, said};
-
-async fn rescued(world: &World, num: u32) -> String {
-    match world.discard(num).await.unwrap() {
-        Removal::Removed { rescue: Some(rescue) } => rescue,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Pastes the line into a shell. Returns where the worktree is now.
-fn bring_back(world: &World, num: u32, rescue: &str) -> Utf8PathBuf {
-    let line = undo_line(&world.repo, rescue, &world.owner(num).branch);
-    let output = world
-        .command("sh", &world.dir)
-        .args(["-c", &line])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{line}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let number = rescue.rsplit('/').next().unwrap();
-    Utf8PathBuf::from(format!("{}.web-{num}-rescued-{number}", world.repo))
-}
+use crate::world::{World, bring_back, contents, rescued, said};
 
 #[tokio::test]
 async fn everything_comes_back_byte_for_byte() {

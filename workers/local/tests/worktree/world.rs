@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use ao_domain::port::worktrees::{Removal, WorktreeError, WorktreePlan, Worktrees as _};
-use ao_domain::{Holding, ProcessId, SessionId, WorktreeOwner};
+use ao_domain::{Holding, ProcessId, SessionId, WorktreeOwner, undo_line};
 use ao_local::process;
 use ao_local::worktree::{GitConfig, GitWorktrees};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -217,6 +217,31 @@ pub(crate) fn from_env(name: &str) -> OsString {
 
 pub(crate) fn said(holdings: &[Holding]) -> Vec<String> {
     holdings.iter().map(ToString::to_string).collect()
+}
+
+/// Discards the worktree. Returns its rescue ref.
+pub(crate) async fn rescued(world: &World, num: u32) -> String {
+    match world.discard(num).await.unwrap() {
+        Removal::Removed { rescue: Some(rescue) } => rescue,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Pastes the line into a shell. Returns where the worktree is now.
+pub(crate) fn bring_back(world: &World, num: u32, rescue: &str) -> Utf8PathBuf {
+    let line = undo_line(&world.repo, rescue, &world.owner(num).branch);
+    let output = world
+        .command("sh", &world.dir)
+        .args(["-c", &line])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let number = rescue.rsplit('/').next().unwrap();
+    Utf8PathBuf::from(format!("{}.web-{num}-rescued-{number}", world.repo))
 }
 
 /// Path and bytes of every file below `dir`, but git's own, in order.
