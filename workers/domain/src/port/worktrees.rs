@@ -199,6 +199,12 @@ pub enum WorktreeError {
         /// Whose.
         session: String,
     },
+    /// The repository may not be written to, so git failed. What it had begun is finished or undone by the next call.
+    #[error("`{path}` may not be written to: make it writable, then try again")]
+    ReadOnly {
+        /// The folder of git's.
+        path: Utf8PathBuf,
+    },
     /// git did not finish, or failed. Says nothing about the worktree: look again before concluding.
     #[error("`git {verb}` failed in `{path}`: {said}")]
     Git {

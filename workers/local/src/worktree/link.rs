@@ -135,3 +135,19 @@ pub(super) fn point_back(gitdir: &Utf8Path, tree: &Utf8Path) -> Result<(), Workt
         .and_then(|()| fs::rename(&new, &path))
         .map_err(io_error("writing git's link to the worktree", &path))
 }
+
+/// Says so where git failed because its folders in the repository at `repo` may not be written to: its own words do not always.
+pub(super) fn explained(repo: &Utf8Path, error: WorktreeError) -> WorktreeError {
+    let common = repository(repo).and_then(|common| Utf8PathBuf::try_from(common).ok());
+    let (WorktreeError::Git { .. }, Some(common)) = (&error, common) else {
+        return error;
+    };
+    let parts = ["refs", "refs/heads", "objects", "worktrees"].map(|part| common.join(part));
+    let closed = std::iter::once(common).chain(parts).find(|path| {
+        path.exists() && rustix::fs::access(path.as_std_path(), rustix::fs::Access::WRITE_OK).is_err()
+    });
+    match closed {
+        Some(path) => WorktreeError::ReadOnly { path },
+        None => error,
+    }
+}

@@ -153,7 +153,7 @@ impl Worktrees for GitWorktrees {
             let lock = self.lock(&plan.owner).await?;
             let made = self.create_under(&lock, plan).await;
             close(lock);
-            made
+            made.map_err(|error| link::explained(&plan.owner.repo, error))
         })
     }
 
@@ -166,7 +166,7 @@ impl Worktrees for GitWorktrees {
             let lock = self.lock(owner).await?;
             let removed = self.remove_under(&lock, owner, discard).await;
             close(lock);
-            removed
+            removed.map_err(|error| link::explained(&owner.repo, error))
         })
     }
 

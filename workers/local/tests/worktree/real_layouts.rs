@@ -182,14 +182,14 @@ async fn files_left_out_by_a_sparse_checkout_are_not_deleted() {
 
 #[tokio::test]
 async fn a_hundred_thousand_files_are_weighed_and_taken_back() {
-    let world = World::new("huge");
+    let world = World::in_memory("huge");
     let mut import = world
         .command("git", &world.repo)
         .args(["fast-import", "--quiet"])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut stream = String::from("blob\nmark :1\ndata 2\nx\n\ncommit refs/heads/huge\n");
+    let mut stream = String::from("blob\nmark :1\ndata 0\n\ncommit refs/heads/huge\n");
     stream.push_str("committer t <t@example.org> 0 +0000\ndata 4\nhuge\n");
     for n in 0..100_000 {
         stream.push_str(&format!("M 100644 :1 d{}/f{n}\n", n / 1000));

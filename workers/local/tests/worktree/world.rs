@@ -23,7 +23,21 @@ pub(crate) struct World {
 impl World {
     /// A repository on `main` with one commit: `a.txt` and a `.gitignore`.
     pub(crate) fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("ao-worktree-{name}-{}", std::process::id()));
+        Self::below(&std::env::temp_dir(), name)
+    }
+
+    /// The same in memory where the system offers that, for what would keep a disk busy.
+    pub(crate) fn in_memory(name: &str) -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() {
+            Self::below(memory, name)
+        } else {
+            Self::new(name)
+        }
+    }
+
+    fn below(folder: &Path, name: &str) -> Self {
+        let dir = folder.join(format!("ao-worktree-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         let world = Self::at(&Utf8PathBuf::try_from(dir).unwrap(), Duration::from_secs(30));
         fs::create_dir_all(world.dir.join("home")).unwrap();
