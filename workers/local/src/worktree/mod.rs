@@ -10,6 +10,10 @@
 //! dropped or the daemon killed; the next call waits for it, and past its deadline ends it. So never two work on one
 //! session, and every method may be dropped at any `.await`.
 //!
+//! What somebody else broke between a worktree and its repository is mended before the worktree is used or weighed (`mend`,
+//! `attach`), and what git keeps for a directory that is gone is saved before it goes (`missing`). What moved as a whole is
+//! followed when the caller says so (`moved`); what was left over is listed and taken back (`traces`, `reclaim`).
+//!
 //! # What it does not do
 //! It runs no hook, fetches nothing and prunes nothing. It has git delete no file, and deletes no directory itself that
 //! git and the record do not confirm and that was not weighed. It puts no file of ours into a worktree.

@@ -15,6 +15,7 @@ use super::create::{not_ours, repository_gone};
 use super::link::{self, Link};
 use super::lock::Lock;
 use super::record::{Record, blocking};
+use super::submodules::Home;
 use super::{GitWorktrees, close, is_empty};
 
 impl GitWorktrees {
@@ -36,8 +37,20 @@ impl GitWorktrees {
             Some(record) => Some(record),
             None => Record::of(lock, &now)?, // a predecessor came this far
         };
-        if !is_empty(&owner.path)? {
-            relink(owner, &now, &common, record.is_some())?;
+        if !is_empty(&owner.path)?
+            && let Some(kept) = relink(owner, &now, &common, record.is_some())?
+        {
+            let was = match Link::of(&owner.path) {
+                Link::Dangling(gitdir) => gitdir,
+                _ => owner
+                    .repo
+                    .join(".git/worktrees")
+                    .join(kept.file_name().unwrap_or_default()),
+            };
+            let tree = &*owner.path;
+            let [was, now] = [&was, &kept].map(|gitdir| Home { tree, gitdir });
+            self.move_submodules(lock, was, now).await?;
+            link::point(tree, &kept)?;
         }
         if let Some(mut record) = record.filter(|record| record.repo != now.repo) {
             record.repo.clone_from(&now.repo);
@@ -75,19 +88,81 @@ impl GitWorktrees {
 
     async fn rebase_one(&self, was: &WorktreeOwner, owner: &WorktreeOwner) -> Result<(), WorktreeError> {
         let lock = self.lock(owner).await?;
-        let done = rebase_under(&lock, was, owner).await;
+        let done = self.rebase_under(&lock, was, owner).await;
         close(lock);
         done
     }
 }
 
-/// Has the worktree name its folder in the repository as it is `now`.
+impl GitWorktrees {
+    /// The worktree of `was` lies at the place of `owner` now.
+    async fn rebase_under(
+        &self,
+        lock: &Lock,
+        was: &WorktreeOwner,
+        owner: &WorktreeOwner,
+    ) -> Result<(), WorktreeError> {
+        let Some(mut record) = Record::of(lock, was)? else {
+            return Ok(()); // somebody was faster
+        };
+        let linked = self.follow(lock, was, owner).await;
+        if matches!(linked, Err(WorktreeError::Copied { .. })) {
+            return linked;
+        }
+        // Where git could not be told, the next use of the worktree finds it by its own link.
+        record.path.clone_from(&owner.path);
+        record.save(lock).await?;
+        linked
+    }
+
+    /// Has git know the worktree by its new path.
+    async fn follow(
+        &self,
+        lock: &Lock,
+        was: &WorktreeOwner,
+        owner: &WorktreeOwner,
+    ) -> Result<(), WorktreeError> {
+        let Some(common) = link::repository(&owner.repo) else {
+            return if is_empty(&owner.path)? {
+                Ok(())
+            } else {
+                Err(repository_gone(owner))
+            };
+        };
+        let link = Link::of(&owner.path);
+        let kept = match &link {
+            Link::Leads(gitdir) if link::common(gitdir).as_ref() == Some(&common) => Some(gitdir.clone()),
+            _ => link::kept_for(&owner.repo, &was.path),
+        };
+        let Some(gitdir) = kept else {
+            return Ok(()); // git knows nothing of it, and whoever uses it says so
+        };
+        if link::names(&gitdir, owner.path.as_std_path()) != Some(true) {
+            if let Some(first) = still_there(&gitdir) {
+                let path = owner.path.clone();
+                return Err(WorktreeError::Copied { path, first });
+            }
+            let [was, now] = [&was.path, &owner.path].map(|tree| Home {
+                tree,
+                gitdir: &gitdir,
+            });
+            self.move_submodules(lock, was, now).await?;
+            link::point_back(&gitdir, &owner.path)?;
+        }
+        match link {
+            Link::Dangling(_) => link::point(&owner.path, &gitdir), // it was relative
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The folder in the repository as it is `now` that the worktree does not name yet.
 fn relink(
     owner: &WorktreeOwner,
     now: &WorktreeOwner,
     common: &PathBuf,
     recorded: bool,
-) -> Result<(), WorktreeError> {
+) -> Result<Option<Utf8PathBuf>, WorktreeError> {
     let not_moved = || WorktreeError::NotMoved {
         path: owner.path.clone(),
         repo: owner.repo.clone(),
@@ -110,54 +185,11 @@ fn relink(
             path: owner.path.clone(),
             was: owner.repo.clone(),
         }),
-        (Some(kept), Link::Leads(gitdir)) if kept.canonicalize().ok() == gitdir.canonicalize().ok() => Ok(()),
-        (Some(_), _) if !recorded => Err(not_ours(owner)),
-        (Some(kept), _) => link::point(&owner.path, &kept),
-    }
-}
-
-/// The worktree of `was` lies at the place of `owner` now.
-async fn rebase_under(lock: &Lock, was: &WorktreeOwner, owner: &WorktreeOwner) -> Result<(), WorktreeError> {
-    let Some(mut record) = Record::of(lock, was)? else {
-        return Ok(()); // somebody was faster
-    };
-    let linked = follow(was, owner);
-    if matches!(linked, Err(WorktreeError::Copied { .. })) {
-        return linked;
-    }
-    // Where git could not be told, the next use of the worktree finds it by its own link.
-    record.path.clone_from(&owner.path);
-    record.save(lock).await?;
-    linked
-}
-
-/// Has git know the worktree by its new path.
-fn follow(was: &WorktreeOwner, owner: &WorktreeOwner) -> Result<(), WorktreeError> {
-    let Some(common) = link::repository(&owner.repo) else {
-        return if is_empty(&owner.path)? {
-            Ok(())
-        } else {
-            Err(repository_gone(owner))
-        };
-    };
-    let link = Link::of(&owner.path);
-    let kept = match &link {
-        Link::Leads(gitdir) if link::common(gitdir).as_ref() == Some(&common) => Some(gitdir.clone()),
-        _ => link::kept_for(&owner.repo, &was.path),
-    };
-    let Some(kept) = kept else {
-        return Ok(()); // git knows nothing of it, and whoever uses it says so
-    };
-    if link::names(&kept, owner.path.as_std_path()) != Some(true) {
-        if let Some(first) = still_there(&kept) {
-            let path = owner.path.clone();
-            return Err(WorktreeError::Copied { path, first });
+        (Some(kept), Link::Leads(gitdir)) if kept.canonicalize().ok() == gitdir.canonicalize().ok() => {
+            Ok(None)
         }
-        link::point_back(&kept, &owner.path)?;
-    }
-    match link {
-        Link::Dangling(_) => link::point(&owner.path, &kept), // it was relative
-        _ => Ok(()),
+        (Some(_), _) if !recorded => Err(not_ours(owner)),
+        (Some(kept), _) => Ok(Some(kept)),
     }
 }
 

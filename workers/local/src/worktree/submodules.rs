@@ -8,6 +8,8 @@ use ao_domain::port::worktrees::WorktreeError;
 use camino::Utf8Path;
 
 use super::GitWorktrees;
+use super::link;
+use super::lock::Lock;
 use super::record::blocking;
 use super::registry::Place;
 use super::rescue::line;
@@ -75,6 +77,64 @@ impl GitWorktrees {
         let status = Status::parse(&status.text().await?);
         let known = status.modified.is_empty() && status.untracked.is_empty();
         Ok(known && status.ignored.iter().all(|path| self.disposable.covers(path)))
+    }
+}
+
+/// A worktree with the folder that git keeps for it, as a whole at one place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Home<'a> {
+    pub(super) tree: &'a Utf8Path,
+    pub(super) gitdir: &'a Utf8Path,
+}
+
+impl GitWorktrees {
+    /// Has every submodule of a worktree that was at `was` and is `now` find its history again, and be found by it: the links of
+    /// submodules are relative, and lead nowhere once either end has moved. To be called before the worktree's own link is put right,
+    /// so that a call that is cut is repeated.
+    pub(super) async fn move_submodules(
+        &self,
+        lock: &Lock,
+        was: Home<'_>,
+        now: Home<'_>,
+    ) -> Result<(), WorktreeError> {
+        if modules(now.gitdir.as_std_path()).is_empty() {
+            return Ok(());
+        }
+        let tree = now.tree.to_owned();
+        let files = blocking("looking for submodules", now.tree, move || {
+            let mut files = Vec::new();
+            files_below(tree.as_std_path(), Path::new(""), &mut files)?;
+            Ok(files)
+        });
+        for file in files.await? {
+            let Some(sub) = file
+                .parent()
+                .filter(|_| file.ends_with(".git") && file != Path::new(".git"))
+            else {
+                continue;
+            };
+            let link = now.tree.as_std_path().join(&file);
+            let text = fs::read_to_string(&link).unwrap_or_default();
+            let Some(target) = text.strip_prefix("gitdir: ").map(str::trim_end) else {
+                continue;
+            };
+            let target = link::plain(&was.tree.as_std_path().join(sub).join(target));
+            let Ok(below) = target.strip_prefix(was.gitdir) else {
+                continue; // it leads there already, or is nothing of this worktree
+            };
+            let module = now.gitdir.as_std_path().join(below);
+            let tree = now.tree.as_std_path().join(sub);
+            let (Some(module), Some(tree)) = (module.to_str(), tree.to_str()) else {
+                continue; // no name that git could write down either
+            };
+            // From where no link is broken.
+            let known = self.git.call(lock.folder(), "config");
+            let known = known.args(["--file", &format!("{module}/config"), "core.worktree", tree]);
+            known.act(lock).await?;
+            let path = Utf8Path::new(tree);
+            link::point(path, Utf8Path::new(module))?;
+        }
+        Ok(())
     }
 }
 

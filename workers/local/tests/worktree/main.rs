@@ -1,5 +1,6 @@
 //! Worktrees made, weighed and taken back, with the git of this machine on repositories of their own.
 
+mod attach;
 mod create;
 mod discard;
 mod janitor;

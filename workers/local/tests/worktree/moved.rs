@@ -225,3 +225,42 @@ async fn a_copied_data_directory_takes_no_worktree_from_the_first() {
     is_whole(&world, &was, &commit);
     world.make(1).await;
 }
+
+#[tokio::test]
+async fn submodules_find_their_history_again_after_either_moved() {
+    let mut world = World::new("submodule moved");
+    let library = world.dir.join("library");
+    world.init(&library);
+    world.write("library/l.txt", "l\n");
+    world.commit(&library, "library");
+    let allow = ["-c", "protocol.file.allow=always"];
+    let add = ["submodule", "--quiet", "add", library.as_str(), "lib/one"];
+    world.run(&world.repo, &[&allow[..], &add].concat());
+    world.commit(&world.repo, "with a submodule");
+    let path = world.make(1).await;
+    let update = ["submodule", "--quiet", "update", "--init"];
+    world.run(&path, &[&allow[..], &update].concat());
+    fs::write(path.join("lib/one/l.txt"), "changed\n").unwrap();
+    let commit = world.run(&path.join("lib/one"), &["rev-parse", "HEAD"]);
+    let is_whole = async |world: &World| {
+        let path = world.owner(1).path;
+        assert_eq!(world.weighed(1).await, ["changed submodule lib/one"]);
+        let sub = path.join("lib/one");
+        assert_eq!(world.run(&sub, &["rev-parse", "HEAD"]), commit);
+        assert_eq!(world.run(&sub, &["status", "--porcelain"]), "M l.txt");
+        assert!(matches!(world.discard(1).await.unwrap(), Removal::Kept(_)));
+    };
+    let (owner, to) = (world.owner(1), world.dir.join("further/down/moved"));
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::rename(&world.repo, &to).unwrap();
+    world.git.relocate(&owner, &to).await.unwrap();
+    world.repo = to.clone();
+    is_whole(&world).await;
+
+    let (mut world, from) = moved_data(&world);
+    world.repo = to;
+    assert!(world.git.rebase(&from).await.unwrap()[0].failed.is_none());
+    is_whole(&world).await;
+    world.run(&world.owner(1).path.join("lib/one"), &["checkout", "-q", "l.txt"]);
+    assert!(matches!(world.discard(1).await.unwrap(), Removal::Removed { .. }));
+}
