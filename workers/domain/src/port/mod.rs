@@ -11,6 +11,7 @@ pub mod pushes;
 pub mod runtime;
 pub mod spool;
 pub mod transcript;
+pub mod upkeep;
 pub mod worktrees;
 
 use std::pin::Pin;

@@ -109,11 +109,101 @@ pub enum WorktreeError {
         /// Where.
         path: Utf8PathBuf,
     },
+    /// The repository is not where it was, or is none any more. Nothing was done.
+    #[error(
+        "the repository `{repo}` is not there any more, so `{path}` was left alone: say where it is now with `ao project move`"
+    )]
+    RepositoryGone {
+        /// Where it was.
+        repo: Utf8PathBuf,
+        /// The worktree.
+        path: Utf8PathBuf,
+    },
+    /// The worktree's files are there, but git's own record of it is gone: the repository was cloned anew, or pruned while the
+    /// worktree's disk was absent. Nothing was touched; making it again attaches it.
+    #[error(
+        "git in `{repo}` does not know `{path}` any more, so it was left alone: restore its session to attach it again, or save what it holds and delete it by hand"
+    )]
+    Unregistered {
+        /// The repository.
+        repo: Utf8PathBuf,
+        /// The worktree.
+        path: Utf8PathBuf,
+    },
+    /// The same, and it cannot be attached to the repository again. Nothing was touched.
+    #[error(
+        "git in `{repo}` does not know `{path}` any more, and {why}: its files were left alone, save what you need of them, then delete it by hand"
+    )]
+    Unattachable {
+        /// The repository.
+        repo: Utf8PathBuf,
+        /// The worktree.
+        path: Utf8PathBuf,
+        /// What stands against it.
+        why: &'static str,
+    },
+    /// The branch checked out in the worktree is gone and nothing says where it stood. Nothing was touched.
+    #[error(
+        "branch `{branch}` of `{path}` is gone, and git has no note of where it stood: make it again with `git branch {branch} <commit>`, then try again"
+    )]
+    BranchGone {
+        /// Which branch.
+        branch: String,
+        /// The worktree.
+        path: Utf8PathBuf,
+    },
+    /// The worktree is not there, but git was told to expect it back, or keeps something of it that is nowhere else. Nothing was
+    /// touched.
+    #[error("`{path}` is not there, but git still keeps {what} for it, so it was left alone: {hint}")]
+    StillKept {
+        /// The worktree.
+        path: Utf8PathBuf,
+        /// What is kept.
+        what: String,
+        /// What a person can do.
+        hint: String,
+    },
+    /// What is said to have moved is still where it was. Nothing was touched.
+    #[error("`{path}` belongs to the repository `{repo}`, and that is still there: nothing was changed")]
+    NotMoved {
+        /// The worktree.
+        path: Utf8PathBuf,
+        /// Its repository.
+        repo: Utf8PathBuf,
+    },
+    /// A copy of a worktree, while the first one is still there. Nothing was touched.
+    #[error(
+        "`{path}` is a copy of the worktree `{first}`, which is still there: delete one of them by hand, then try again"
+    )]
+    Copied {
+        /// The copy.
+        path: Utf8PathBuf,
+        /// The one git knows.
+        first: Utf8PathBuf,
+    },
+    /// The repository is not the one that the worktree was made in, such as a new clone. Nothing was touched.
+    #[error(
+        "git in `{repo}` has never known `{path}`, so it is not the repository that was at `{was}`: put that one there, or a new clone at `{was}`, and try again"
+    )]
+    OtherRepository {
+        /// The one that was named.
+        repo: Utf8PathBuf,
+        /// The worktree.
+        path: Utf8PathBuf,
+        /// Where its own was.
+        was: Utf8PathBuf,
+    },
     /// Another process still works on this session and could not be ended. Nothing was done.
     #[error("another git still works on session `{session}`")]
     Busy {
         /// Whose.
         session: String,
+    },
+    /// The repository may not be written to, so git failed. What it had begun is finished or undone by the next call.
+    #[error("`{path}` may not be written to: make it writable, then try again")]
+    ReadOnly {
+        /// The folder of git's.
+        path: Utf8PathBuf,
     },
     /// git did not finish, or failed. Says nothing about the worktree: look again before concluding.
     #[error("`git {verb}` failed in `{path}`: {said}")]

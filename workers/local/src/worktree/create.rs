@@ -10,6 +10,7 @@ use ao_domain::WorktreeOwner;
 use ao_domain::port::worktrees::{WorktreeError, WorktreePlan};
 
 use super::lock::Lock;
+use super::moved::mend_back;
 use super::record::{Record, Stage, io_error};
 use super::refs::{self, Names};
 use super::registry::{self, Entry, Place};
@@ -45,10 +46,24 @@ impl GitWorktrees {
             let (names, entries) = tokio::try_join!(refs::names(&self.git, plan), list)?;
             match registry::of(owner, &entries) {
                 Some(entry) if !is_empty(&owner.path)? => {
+                    Self::mend_link(owner, &entry, record.as_ref())?;
+                    if Place::confirm(&owner.path, owner, &entry).is_some() {
+                        self.mend_branch(lock, owner, &entry).await?;
+                    }
                     return self.adopt(lock, owner, &entry, record).await;
                 }
-                Some(entry) => self.unregister_missing(lock, owner, &entry).await?,
-                None if !is_empty(&owner.path)? => return Err(not_ours(owner)),
+                Some(entry) => {
+                    if let Ok(Some(_)) = self.mend_branch(lock, owner, &entry).await {
+                        return Box::pin(self.create_once(lock, plan)).await; // with its branch now
+                    }
+                    self.unregister_missing(lock, owner, &entry).await?;
+                }
+                None if !is_empty(&owner.path)? => {
+                    if !mend_back(owner, record.as_ref())? {
+                        self.attach(lock, plan, record.as_ref(), &entries).await?;
+                    }
+                    return Box::pin(self.create_once(lock, plan)).await; // it is taken over
+                }
                 None => {}
             }
             (names, Some(entries))
@@ -132,7 +147,7 @@ impl GitWorktrees {
 }
 
 /// Refuses a branch that another worktree has checked out.
-fn free(owner: &WorktreeOwner, entries: &[Entry]) -> Result<(), WorktreeError> {
+pub(super) fn free(owner: &WorktreeOwner, entries: &[Entry]) -> Result<(), WorktreeError> {
     match registry::elsewhere(owner, entries) {
         None => Ok(()),
         Some(entry) => Err(WorktreeError::CheckedOutElsewhere {
@@ -173,6 +188,13 @@ fn choose(
 
 pub(super) fn not_ours(owner: &WorktreeOwner) -> WorktreeError {
     WorktreeError::NotOurs {
+        path: owner.path.clone(),
+    }
+}
+
+pub(super) fn repository_gone(owner: &WorktreeOwner) -> WorktreeError {
+    WorktreeError::RepositoryGone {
+        repo: owner.repo.clone(),
         path: owner.path.clone(),
     }
 }

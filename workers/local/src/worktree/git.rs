@@ -104,6 +104,8 @@ impl Git {
             .env("GIT_ASKPASS", "false")
             .env("SSH_ASKPASS_REQUIRE", "never")
             .env("GIT_PAGER", "cat")
+            // Where the repository at `dir` is gone, one that `dir` happens to lie in is not meant.
+            .env("GIT_CEILING_DIRECTORIES", dir.parent().unwrap_or(dir))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .arg("--no-pager")
             .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))

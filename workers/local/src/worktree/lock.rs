@@ -104,6 +104,23 @@ impl Lock {
         })
     }
 
+    /// The lock of `session` if nobody holds it.
+    pub(super) fn take_free(locks: &Utf8Path, session: &SessionId) -> Result<Option<Self>, WorktreeError> {
+        let folder = locks.join(session.as_str());
+        attempt(&folder).map_err(|source| WorktreeError::Io {
+            doing: "taking the session's lock",
+            path: folder.clone(),
+            source,
+        })
+    }
+
+    /// Whether every file in a session's folder is one that we write there.
+    pub(super) fn has_only_ours(folder: &Utf8Path) -> io::Result<bool> {
+        let names: Vec<_> = fs::read_dir(folder)?.collect::<io::Result<_>>()?;
+        let ours = |name: std::ffi::OsString| FILES.iter().any(|file| name == *file);
+        Ok(names.into_iter().all(|entry| ours(entry.file_name())))
+    }
+
     /// Where the session's files lie.
     pub(super) fn folder(&self) -> &Utf8Path {
         &self.folder

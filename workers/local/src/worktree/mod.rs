@@ -10,6 +10,10 @@
 //! dropped or the daemon killed; the next call waits for it, and past its deadline ends it. So never two work on one
 //! session, and every method may be dropped at any `.await`.
 //!
+//! What somebody else broke between a worktree and its repository is mended before the worktree is used or weighed (`mend`,
+//! `attach`), and what git keeps for a directory that is gone is saved before it goes (`missing`). What moved as a whole is
+//! followed when the caller says so (`moved`); what was left over is listed and taken back (`traces`, `reclaim`).
+//!
 //! # What it does not do
 //! It runs no hook, fetches nothing and prunes nothing. It has git delete no file, and deletes no directory itself that
 //! git and the record do not confirm and that was not weighed. What it puts into a worktree beside git's checkout is said in
@@ -17,11 +21,17 @@
 //!
 //! Needs git 2.36 or later (`worktree list -z`).
 
+mod attach;
 mod create;
 mod disposable;
 mod git;
+mod link;
 mod lock;
+mod mend;
+mod missing;
+mod moved;
 mod provision;
+mod reclaim;
 mod record;
 mod refs;
 mod registry;
@@ -30,6 +40,8 @@ mod rescue;
 mod run;
 mod settle;
 mod status;
+mod submodules;
+mod traces;
 mod weigh;
 
 use std::ffi::OsString;
@@ -38,6 +50,7 @@ use std::io;
 use std::time::Duration;
 
 use ao_domain::port::PortFuture;
+use ao_domain::port::upkeep::{Rebased, Reclaimed, Trace, Traces, Upkeep};
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{Holding, Repository, WorktreeOwner};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
@@ -144,15 +157,13 @@ impl Worktrees for GitWorktrees {
                     branch: plan.owner.branch.clone(),
                 });
             }
-            if !is_there(&plan.owner.repo)? {
-                return Err(WorktreeError::NoSuchPath {
-                    path: plan.owner.repo.clone(),
-                });
+            if link::repository(&plan.owner.repo).is_none() {
+                return Err(create::repository_gone(&plan.owner));
             }
             let lock = self.lock(&plan.owner).await?;
             let made = self.create_under(&lock, plan).await;
             close(lock);
-            made
+            made.map_err(|error| link::explained(&plan.owner.repo, error))
         })
     }
 
@@ -165,7 +176,7 @@ impl Worktrees for GitWorktrees {
             let lock = self.lock(owner).await?;
             let removed = self.remove_under(&lock, owner, discard).await;
             close(lock);
-            removed
+            removed.map_err(|error| link::explained(&owner.repo, error))
         })
     }
 
@@ -187,6 +198,33 @@ impl Worktrees for GitWorktrees {
             })
             .await
         })
+    }
+}
+
+impl Upkeep for GitWorktrees {
+    fn relocate<'a>(
+        &'a self,
+        owner: &'a WorktreeOwner,
+        repo: &'a Utf8Path,
+    ) -> PortFuture<'a, Result<WorktreeOwner, WorktreeError>> {
+        Box::pin(async move {
+            let lock = self.lock(owner).await?;
+            let moved = self.relocate_under(&lock, owner, repo).await;
+            close(lock);
+            moved
+        })
+    }
+
+    fn rebase<'a>(&'a self, from: &'a Utf8Path) -> PortFuture<'a, Result<Vec<Rebased>, WorktreeError>> {
+        Box::pin(self.rebase_all(from))
+    }
+
+    fn traces<'a>(&'a self, repos: &'a [Utf8PathBuf]) -> PortFuture<'a, Result<Traces, WorktreeError>> {
+        Box::pin(self.all_traces(repos))
+    }
+
+    fn reclaim<'a>(&'a self, trace: &'a Trace) -> PortFuture<'a, Result<Reclaimed, WorktreeError>> {
+        Box::pin(self.reclaim_one(trace))
     }
 }
 

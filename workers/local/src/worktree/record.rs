@@ -82,30 +82,39 @@ impl Record {
         }))
     }
 
-    /// Every record under `locks` that speaks of a worktree which is there, by its session's name. One that cannot be
-    /// read is passed over: it proves nothing.
-    pub(super) fn all(locks: &Utf8Path) -> io::Result<Vec<Owned>> {
-        let mut found = Vec::new();
-        for folder in sessions_in(locks)? {
-            let record = fs::read(folder.join("owner.json")).ok();
-            let record = record.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
-            found.extend(
-                record
-                    .filter(|record| record.stage != Stage::Gone)
-                    .map(|record| Owned {
-                        owner: WorktreeOwner {
-                            session: record.session,
-                            repo: record.repo,
-                            path: record.path,
-                            branch: record.branch,
-                        },
-                        start: record.start,
-                        branch_given: record.made_at.is_none(),
-                    }),
-            );
-        }
-        found.sort_by(|a, b| a.owner.session.cmp(&b.owner.session));
+    /// The record in a session's folder, whatever it is about. One that cannot be read proves nothing.
+    pub(super) fn read(folder: &Utf8Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(folder.join("owner.json")).ok()?).ok()
+    }
+
+    /// Every record under `locks`, by its session's name. One that cannot be read is passed over.
+    pub(super) fn every(locks: &Utf8Path) -> io::Result<Vec<Self>> {
+        let folders = sessions_in(locks)?;
+        let mut found: Vec<Self> = folders.iter().filter_map(|folder| Self::read(folder)).collect();
+        found.sort_by(|a, b| a.session.cmp(&b.session));
         Ok(found)
+    }
+
+    /// Every record under `locks` that speaks of a worktree which is there, by its session's name.
+    pub(super) fn all(locks: &Utf8Path) -> io::Result<Vec<Owned>> {
+        let there = Self::every(locks)?
+            .into_iter()
+            .filter(|record| record.stage != Stage::Gone);
+        Ok(there.map(|record| record.owned()).collect())
+    }
+
+    /// In the words of the domain.
+    pub(super) fn owned(&self) -> Owned {
+        Owned {
+            owner: WorktreeOwner {
+                session: self.session.clone(),
+                repo: self.repo.clone(),
+                path: self.path.clone(),
+                branch: self.branch.clone(),
+            },
+            start: self.start.clone(),
+            branch_given: self.made_at.is_none(),
+        }
     }
 
     /// The same worktree, at `stage`.
@@ -192,7 +201,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// The folders in `path` that are named by a session; none where there is no such path.
-fn sessions_in(path: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
+pub(super) fn sessions_in(path: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
     let entries = match path.read_dir_utf8() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,

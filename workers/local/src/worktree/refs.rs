@@ -26,6 +26,7 @@ pub(super) async fn repository(git: &Git, path: &Utf8Path) -> Result<Repository,
     // It stops at the first question it cannot answer, so the order tells which one that was.
     let look = git
         .call(&real, "rev-parse")
+        .env("GIT_CEILING_DIRECTORIES", "") // to say which repository it lies in
         .args(["--is-bare-repository", "--is-inside-git-dir", "--show-toplevel"])
         .args([
             "HEAD^0",
@@ -104,7 +105,7 @@ pub(super) async fn has_commit(
     Ok(!found.is_empty())
 }
 
-fn is_commit_id(text: &str) -> bool {
+pub(super) fn is_commit_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

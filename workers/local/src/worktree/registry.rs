@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ao_domain::WorktreeOwner;
 use ao_domain::port::worktrees::WorktreeError;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::git::Git;
+use super::link;
 use super::record::io_error;
 
 /// One linked worktree as `git worktree list` knows it.
@@ -49,38 +50,32 @@ pub(super) fn elsewhere<'a>(owner: &WorktreeOwner, entries: &'a [Entry]) -> Opti
     others.find(|entry| entry.branch.as_ref() == Some(&owner.branch))
 }
 
-/// Finishes the registration of `owner`'s worktree where a killed git left it without its `commondir`, for with that
+/// Finishes the registration of the worktree at `path` where a killed git left it without its `commondir`, for with that
 /// every git that lists worktrees dies, in all of the repository. Returns whether there was anything to finish.
-pub(super) async fn complete(git: &Git, owner: &WorktreeOwner) -> Result<bool, WorktreeError> {
-    let common = git
-        .call(&owner.repo, "rev-parse")
-        .args(["--path-format=absolute", "--git-common-dir"])
-        .text()
-        .await?;
-    let common = Path::new(OsStr::from_bytes(common.trim_ascii_end())).join("worktrees");
-    let ours = resolved(&owner.path).join(".git");
-    for entry in fs::read_dir(common).into_iter().flatten().flatten() {
-        let gitdir = entry.path();
-        let says = |file: &str| fs::read(gitdir.join(file)).unwrap_or_default();
-        let link = says("gitdir");
-        if Path::new(OsStr::from_bytes(link.trim_ascii_end())) == ours
-            && says("locked").starts_with(b"initializing")
-            && says("commondir").is_empty()
-        {
-            let file = gitdir.join("commondir");
-            fs::write(file, "../..\n").map_err(io_error("finishing a registration", &owner.repo))?;
-            return Ok(true);
-        }
+pub(super) fn complete(repo: &Utf8Path, path: &Utf8Path) -> Result<bool, WorktreeError> {
+    let Some(gitdir) = link::kept_for(repo, path) else {
+        return Ok(false);
+    };
+    let says = |file: &str| fs::read(gitdir.join(file)).unwrap_or_default();
+    if !says("locked").starts_with(b"initializing") || !says("commondir").is_empty() {
+        return Ok(false);
     }
-    Ok(false)
+    let file = gitdir.join("commondir");
+    fs::write(file, "../..\n").map_err(io_error("finishing a registration", repo))?;
+    Ok(true)
 }
 
 /// The entry of `owner`'s worktree among all of its repository. The main work tree is never it.
 pub(super) fn of(owner: &WorktreeOwner, entries: &[Entry]) -> Option<Entry> {
-    let wanted = resolved(&owner.path);
+    at(&owner.path, entries)
+}
+
+/// The entry of the linked worktree at `path`.
+pub(super) fn at(path: &Utf8Path, entries: &[Entry]) -> Option<Entry> {
+    let wanted = resolved(path);
     let mut linked = entries.iter().skip(1);
     linked
-        .find(|entry| entry.path == owner.path.as_std_path() || entry.path == wanted)
+        .find(|entry| entry.path == path.as_std_path() || entry.path == wanted)
         .cloned()
 }
 
@@ -128,17 +123,9 @@ impl Place {
     /// The work tree at `tree`, which the repository of `owner` has registered as `entry`. `None` when its `.git` file
     /// and git's own do not point at each other, or belong to another repository.
     pub(super) fn confirm(tree: &Utf8Path, owner: &WorktreeOwner, entry: &Entry) -> Option<Self> {
-        let gitdir = linked(tree)?;
-        let back = fs::read(gitdir.join("gitdir")).ok()?;
-        let back = Path::new(OsStr::from_bytes(back.trim_ascii_end()));
-        let back = gitdir.as_std_path().join(back);
-        // Relative in repositories with `worktree.useRelativePaths`, so compared by where they lead.
-        let leads = |path: &Path| {
-            let folder = path.parent()?;
-            Some(folder.parent()?.canonicalize().ok()?.join(folder.file_name()?))
-        };
-        let same = leads(&back)? == leads(&entry.path.join(".git"))?
-            && common(&gitdir)? == common(&linked(&owner.repo).unwrap_or(owner.repo.join(".git")))?;
+        let gitdir = link::linked(tree)?;
+        let same =
+            link::names(&gitdir, &entry.path)? && link::common(&gitdir)? == link::repository(&owner.repo)?;
         same.then(|| Self {
             tree: tree.to_owned(),
             gitdir,
@@ -153,25 +140,10 @@ impl Place {
     }
 }
 
-/// The folder that the `.git` file in `tree` points at.
-fn linked(tree: &Utf8Path) -> Option<Utf8PathBuf> {
-    let link = fs::read(tree.join(".git")).ok()?;
-    let target = std::str::from_utf8(link.strip_prefix(b"gitdir: ")?).ok()?;
-    Some(tree.join(target.trim_end_matches('\n')))
-}
-
-/// The repository that git's folder for a worktree belongs to; of the main one, itself.
-fn common(gitdir: &Utf8Path) -> Option<PathBuf> {
-    let text = fs::read_to_string(gitdir.join("commondir")).unwrap_or_default();
-    gitdir
-        .join(text.trim_end_matches('\n'))
-        .as_std_path()
-        .canonicalize()
-        .ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

@@ -13,8 +13,11 @@ use std::path::PathBuf;
 use ao_domain::port::worktrees::{Removal, WorktreeError};
 use ao_domain::{Holding, WorktreeOwner};
 
-use super::create::not_ours;
+use super::create::{not_ours, repository_gone};
+use super::link;
 use super::lock::Lock;
+use super::mend::stray;
+use super::moved::mend_back;
 use super::provision::company;
 use super::record::{Record, Stage, io_error};
 use super::registry::{self, Entry, Place};
@@ -32,17 +35,27 @@ impl GitWorktrees {
         if is_empty(&owner.path)? {
             return Ok(None);
         }
-        if !is_there(&owner.repo)? {
-            return Err(WorktreeError::NoSuchPath {
-                path: owner.repo.clone(),
-            });
+        if link::repository(&owner.repo).is_none() {
+            return Err(repository_gone(owner));
         }
-        let entry = registry::find(&self.git, owner)
-            .await?
-            .ok_or_else(|| not_ours(owner))?;
+        let record = Record::of(lock, owner)?;
+        let mut found = registry::find(&self.git, owner).await?;
+        if found.is_none() && mend_back(owner, record.as_ref())? {
+            found = registry::find(&self.git, owner).await?;
+        }
+        let mut entry = found.ok_or_else(|| stray(owner, record.as_ref()))?;
+        Self::mend_link(owner, &entry, record.as_ref())?;
         let place = Place::confirm(&owner.path, owner, &entry).ok_or_else(|| not_ours(owner))?;
-        let recorded = Record::of(lock, owner)?.is_some();
-        if recorded || entry.branch.as_ref() == Some(&owner.branch) {
+        match self.mend_branch(lock, owner, &entry).await {
+            Ok(None) => {}
+            Ok(mended) => entry.head = mended,
+            // Then all its files are changes, and whatever its log names keeps it.
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(session = %owner.session, error, "the branch of a worktree is gone");
+            }
+        }
+        if record.is_some() || entry.branch.as_ref() == Some(&owner.branch) {
             Ok(Some((entry, place)))
         } else {
             Err(not_ours(owner))
@@ -147,6 +160,9 @@ impl GitWorktrees {
                 .collect();
             let nested = named(&nested);
             holdings.extend(nested.map(|(count, paths)| Holding::Untracked { count, paths }));
+            // Whoever locked it said that it stays; git's own single `--force` obeys that, too.
+            let lock = weighed.locked.clone();
+            holdings.extend(lock.map(|reason| Holding::Locked { reason }));
             holdings
         } else {
             weighed.holdings()
@@ -161,17 +177,28 @@ impl GitWorktrees {
         if let Some(rescue) = record.as_ref().and_then(|record| record.rescue.clone()) {
             return Ok(Removal::Removed { rescue: Some(rescue) });
         }
-        if !is_there(&owner.repo)? {
+        if link::repository(&owner.repo).is_none() {
             Record::delete(lock)?;
             return Ok(Removal::Absent);
         }
+        let mut rescue = None;
         if let Some(entry) = registry::find(&self.git, owner).await? {
-            self.unregister_missing(lock, owner, &entry).await?;
+            let held = self.held_of_missing(owner, &entry).await?;
+            if !held.is_empty() {
+                return Ok(Removal::Kept(held));
+            }
+            rescue = self.unregister_missing(lock, owner, &entry).await?;
         }
         match record {
-            Some(record) => self.vanish(lock, owner, record).await?,
+            Some(mut record) => {
+                record.rescue.clone_from(&rescue);
+                self.vanish(lock, owner, record).await?;
+            }
             None => self.unfurnish(lock, owner).await?,
         }
-        Ok(Removal::Absent)
+        Ok(match rescue {
+            Some(rescue) => Removal::Removed { rescue: Some(rescue) },
+            None => Removal::Absent,
+        })
     }
 }

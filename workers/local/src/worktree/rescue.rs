@@ -71,7 +71,7 @@ impl GitWorktrees {
             fs::remove_file(&paths).map_err(io_error("deleting a list of files", &paths))?;
         }
         let tree = line(&call("write-tree").text_under(lock).await?);
-        fs::remove_file(&index).map_err(io_error("deleting a copy of the index", &index))?;
+        forget_copy(&index)?;
         let words = format!(
             "everything in the worktree of {} when it was discarded",
             owner.session
@@ -91,7 +91,12 @@ impl GitWorktrees {
                     .await?,
             );
         }
-        for commit in self.loose_commits(place).await? {
+        let mut loose = self.loose_commits(place).await?;
+        if weighed.head.is_none() {
+            // Its branch may have been deleted under it; then nothing but git's log of `HEAD` names what was on it.
+            loose.extend(self.last_commit(owner).await?);
+        }
+        for commit in loose {
             if !parents.contains(&commit) {
                 parents.push(commit);
             }
@@ -100,7 +105,7 @@ impl GitWorktrees {
         name(&self.git, owner, &commit, lock).await
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         lock: &Lock,
         place: &Place,
@@ -122,7 +127,7 @@ impl GitWorktrees {
     }
 
     /// The commits in the files of [`LOOSE_COMMITS`], as far as they are there.
-    async fn loose_commits(&self, place: &Place) -> Result<Vec<String>, WorktreeError> {
+    pub(super) async fn loose_commits(&self, place: &Place) -> Result<Vec<String>, WorktreeError> {
         let mut commits = Vec::new();
         for file in LOOSE_COMMITS {
             let text = fs::read_to_string(place.gitdir.join(file)).unwrap_or_default();
@@ -173,32 +178,15 @@ impl GitWorktrees {
         }
         Ok(found)
     }
-
-    /// Whether every commit of a submodule is on one of its remotes.
-    async fn is_elsewhere(&self, place: &Place, submodule: &Path) -> Result<bool, WorktreeError> {
-        let tree = place.tree.as_std_path().join(submodule);
-        let module = if tree.join(".git").exists() {
-            tree.join(".git")
-        } else {
-            place.gitdir.as_std_path().join("modules").join(submodule)
-        };
-        let count = self
-            .git
-            .call(&place.tree, "rev-list")
-            .env("GIT_DIR", gitdir(&module))
-            .args(["--count", "--all", "HEAD", "--not", "--remotes", "--"])
-            .ask()
-            .await?;
-        Ok(count.status.success() && line(&count.out) == "0")
-    }
 }
 
-/// The folder behind a `.git`, which is a file in every submodule that git made.
-fn gitdir(link: &Path) -> PathBuf {
-    let text = fs::read_to_string(link).unwrap_or_default();
-    match (text.strip_prefix("gitdir: "), link.parent()) {
-        (Some(target), Some(folder)) => folder.join(target.trim_end_matches('\n')),
-        _ => link.to_owned(),
+/// Deletes a copy of the index, if one was made.
+pub(super) fn forget_copy(index: &Utf8Path) -> Result<(), WorktreeError> {
+    match fs::remove_file(index) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("deleting a copy of the index", index)(error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -250,16 +238,19 @@ async fn small_enough(place: &Place, ignored: Vec<PathBuf>) -> Result<Vec<PathBu
     .await
 }
 
-/// Everything git writes here must be on the disk before the files are deleted; line endings may be as they are.
-fn durable(call: Call) -> Call {
+/// Everything git writes here must be on the disk before the files are deleted. Line endings are saved as they are; and names
+/// that differ in case alone are two, as they are here, whatever the repository was told of another machine's disk.
+pub(super) fn durable(call: Call) -> Call {
     call.settings(&[
         ("core.fsync", "all"),
         ("core.fsyncMethod", "batch"),
         ("core.safecrlf", "false"),
+        ("core.autocrlf", "false"),
+        ("core.ignorecase", "false"),
     ])
 }
 
-fn line(out: &[u8]) -> String {
+pub(super) fn line(out: &[u8]) -> String {
     String::from_utf8_lossy(out).trim().to_owned()
 }
 

@@ -22,11 +22,12 @@ use ao_domain::port::worktrees::WorktreeError;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::create::not_ours;
+use super::link;
 use super::lock::Lock;
 use super::record::{Record, Stage, blocking, io_error};
 use super::refs;
 use super::registry::{self, Entry};
-use super::{GitWorktrees, is_empty, is_there, rescue};
+use super::{GitWorktrees, is_empty, is_there};
 
 /// Where a worktree stands while it is weighed for the last time.
 pub(super) fn aside(owner: &WorktreeOwner) -> Utf8PathBuf {
@@ -45,9 +46,10 @@ impl GitWorktrees {
         let Some(mut record) = Record::of(lock, owner)? else {
             return Ok(());
         };
-        if !is_there(&owner.repo)? {
+        if link::repository(&owner.repo).is_none() {
             return Ok(()); // nobody can be asked; the caller says so where it matters
         }
+        self.clear_beside(lock, owner).await?;
         let (aside, gone) = (aside(owner), gone(owner));
         if is_there(&aside)? {
             put_back(&aside, owner)?;
@@ -107,7 +109,7 @@ impl GitWorktrees {
         record: &Record,
     ) -> Result<(), WorktreeError> {
         let entry = match registry::find(&self.git, owner).await {
-            Err(WorktreeError::Git { .. }) if registry::complete(&self.git, owner).await? => {
+            Err(WorktreeError::Git { .. }) if registry::complete(&owner.repo, &owner.path)? => {
                 registry::find(&self.git, owner).await?
             }
             other => other?,
@@ -172,32 +174,6 @@ impl GitWorktrees {
             None => call,
         };
         call.arg("--").arg(&entry.path).act(lock).await
-    }
-
-    /// The same for one whose directory somebody else has deleted. One that is locked stays, its disk may be absent;
-    /// a commit that only its detached `HEAD` held gets a rescue ref.
-    pub(super) async fn unregister_missing(
-        &self,
-        lock: &Lock,
-        owner: &WorktreeOwner,
-        entry: &Entry,
-    ) -> Result<(), WorktreeError> {
-        if entry.locked.is_some() {
-            return Err(not_ours(owner));
-        }
-        if let (None, Some(head)) = (&entry.branch, &entry.head) {
-            let holders = self
-                .git
-                .call(&owner.repo, "for-each-ref")
-                .args(["--count=1", "--contains", head])
-                .text()
-                .await?;
-            if holders.is_empty() {
-                let name = rescue::name(&self.git, owner, head, lock).await?;
-                tracing::warn!(session = %owner.session, rescue = name, "worktree was deleted by somebody: its detached commit was saved");
-            }
-        }
-        self.unregister(lock, owner, entry).await
     }
 
     /// Removes the session's own branch, which no worktree has checked out, if it says nothing that the commit it was

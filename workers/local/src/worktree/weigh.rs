@@ -19,7 +19,9 @@ use super::lock::Lock;
 use super::provision::not_ours;
 use super::record::{blocking, io_error};
 use super::registry::{Entry, Place};
+use super::rescue::forget_copy;
 use super::status::{Index, STATUS, Status};
+use super::submodules::modules;
 
 /// How many paths of a kind are named; the count tells the rest.
 const NAMED: usize = 5;
@@ -55,7 +57,7 @@ pub(super) struct Weighed {
     pub(super) submodules: Vec<PathBuf>,
     commits: Vec<(usize, String)>,
     operation: Option<&'static str>,
-    locked: Option<String>,
+    pub(super) locked: Option<String>,
 }
 
 impl Weighed {
@@ -117,15 +119,21 @@ impl GitWorktrees {
             let copy = self.watching(lock, place, &index.unwatched).await?;
             let second = self.status(place).env("GIT_INDEX_FILE", &copy).text().await?;
             status = Status::parse(&second);
-            fs::remove_file(&copy).map_err(io_error("deleting a copy of the index", &copy))?;
+            forget_copy(&copy)?;
         }
         let mut submodules = status.submodules.clone();
-        let has_files = |path: &PathBuf| exists(&path.join(".git"));
+        // Also files that somebody put in the place of one that is not initialised: git looks at none of them.
+        let has_files = |path: &PathBuf| {
+            let mut entries = fs::read_dir(place.tree.as_std_path().join(path))
+                .into_iter()
+                .flatten();
+            entries.next().is_some()
+        };
         submodules.extend(index.submodules.into_iter().filter(has_files));
         submodules.sort_unstable();
         submodules.dedup();
         if submodules.is_empty() {
-            submodules = modules(place); // of submodules that another commit has
+            submodules = modules(place.gitdir.as_std_path()); // of submodules that another commit has
         }
         status.ignored.retain(|path| !self.disposable.covers(path));
         let (held, tree, disposable) = (lock.clone(), place.tree.clone(), self.disposable.clone());
@@ -151,12 +159,14 @@ impl GitWorktrees {
     }
 
     fn status(&self, place: &Place) -> Call {
-        // A file is compared by all that the system tells of it, whatever the repository finds enough.
+        // A file is compared by all that the system tells of it, whatever the repository finds enough; and a new one is not
+        // hidden by one whose name differs in case alone.
         place
             .call(&self.git, "status")
             .settings(&[
                 ("core.trustctime", "true"),
                 ("core.checkStat", "default"),
+                ("core.ignorecase", "false"),
                 ("core.untrackedCache", "false"),
             ])
             .args(STATUS)
@@ -205,6 +215,8 @@ impl GitWorktrees {
         if entry.head.is_some() {
             let name = entry.branch.clone().unwrap_or_else(|| "HEAD".to_owned());
             tips.push(("HEAD".to_owned(), name));
+        } else if let (Some(last), Some(branch)) = (self.last_commit(owner).await?, &entry.branch) {
+            tips.push((last, branch.clone())); // that branch was deleted under it, or has no commit yet
         }
         if entry.branch.as_ref() != Some(&owner.branch) {
             tips.push((mine, owner.branch.clone()));
@@ -238,13 +250,4 @@ impl GitWorktrees {
         }
         Ok(found)
     }
-}
-
-/// Histories of submodules that git keeps for this worktree alone, by name.
-fn modules(place: &Place) -> Vec<PathBuf> {
-    let entries = fs::read_dir(place.gitdir.join("modules")).into_iter().flatten();
-    entries
-        .flatten()
-        .map(|entry| PathBuf::from(entry.file_name()))
-        .collect()
 }

@@ -134,7 +134,7 @@ async fn one_whose_directory_somebody_deleted_is_made_anew_and_loses_no_commit()
         "ao/web-1/root"
     );
     assert_eq!(
-        world.run(&world.repo, &["rev-parse", "refs/ao/rescue/web-1/1"]),
+        world.run(&world.repo, &["rev-parse", "refs/ao/rescue/web-1/1^1"]),
         commit
     );
     // A locked one may lie on a disk that is absent now.

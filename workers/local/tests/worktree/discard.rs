@@ -4,34 +4,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use ao_domain::port::worktrees::{Removal, WorktreeError};
-use ao_domain::undo_line;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
-use crate::world::{World, contents, said};
-
-async fn rescued(world: &World, num: u32) -> String {
-    match world.discard(num).await.unwrap() {
-        Removal::Removed { rescue: Some(rescue) } => rescue,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Pastes the line into a shell. Returns where the worktree is now.
-fn bring_back(world: &World, num: u32, rescue: &str) -> Utf8PathBuf {
-    let line = undo_line(&world.repo, rescue, &world.owner(num).branch);
-    let output = world
-        .command("sh", &world.dir)
-        .args(["-c", &line])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{line}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let number = rescue.rsplit('/').next().unwrap();
-    Utf8PathBuf::from(format!("{}.web-{num}-rescued-{number}", world.repo))
-}
+use crate::world::{World, bring_back, contents, rescued, said};
 
 #[tokio::test]
 async fn everything_comes_back_byte_for_byte() {
@@ -152,11 +127,19 @@ async fn what_was_staged_detached_or_unfinished_is_in_the_rescue() {
 }
 
 #[tokio::test]
-async fn a_lock_does_not_hold_what_a_person_discards() {
+async fn a_lock_holds_also_what_a_person_discards() {
     let world = World::new("locked");
     let path = world.make(1).await;
+    fs::write(path.join("new"), "new").unwrap();
+    let before = contents(&path);
     world.run(&world.repo, &["worktree", "lock", path.as_str()]);
     assert!(matches!(world.remove(1).await.unwrap(), Removal::Kept(_)));
+    let Removal::Kept(holdings) = world.discard(1).await.unwrap() else {
+        panic!("somebody said that it stays");
+    };
+    assert_eq!(said(&holdings), ["a lock"]);
+    assert_eq!(contents(&path), before);
+    world.run(&world.repo, &["worktree", "unlock", path.as_str()]);
     rescued(&world, 1).await;
     assert_eq!(world.registered(), 0);
     assert!(!path.exists());

@@ -93,7 +93,7 @@ async fn a_repository_that_is_gone_takes_no_file_with_it() {
         world.remove(1).await.unwrap_err(),
         world.discard(1).await.unwrap_err(),
     ] {
-        assert!(matches!(error, WorktreeError::NoSuchPath { .. }), "{error}");
+        assert!(matches!(error, WorktreeError::RepositoryGone { .. }), "{error}");
     }
     assert!(path.join("a.txt").exists());
     fs::remove_dir_all(&path).unwrap();

@@ -199,7 +199,7 @@ async fn a_submodule_counts_once_it_has_files() {
     assert_eq!(world.weighed(1).await, ["changed submodule lib/one"]);
     // On a commit without it, git still keeps its history for this worktree.
     world.run(&path, &["submodule", "--quiet", "deinit", "--all"]);
-    assert_eq!(world.weighed(1).await, ["changed submodule lib"]);
+    assert_eq!(world.weighed(1).await, ["changed submodule lib/one"]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use ao_domain::port::worktrees::{Removal, WorktreeError, WorktreePlan, Worktrees as _};
-use ao_domain::{Holding, ProcessId, SessionId, WorktreeOwner};
+use ao_domain::{Holding, ProcessId, SessionId, WorktreeOwner, undo_line};
 use ao_local::process;
 use ao_local::worktree::{GitConfig, GitWorktrees};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -16,13 +16,28 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub(crate) struct World {
     pub(crate) dir: Utf8PathBuf,
     pub(crate) repo: Utf8PathBuf,
+    pub(crate) data: Utf8PathBuf,
     pub(crate) git: GitWorktrees,
 }
 
 impl World {
     /// A repository on `main` with one commit: `a.txt` and a `.gitignore`.
     pub(crate) fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("ao-worktree-{name}-{}", std::process::id()));
+        Self::below(&std::env::temp_dir(), name)
+    }
+
+    /// The same in memory where the system offers that, for what would keep a disk busy.
+    pub(crate) fn in_memory(name: &str) -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() {
+            Self::below(memory, name)
+        } else {
+            Self::new(name)
+        }
+    }
+
+    fn below(folder: &Path, name: &str) -> Self {
+        let dir = folder.join(format!("ao-worktree-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         let world = Self::at(&Utf8PathBuf::try_from(dir).unwrap(), Duration::from_secs(30));
         fs::create_dir_all(world.dir.join("home")).unwrap();
@@ -35,9 +50,18 @@ impl World {
 
     /// The same world seen from another process.
     pub(crate) fn at(dir: &Utf8Path, deadline: Duration) -> Self {
+        Self::with(dir, &dir.join("data"), deadline)
+    }
+
+    /// The same world with its data directory at `data`.
+    pub(crate) fn with_data(&self, data: &Utf8Path) -> Self {
+        Self::with(&self.dir, data, Duration::from_secs(30))
+    }
+
+    fn with(dir: &Utf8Path, data: &Utf8Path, deadline: Duration) -> Self {
         let git = GitWorktrees::new(GitConfig {
-            root: dir.join("data/worktrees"),
-            locks: dir.join("data/work"),
+            root: data.join("worktrees"),
+            locks: data.join("work"),
             disposable: vec!["*.log".to_owned()],
             deadline,
             path: from_env("PATH"),
@@ -48,6 +72,7 @@ impl World {
         Self {
             dir: dir.to_owned(),
             repo: dir.join("repo"),
+            data: data.to_owned(),
             git,
         }
     }
@@ -116,7 +141,7 @@ impl World {
         let session: SessionId = format!("web-{num}").parse().unwrap();
         WorktreeOwner {
             repo: self.repo.clone(),
-            path: self.dir.join(format!("data/worktrees/web/{session}")),
+            path: self.data.join(format!("worktrees/web/{session}")),
             branch: format!("ao/{session}/root"),
             session,
         }
@@ -206,6 +231,31 @@ pub(crate) fn from_env(name: &str) -> OsString {
 
 pub(crate) fn said(holdings: &[Holding]) -> Vec<String> {
     holdings.iter().map(ToString::to_string).collect()
+}
+
+/// Discards the worktree. Returns its rescue ref.
+pub(crate) async fn rescued(world: &World, num: u32) -> String {
+    match world.discard(num).await.unwrap() {
+        Removal::Removed { rescue: Some(rescue) } => rescue,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Pastes the line into a shell. Returns where the worktree is now.
+pub(crate) fn bring_back(world: &World, num: u32, rescue: &str) -> Utf8PathBuf {
+    let line = undo_line(&world.repo, rescue, &world.owner(num).branch);
+    let output = world
+        .command("sh", &world.dir)
+        .args(["-c", &line])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let number = rescue.rsplit('/').next().unwrap();
+    Utf8PathBuf::from(format!("{}.web-{num}-rescued-{number}", world.repo))
 }
 
 /// Path and bytes of every file below `dir`, but git's own, in order.
