@@ -7,20 +7,18 @@ use std::time::Duration;
 
 use ao_act::session::{Limits, Parts, Setup};
 use ao_domain::SESSION_SWEEP;
-use ao_domain::port::PortFuture;
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
 use ao_domain::port::forge::Forge;
 use ao_domain::port::letters::Letters;
 use ao_domain::port::machine::Machine;
 use ao_domain::port::processes::Processes;
-use ao_domain::port::provision::{Furnished, PostCreate, ProvisionError, Provisioner};
+use ao_domain::port::provision::Provisioner;
 use ao_domain::port::pushes::Pushes;
 use ao_domain::port::runtime::{Runtime, Runtimes};
 use ao_domain::port::spool::HookSpool;
 use ao_domain::port::transcript::Transcripts;
 use ao_domain::port::worktrees::Worktrees;
-use ao_domain::{SessionId, WorktreeOwner};
 use ao_facts::{Feed, IntentWriter, ObservationWriter, OutcomeWriter, Reader, Store, StoreOptions};
 use ao_github::GitHub;
 use ao_local::agents::Registry;
@@ -32,7 +30,7 @@ use ao_local::pushes::GitPushes;
 use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
 use ao_local::spool::{self, FileSpool};
 use ao_local::transcripts::FileTranscripts;
-use ao_local::worktree::{GitConfig, GitWorktrees};
+use ao_local::worktree::{Bounds, GitConfig, GitWorktrees, WorktreeProvisioner};
 use ao_observe::cadence::Tempo;
 use ao_observe::exchange::Exchange;
 use ao_observe::{pull_request, repository};
@@ -177,6 +175,7 @@ impl Wiring {
             deadline: GIT_DEADLINE,
             path: path.clone(),
         });
+        let provisioner = WorktreeProvisioner::new(git.clone(), data.join("provision"), Bounds::default());
         let forge = GitHub::new(config.env.clone()).map_err(OpenError::Forge)?;
         let (reader, intents) = (store.reader(), store.intents());
         let clock = SystemClock;
@@ -202,7 +201,7 @@ impl Wiring {
             letters: Arc::new(LetterFiles::new(data.join("messages"))),
             worktrees: Arc::new(git),
             runtimes,
-            provisioner: Arc::new(Bare),
+            provisioner: Arc::new(provisioner),
             machine: Arc::new(ThisMachine),
             processes: Arc::new(SystemProcesses),
             clock: Arc::new(clock),
@@ -285,34 +284,5 @@ fn own_image(program: &Utf8Path) -> Utf8PathBuf {
         "/proc/self/exe".into()
     } else {
         program.to_owned()
-    }
-}
-
-/// Until worktrees are furnished: nothing is to be done.
-struct Bare;
-
-impl Provisioner for Bare {
-    fn furnish<'a>(
-        &'a self,
-        _: &'a WorktreeOwner,
-        _: &'a [String],
-    ) -> PortFuture<'a, Result<Furnished, ProvisionError>> {
-        Box::pin(async { Ok(Furnished::default()) })
-    }
-
-    fn command<'a>(
-        &'a self,
-        _: &'a WorktreeOwner,
-        _: PostCreate<'a>,
-    ) -> PortFuture<'a, Result<(), ProvisionError>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn log_tail<'a>(
-        &'a self,
-        _: &'a SessionId,
-        _: usize,
-    ) -> PortFuture<'a, Result<Vec<String>, ProvisionError>> {
-        Box::pin(async { Ok(Vec::new()) })
     }
 }

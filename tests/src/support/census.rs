@@ -115,11 +115,13 @@ fn may_be_there(path: &str, worktrees: &[String]) -> bool {
     match path.split('/').collect::<Vec<_>>()[..] {
         [
             "ao.sqlite3" | "ao.sqlite3-wal" | "ao.sqlite3-shm" | "lock" | "bin" | "pty" | "spool" | "work"
-            | "worktrees",
+            | "worktrees" | "provision",
         ]
         | ["bin", "ao"]
         | ["worktrees", _] => true,
         // A spool outlives its session: a late hook of its agent must find it.
+        // So does what its post-create commands printed.
+        ["provision", log] => log.ends_with(".log"),
         ["spool", spool] => spool.ends_with(".jsonl"),
         ["worktrees", _, id, ..] | ["pty" | "work", id] => is_sessions(id),
         // Of two runs of one session there would be two sockets.
@@ -130,7 +132,11 @@ fn may_be_there(path: &str, worktrees: &[String]) -> bool {
                 && matches!(file, "agent" | "lock" | "log" | "record.json" | "sock")
         }
         ["work", id, file] => {
-            is_sessions(id) && matches!(file, "owner.json" | "work.err" | "work.json" | "work.lock")
+            is_sessions(id)
+                && matches!(
+                    file,
+                    "furnished" | "owner.json" | "work.err" | "work.json" | "work.lock"
+                )
         }
         _ => false,
     }

@@ -215,7 +215,7 @@ impl SessionChild {
             .parts
             .outcomes
             .take_over(ctx.incarnation(), &self.id, Stand::of(session), now);
-        let moved = step!("spawn.take_over", written)?;
+        let moved = step!("replace.take_over", written)?;
         if moved == Moved::Yes {
             tracing::info!(session = %self.id, "took its predecessor's place");
         }
@@ -229,7 +229,7 @@ impl SessionChild {
             .parts
             .outcomes
             .come_back(ctx.incarnation(), &self.id, secret, now);
-        match step!("restore.by_itself", written)? {
+        match step!("reboot.come_back", written)? {
             Restored::Yes | Restored::NotOver(_) => {
                 tracing::info!(session = %self.id, "comes back after a restart of the machine");
                 Ok(())

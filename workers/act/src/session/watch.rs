@@ -122,7 +122,7 @@ impl SessionChild {
                 .parts
                 .outcomes
                 .waits_for(ctx.incarnation(), &self.id, stand, what, now);
-            let _ = step!("spawn.in_line", written)?; // overtaken by a kill: read again
+            let _ = step!("queue.waits", written)?; // overtaken by a kill: read again
             return Ok(());
         }
         if self.admission(session).await? == Admission::Granted {
