@@ -84,7 +84,7 @@ impl GitWorktrees {
     }
 }
 
-/// The last commit in the log of `HEAD` that git keeps in `gitdir`. An entry for the deletion itself names the one before.
+/// The last commit in the log of `HEAD` that git keeps in `gitdir`; the entry of a deletion has none.
 fn last_noted(gitdir: &Utf8Path) -> Option<String> {
     let log = fs::read(gitdir.join("logs/HEAD")).ok()?;
     let real = |id: &&str| id.bytes().any(|byte| byte != b'0') && refs::is_commit_id(id);
@@ -93,9 +93,8 @@ fn last_noted(gitdir: &Utf8Path) -> Option<String> {
         let head = std::str::from_utf8(line.get(..line.len().min(129))?)
             .or_else(|error| std::str::from_utf8(&line[..error.valid_up_to()]))
             .ok()?;
-        let mut ids = head.split(' ');
-        let (old, new) = (ids.next()?, ids.next()?);
-        [new, old].iter().copied().find(|id| real(id)).map(str::to_owned)
+        let new = head.split(' ').nth(1)?;
+        real(&new).then(|| new.to_owned())
     })
 }
 

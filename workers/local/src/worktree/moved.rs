@@ -4,7 +4,7 @@
 //! In both cases git's files are put right before our record, so that a call that was cut is made good by the next one: as
 //! long as the record names the old place, there is something to do.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use ao_domain::WorktreeOwner;
 use ao_domain::port::upkeep::Rebased;
@@ -160,22 +160,29 @@ impl GitWorktrees {
 fn relink(
     owner: &WorktreeOwner,
     now: &WorktreeOwner,
-    common: &PathBuf,
+    common: &Path,
     recorded: bool,
 ) -> Result<Option<Utf8PathBuf>, WorktreeError> {
-    let not_moved = || WorktreeError::NotMoved {
+    let not_moved = |common: &Path| WorktreeError::NotMoved {
         path: owner.path.clone(),
-        repo: owner.repo.clone(),
+        repo: common.parent().map_or_else(
+            || owner.repo.clone(),
+            |top| top.to_string_lossy().into_owned().into(),
+        ),
     };
     let link = Link::of(&owner.path);
     match &link {
         Link::Other => return Err(not_ours(owner)),
-        Link::Leads(gitdir) if link::common(gitdir).as_ref() != Some(common) => return Err(not_moved()),
-        // A copy of the repository also knows the worktree, but what was committed since is in the first one.
-        _ if link::repository(&owner.repo).is_some_and(|old| old != *common)
-            && link::kept_for(&owner.repo, &owner.path).is_some() =>
-        {
-            return Err(not_moved());
+        Link::Leads(gitdir) => match link::common(gitdir) {
+            Some(theirs) if theirs != *common => return Err(not_moved(&theirs)),
+            _ => {}
+        },
+        Link::Missing | Link::Dangling(_) => {}
+    }
+    // A copy of the repository also knows the worktree, but what was committed since is in the first one.
+    match link::repository(&owner.repo) {
+        Some(old) if old != *common && link::kept_for(&owner.repo, &owner.path).is_some() => {
+            return Err(not_moved(&old));
         }
         _ => {}
     }

@@ -137,6 +137,12 @@ async fn what_is_listed_is_looked_at_again_before_it_goes() {
     world.run(&world.repo, &["merge", "-q", "--ff-only", "ao/web-1/root"]);
     world.make(1).await;
     assert_eq!(world.git.reclaim(&leftover).await.unwrap(), Reclaimed::Stays);
+    world.run(&path, &["checkout", "-q", "-b", "topic"]);
+    assert_eq!(
+        world.git.reclaim(&leftover).await.unwrap(),
+        Reclaimed::Stays,
+        "it is the session's, whatever it works on now"
+    );
     assert!(path.join("a.txt").exists() && world.branch_exists("ao/web-1/root"));
 }
 
@@ -277,6 +283,8 @@ async fn what_only_looks_like_ours_is_listed_and_never_touched() {
             start: String::new(),
             branch_given: false,
         };
+        let lock = format!("data/work/{}/work.lock", record.owner.session);
+        world.write(&lock, ""); // nothing is remembered there
         let claimed = Trace {
             record: Some(record),
             standing: Standing::Leftover,

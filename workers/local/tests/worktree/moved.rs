@@ -131,6 +131,24 @@ async fn a_repository_that_is_another_or_did_not_move_is_refused() {
     );
     let link = fs::read_to_string(path.join(".git")).unwrap();
     assert_eq!(link, format!("gitdir: {}/.git/worktrees/web-1\n", world.repo));
+    // Somebody had the copy take it over: what was committed since is there.
+    fs::write(
+        path.join(".git"),
+        format!("gitdir: {copy}/.git/worktrees/web-1\n"),
+    )
+    .unwrap();
+    let error = world
+        .git
+        .relocate(&owner, &world.dir.join("away"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, WorktreeError::NotMoved { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("belongs to the repository `{copy}`")),
+        "{error}"
+    );
 }
 
 /// The same world after its data directory was moved to `moved`.

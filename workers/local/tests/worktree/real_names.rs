@@ -62,6 +62,9 @@ async fn files_of_any_name_are_seen_kept_and_brought_back() {
         fs::write(file, "nobody is to look\n").unwrap();
     }
     fs::create_dir(path.join("cache")).unwrap(); // ignored
+    // Ignored, and to git a word of its own where it is not told otherwise.
+    world.write("repo/.git/info/exclude", ":*exclude*\n");
+    fs::write(path.join(":(exclude)cache"), "ignored\n").unwrap();
     for folder in ["new", "cache"] {
         fs::create_dir_all(path.join(folder)).unwrap();
         for file in all_at(&path.join(folder)) {
@@ -70,9 +73,10 @@ async fn files_of_any_name_are_seen_kept_and_brought_back() {
     }
     let weighed = world.weighed(1).await;
     assert_eq!(weighed.len(), 3, "{weighed:?}");
-    for (found, expected) in weighed
-        .iter()
-        .zip(["32 modified files", "16 untracked files", "1 ignored file"])
+    for (found, expected) in
+        weighed
+            .iter()
+            .zip(["32 modified files", "16 untracked files", "2 ignored files"])
     {
         assert!(found.starts_with(expected), "{weighed:?}");
     }
