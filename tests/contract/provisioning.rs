@@ -1,0 +1,254 @@
+//! A worktree is furnished before its agent starts; what goes wrong there ends the spawn, is shown, and leaves nothing.
+
+use std::fs;
+use std::time::Duration;
+
+use ao_tests::{Ao, World, settle, within};
+use camino::Utf8PathBuf;
+use serde_json::{Value, json};
+
+use crate::AO;
+
+fn configured(config: &Value) -> World {
+    let world = World::started(AO);
+    fs::write(
+        world.repo.join(".gitignore"),
+        "node_modules/\n.env\n.env.*\nsecrets/\n",
+    )
+    .unwrap();
+    world.git(&["add", "."]);
+    world.git(&["commit", "-q", "-m", "ignore"]);
+    let answer = world.ask(
+        "PUT",
+        "/api/v1/projects/web/config",
+        Some(&json!({"config": config})),
+    );
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    world
+}
+
+fn spawn(world: &World, command: &[&str]) -> Ao {
+    world.ao(&[&["spawn", "--project", "web", "--"][..], command].concat())
+}
+
+/// Nothing of the session is left but its row and the log of what was printed.
+fn nothing_is_left(world: &World, id: &str) {
+    settle("it has ended", || world.session(id)["phase"] == "ended");
+    let census = world.census();
+    assert_eq!(
+        census.to_string(),
+        "daemons 1, holders 0, other processes 0, worktrees 0, branches 0, sockets 0, strays []",
+        "{census:?}"
+    );
+    assert!(!world.git(&["worktree", "list"]).contains(id));
+    let session = world.session(id);
+    assert_eq!(
+        (
+            session["status"].as_str(),
+            session["isTerminated"].as_bool(),
+            session["worktree"]["state"].as_str()
+        ),
+        (Some("failed"), Some(true), Some("removed")),
+        "{session}"
+    );
+}
+
+#[test]
+fn what_a_project_shares_is_there_when_its_agent_starts_and_goes_without_a_trace() {
+    let world = configured(&json!({
+        "symlinks": ["node_modules", "none"], "env": {"API": "http://x", "AO_SESSION_ID": "forged"},
+        "postCreate": ["echo \"$API $AO_SESSION_ID\" > made.log", "cat .env made.log"],
+    }));
+    for folder in ["node_modules/left-pad", "secrets"] {
+        fs::create_dir_all(world.repo.join(folder)).unwrap();
+    }
+    fs::write(world.repo.join("node_modules/left-pad/index.js"), "shared").unwrap();
+    fs::write(world.repo.join(".env"), "KEY=1").unwrap();
+    fs::write(world.repo.join(".env.example"), "KEY=").unwrap();
+    fs::write(world.repo.join("secrets/a"), "a").unwrap();
+    fs::write(
+        world.repo.join(".worktreeinclude"),
+        ".env*\n!.env.example\nsecrets/\n",
+    )
+    .unwrap();
+    fs::write(
+        world.repo.join(".git/info/exclude"),
+        "made.log\n.worktreeinclude\n",
+    )
+    .unwrap();
+    let script = "cat node_modules/left-pad/index.js .env secrets/a > \"$HOME/seen\"; echo $API >> \"$HOME/seen\"; exec sleep 1000";
+    let said = spawn(&world, &["sh", "-c", script]).ok();
+    assert!(said.err.contains("setting up, command 1 of 2: echo"), "{said:?}");
+    let session = world.until("web-1", "phase", "live");
+    let seen = world.dir.join("home/seen");
+    settle("the agent has looked", || {
+        fs::read_to_string(&seen).is_ok_and(|seen| seen.ends_with("x\n"))
+    });
+    assert_eq!(fs::read_to_string(&seen).unwrap(), "sharedKEY=1ahttp://x\n");
+    let worktree = Utf8PathBuf::from(session["worktree"]["path"].as_str().unwrap());
+    assert!(!worktree.join(".env.example").exists(), "it is negated");
+    assert_eq!(
+        fs::read_to_string(worktree.join("made.log")).unwrap(),
+        "http://x web-1\n"
+    );
+    assert_eq!(
+        world.git_in(&worktree, &["status", "--porcelain"]),
+        "",
+        "git sees nothing of ours"
+    );
+    let skipped = &session["provisioning"]["skipped"];
+    assert_eq!(skipped, &json!(["none: it is not in the project"]));
+    fs::remove_file(worktree.join("made.log")).unwrap();
+    let killed = world.ao(&["kill", "web-1"]).ok();
+    assert!(killed.out.contains("worktree removed"), "{killed:?}");
+    assert_eq!(
+        fs::read_to_string(world.repo.join("node_modules/left-pad/index.js")).unwrap(),
+        "shared"
+    );
+    assert_eq!(
+        fs::read_to_string(world.repo.join(".git/info/exclude")).unwrap(),
+        "made.log\n.worktreeinclude\n",
+        "the user's own lines stay, ours are gone"
+    );
+}
+
+#[test]
+fn a_command_that_fails_ends_the_spawn_with_its_last_lines_and_leaves_nothing() {
+    let world = configured(
+        &json!({"postCreate": ["echo fine; touch .env", "for n in $(seq 100); do echo line $n; done; mkdir node_modules; exit 7"]}),
+    );
+    let failed = spawn(&world, &["sleep", "1000"]);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(
+        failed.err.contains("post-create command 2 of 2 failed"),
+        "{failed:?}"
+    );
+    assert!(failed.err.contains("exit status 7"), "{failed:?}");
+    let lines: Vec<&str> = failed
+        .err
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("line "))
+        .collect();
+    assert_eq!(
+        (lines.len(), lines[0], lines[39]),
+        (40, "line 61", "line 100"),
+        "{failed:?}"
+    );
+    nothing_is_left(&world, "web-1");
+}
+
+#[test]
+fn a_command_that_hangs_is_ended_at_its_limit_with_all_that_it_started() {
+    let world = configured(&json!({
+        "postCreate": ["echo before; (setsid sleep 1000 &) ; sleep 1000 & sleep 1000"], "postCreateTimeout": 1,
+    }));
+    let failed = spawn(&world, &["sleep", "1"]);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(
+        failed.err.contains("it still ran after 1s and was ended"),
+        "{failed:?}"
+    );
+    assert!(failed.err.contains("before"), "{failed:?}");
+    nothing_is_left(&world, "web-1");
+}
+
+#[test]
+fn a_command_that_prints_without_end_fills_nothing() {
+    let world = configured(
+        &json!({"postCreate": ["head -c 104857600 /dev/zero | tr '\\0' 'x' | fold -w 99; echo the end; exit 1"]}),
+    );
+    let failed = spawn(&world, &["sleep", "1000"]);
+    assert_eq!(failed.code, 1, "{}", failed.err.len());
+    assert!(
+        failed.err.contains("the end") && failed.err.len() < 64 * 1024,
+        "{}",
+        failed.err.len()
+    );
+    let log = world.data.join("provision/web-1.log");
+    assert!(fs::metadata(&log).unwrap().len() < 2 * 1024 * 1024);
+    nothing_is_left(&world, "web-1");
+}
+
+#[test]
+fn a_link_that_leads_out_of_the_repository_is_refused() {
+    let world = configured(&json!({"symlinks": ["out"]}));
+    std::os::unix::fs::symlink("/etc", world.repo.join("out")).unwrap();
+    let failed = spawn(&world, &["sleep", "1000"]);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(
+        failed.err.contains("`out` cannot be linked into a worktree"),
+        "{failed:?}"
+    );
+    nothing_is_left(&world, "web-1");
+    let refused = world.ao(&["project", "set-config", "web", "--symlink", "../x"]);
+    assert!(
+        refused.code == 1 && refused.err.contains("symlinks"),
+        "{refused:?}"
+    );
+}
+
+/// Nobody worked there, but who knows what a command made: it is rescued, as by any discard.
+#[test]
+fn what_a_failed_command_made_can_be_brought_back() {
+    let world = configured(&json!({"postCreate": ["echo hello > made; exit 1"]}));
+    assert_eq!(spawn(&world, &["sleep", "1000"]).code, 1);
+    settle("it has ended", || world.session("web-1")["phase"] == "ended");
+    let session = world.session("web-1");
+    let rescue = session["worktree"]["rescueRef"].as_str().unwrap();
+    assert_eq!(world.git(&["show", &format!("{rescue}:made")]), "hello\n");
+    assert_eq!(world.census().worktrees.len() + world.census().branches.len(), 0);
+}
+
+/// A kill while a command runs does not wait for it.
+#[test]
+fn a_kill_during_a_command_wins() {
+    let world = configured(&json!({"postCreate": ["echo $$ > \"$HOME/running\"; exec sleep 1000"]}));
+    let asked = json!({"projectId": "web", "harness": "shell", "command": ["sleep", "1000"]});
+    std::thread::scope(|scope| {
+        scope.spawn(|| world.ask("POST", "/api/v1/sessions", Some(&asked)));
+        let running = world.dir.join("home/running");
+        settle("the command runs", || running.exists());
+        let shown = world.ao(&["session", "get", "web-1", "--json"]).ok().json();
+        assert_eq!(shown["session"]["provisioning"]["of"], 1);
+        assert!(
+            shown["session"]["reason"]
+                .as_str()
+                .unwrap()
+                .starts_with("setting up, command 1 of 1: echo")
+        );
+        world.ao(&["kill", "web-1"]).ok();
+    });
+    within(Duration::from_secs(30), "it has ended", || {
+        (world.session("web-1")["phase"] == "ended").then_some(())
+    });
+    let census = world.census();
+    assert_eq!(
+        census.to_string(),
+        "daemons 1, holders 0, other processes 0, worktrees 0, branches 0, sockets 0, strays []",
+        "{census:?}"
+    );
+}
+
+/// What was made of a worktree that is there is not done again at a restore.
+#[test]
+fn a_worktree_that_is_there_is_not_furnished_again() {
+    let world = configured(&json!({"postCreate": ["echo ran >> \"$HOME/runs\""]}));
+    let asked = json!({"projectId": "web", "harness": "shell", "command": ["true"]});
+    world.ask("POST", "/api/v1/sessions", Some(&asked));
+    world.until("web-1", "phase", "finished");
+    let runs = || {
+        fs::read_to_string(world.dir.join("home/runs"))
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    assert_eq!(runs(), 1);
+    world.ao(&["session", "restore", "web-1", "--start-over"]).ok();
+    assert_eq!(runs(), 1);
+    world.until("web-1", "phase", "finished");
+    // Taken back and made again, it is.
+    world.ao(&["kill", "web-1"]).ok();
+    world.ao(&["session", "restore", "web-1", "--start-over"]).ok();
+    assert_eq!(runs(), 2);
+}
