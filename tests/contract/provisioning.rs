@@ -115,7 +115,7 @@ fn what_a_project_shares_is_there_when_its_agent_starts_and_goes_without_a_trace
 #[test]
 fn a_command_that_fails_ends_the_spawn_with_its_last_lines_and_leaves_nothing() {
     let world = configured(
-        &json!({"postCreate": ["echo fine; touch .env", "for n in $(seq 100); do echo line $n; done; mkdir node_modules; exit 7"]}),
+        &json!({"postCreate": ["echo fine; mkdir node_modules", "for n in $(seq 100); do echo line $n; done; touch node_modules/x; exit 7"]}),
     );
     let failed = spawn(&world, &["sleep", "1000"]);
     assert_eq!(failed.code, 1, "{failed:?}");
