@@ -34,7 +34,9 @@ use ao_domain::RemoteRepo;
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
 use ao_domain::port::provision::Provisioner;
+use ao_domain::port::runtime::Runtimes;
 use ao_domain::port::spool::HookSpool;
+use ao_domain::port::upkeep::Upkeep;
 use ao_domain::port::worktrees::Worktrees;
 use ao_facts::{Feed, IntentWriter, Reader};
 use ao_supervisor::Tree;
@@ -61,6 +63,10 @@ pub struct Deps {
     pub spool: Arc<dyn HookSpool>,
     /// Looks at repositories before they are registered or worked on.
     pub worktrees: Arc<dyn Worktrees>,
+    /// Looks for what is left over.
+    pub upkeep: Arc<dyn Upkeep>,
+    /// Looks at terminals.
+    pub runtimes: Runtimes,
     /// Reads what post-create commands print.
     pub provisioner: Arc<dyn Provisioner>,
     /// The agents there are.

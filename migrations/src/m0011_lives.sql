@@ -13,10 +13,13 @@ DROP TRIGGER project_updated;
 ALTER TABLE projects ADD COLUMN config TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(config) AND json_type(config) = 'object');
 UPDATE projects SET config = json_object('reclaimOnMerge', json('true')) WHERE reclaim_on_merge = 1;
 ALTER TABLE projects DROP COLUMN reclaim_on_merge;
+-- Where somebody says that its repository is now, until every worktree has followed; or why they could not.
+ALTER TABLE projects ADD COLUMN moves_to TEXT CHECK (moves_to GLOB '/*');
+ALTER TABLE projects ADD COLUMN move_failed TEXT CHECK (move_failed <> '');
 CREATE TRIGGER project_updated AFTER UPDATE ON projects
 WHEN OLD.archived_at IS NULL AND NEW.archived_at IS NULL
-    AND (OLD.path, OLD.origin, OLD.display_name, OLD.default_branch, OLD.config)
-    IS NOT (NEW.path, NEW.origin, NEW.display_name, NEW.default_branch, NEW.config)
+    AND (OLD.path, OLD.origin, OLD.display_name, OLD.default_branch, OLD.config, OLD.moves_to, OLD.move_failed)
+    IS NOT (NEW.path, NEW.origin, NEW.display_name, NEW.default_branch, NEW.config, NEW.moves_to, NEW.move_failed)
 BEGIN
     INSERT INTO change_log (project_id, event_type, payload, created_at)
     VALUES (NEW.id, 'project_updated', json_object('id', NEW.id, 'path', NEW.path, 'displayName', NEW.display_name), NEW.updated_at);

@@ -123,6 +123,7 @@ fn every_call_to_a_port_or_a_writer_has_its_crash_points() {
     const PORTS_AND_WRITERS: &[&str] = &[
         "worktrees.",
         "provisioner.",
+        "upkeep.",
         "runtime.",
         "spool.",
         "writer.",

@@ -7,6 +7,7 @@
 //! # What it does not do
 //! No rules, no SQL and no HTTP: the API comes in as child specifications.
 
+mod moved;
 mod salvage;
 mod tree;
 mod wiring;

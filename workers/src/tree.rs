@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ao_act::janitor::{self, Janitor};
 use ao_act::session::{self, SessionChild};
 use ao_domain::{RemoteRepo, SessionId};
 use ao_facts::{Wakeups, keeper};
@@ -70,12 +71,14 @@ pub fn tree(w: &Wiring, api: impl FnOnce(Tree) -> Vec<ChildSpec>) -> Supervisor 
                 .child(Roster::new("pulls", "pull", w.followed_pulls(), pull(w))), // one per open pull request
         )
         .child(
-            Supervisor::new("act", Strategy::OneForOne, Budget::parking()).child(Roster::new(
-                "sessions",
-                "session",
-                w.unfinished_sessions(),
-                session(w),
-            )), // one per session
+            Supervisor::new("act", Strategy::OneForOne, Budget::parking())
+                .child(Roster::new(
+                    "sessions",
+                    "session",
+                    w.unfinished_sessions(),
+                    session(w),
+                )) // one per session
+                .child(janitor(w)),
         )
 }
 
@@ -101,6 +104,13 @@ fn hook_spool(w: &Wiring) -> ChildSpec {
     child("hooks", fresh)
         .kind("hooks")
         .heartbeat(hook_spool::HEARTBEAT)
+}
+
+fn janitor(w: &Wiring) -> ChildSpec {
+    let w = w.clone();
+    child("janitor", move || Janitor::new(w.janitor_parts()))
+        .kind("janitor")
+        .heartbeat(janitor::HEARTBEAT)
 }
 
 fn sweep(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ao_act::janitor;
 use ao_act::session::{Limits, Parts, Setup};
 use ao_domain::SESSION_SWEEP;
 use ao_domain::port::agent::Agents;
@@ -18,6 +19,7 @@ use ao_domain::port::pushes::Pushes;
 use ao_domain::port::runtime::{Runtime, Runtimes};
 use ao_domain::port::spool::HookSpool;
 use ao_domain::port::transcript::Transcripts;
+use ao_domain::port::upkeep::Upkeep;
 use ao_domain::port::worktrees::Worktrees;
 use ao_facts::{Feed, IntentWriter, ObservationWriter, OutcomeWriter, Reader, Store, StoreOptions};
 use ao_github::GitHub;
@@ -36,6 +38,7 @@ use ao_observe::exchange::Exchange;
 use ao_observe::{pull_request, repository};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::moved::follow;
 use crate::salvage::salvage;
 
 /// One `git` call; a checkout is given longer by the adapter itself.
@@ -76,6 +79,15 @@ pub enum OpenError {
     /// It was opened, but its first reads or writes failed.
     #[error("the database cannot be used")]
     Facts(#[source] ao_facts::FactsError),
+    /// Another folder of worktrees is named in the rows, and it is still there: this data directory is a copy. Nothing was touched.
+    #[error(
+        "this data directory is a copy: its sessions' worktrees are in `{first}`, which is still there. Start ao on that one \
+         (AO_DATA_DIR), or move it away and start again"
+    )]
+    Copy {
+        /// Where the worktrees are.
+        first: Utf8PathBuf,
+    },
     /// A forge is described in a way that is not understood.
     #[error("the environment is not understood")]
     Forge(#[source] ao_github::BadHosts),
@@ -123,6 +135,8 @@ pub struct Wiring {
     pub provisioner: Arc<dyn Provisioner>,
     /// The machine's boot and memory.
     pub machine: Arc<dyn Machine>,
+    /// What moved and what is left over.
+    pub upkeep: Arc<dyn Upkeep>,
     /// Processes.
     pub processes: Arc<dyn Processes>,
     /// Time.
@@ -186,6 +200,7 @@ impl Wiring {
                 .map_err(OpenError::Facts)?;
         }
         let runtimes = Runtimes::new([Arc::new(pty) as Arc<dyn Runtime>]);
+        follow(&git, &reader, &intents, &worktree_root).await?;
         salvage(&git, &runtimes, &intents, &clock)
             .await
             .map_err(OpenError::Facts)?;
@@ -199,9 +214,10 @@ impl Wiring {
             transcripts: Arc::new(FileTranscripts::default()),
             agents: Arc::new(Registry::new(&path)),
             letters: Arc::new(LetterFiles::new(data.join("messages"))),
-            worktrees: Arc::new(git),
+            worktrees: Arc::new(git.clone()),
             runtimes,
             provisioner: Arc::new(provisioner),
+            upkeep: Arc::new(git),
             machine: Arc::new(ThisMachine),
             processes: Arc::new(SystemProcesses),
             clock: Arc::new(clock),
@@ -256,6 +272,17 @@ impl Wiring {
             clock: Arc::clone(&self.clock),
             tempo: self.tempo,
             machine: self.of_machine,
+        }
+    }
+
+    /// What the janitor works with.
+    pub(crate) fn janitor_parts(&self) -> janitor::Parts {
+        janitor::Parts {
+            facts: self.reader.clone(),
+            outcomes: self.outcomes.clone(),
+            upkeep: Arc::clone(&self.upkeep),
+            runtimes: self.runtimes.clone(),
+            clock: Arc::clone(&self.clock),
         }
     }
 

@@ -4,6 +4,7 @@ mod cleanup;
 mod control;
 mod events;
 mod gateways;
+mod leftovers;
 mod messages;
 mod notices;
 mod orchestrators;
@@ -61,6 +62,8 @@ pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
         .routes(routes!(projects::list, projects::add))
         .routes(routes!(projects::get, projects::remove))
         .routes(routes!(projects::configure))
+        .routes(routes!(projects::relocate))
+        .routes(routes!(leftovers::list))
         .routes(routes!(sessions::list, spawn::spawn))
         .routes(routes!(sessions::get, restore::rename))
         .routes(routes!(sessions::kill))

@@ -2,7 +2,7 @@
 
 use ao_domain::port::worktrees::WorktreeError;
 use ao_domain::{BadConfig, ProjectId, Repository, SessionId, chain};
-use ao_facts::{Added, Configured, NewProject, ProjectRemoval};
+use ao_facts::{Added, Configured, Move, NewProject, ProjectRemoval};
 use ao_supervisor::step;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,8 +13,8 @@ use crate::Api;
 use crate::error::{ApiError, json};
 use crate::extract::{JsonBody, ProjectPath, no_project};
 use crate::wire::{
-    AddProject, ErrorBody, Project, ProjectAnswer, ProjectGot, ProjectHealth, ProjectKind, ProjectList,
-    ProjectRemoved, ProjectSummary, SetProjectConfig,
+    AddProject, ErrorBody, MoveProject, Project, ProjectAnswer, ProjectGot, ProjectHealth, ProjectKind,
+    ProjectList, ProjectRemoved, ProjectSummary, SetProjectConfig,
 };
 
 /// Every project, by id.
@@ -162,6 +162,72 @@ pub(super) async fn configure(
     }
 }
 
+/// Says where a project's repository is now. Its worktrees follow, then the project does.
+///
+/// From the first answer on, or from the loss of the connection, it is written down that it moves. Safe to repeat.
+#[utoipa::path(
+    post, path = "/api/v1/projects/{id}/move", operation_id = "moveProject", tag = "projects",
+    params(("id" = String, Path, description = "The project")), request_body = MoveProject,
+    responses(
+        (status = 200, description = "It is there", body = ProjectAnswer),
+        (status = 202, description = "It is on its way; the wait was over first", body = ProjectAnswer),
+        (status = 400, description = "As for `addProject`", body = ErrorBody),
+        (status = 404, description = "`PROJECT_NOT_FOUND`", body = ErrorBody),
+        (status = 409, description = "`PATH_ALREADY_REGISTERED` with `existingProjectId`, `PROJECT_NOT_MOVED`: everything is where it was",
+            body = ErrorBody),
+        (status = 500, description = "`GIT_FAILED`", body = ErrorBody),
+    )
+)]
+pub(super) async fn relocate(
+    State(api): State<Api>,
+    ProjectPath(id): ProjectPath,
+    JsonBody(asked): JsonBody<MoveProject>,
+) -> Result<Response, ApiError> {
+    let path = path_of(&asked.path)?;
+    let top = repository(&api, &path).await.map_err(unusable)?.top;
+    match step!(
+        "intent.move_project",
+        api.intents.move_project(&id, &top, api.clock.now())
+    )? {
+        Move::Asked | Move::Already => {}
+        Move::NotFound => return Err(no_project(&id)),
+        Move::PathTaken { id } => {
+            let message = format!("`{top}` is registered already, as project `{id}`");
+            return Err(ApiError::conflict("PATH_ALREADY_REGISTERED", message)
+                .detail("existingProjectId", id.as_str()));
+        }
+    }
+    let until = tokio::time::Instant::now() + api.config.patience;
+    let mut wakeups = api.reader.wakeups(); // taken before the look, so that no change falls in between
+    loop {
+        let project = active(&api, &id).await?;
+        if project.moves_to.is_none() {
+            return match project.move_failed.clone().filter(|_| project.path != top) {
+                Some(why) => Err(ApiError::conflict("PROJECT_NOT_MOVED", why)),
+                None => json(
+                    StatusCode::OK,
+                    &ProjectAnswer {
+                        project: shown(project),
+                    },
+                ),
+            };
+        }
+        let over = tokio::select! {
+            biased;
+            () = api.stage.stopping() => true,
+            changed = tokio::time::timeout_at(until, wakeups.changed()) => changed.is_err(),
+        };
+        if over {
+            return json(
+                StatusCode::ACCEPTED,
+                &ProjectAnswer {
+                    project: shown(project),
+                },
+            );
+        }
+    }
+}
+
 /// What only the running program knows: which runtimes and agents there are.
 fn runtime_is_known(api: &Api, patch: &serde_json::Value) -> Result<(), ApiError> {
     let unknown = |key: &'static str, name: &str, known: Vec<String>| {
@@ -302,6 +368,7 @@ fn shown(project: ao_domain::Project) -> Project {
         repo: project.origin.unwrap_or_default(),
         default_branch: project.default_branch,
         config: project.config,
+        moves_to: project.moves_to.map(Into::into),
         resolve_error: None,
     }
 }

@@ -9,6 +9,7 @@ mod control;
 mod error;
 mod event;
 mod gateway;
+mod leftover;
 mod message;
 mod notice;
 mod orchestrator;
@@ -22,14 +23,15 @@ pub use control::{Health, SERVICE};
 pub use error::ErrorBody;
 pub use event::Event;
 pub use gateway::{Budget, Budgets, Gateway, GatewayList, TokenState};
+pub use leftover::{Leftover, LeftoverList, Unread};
 pub use message::{
     AnswerDialog, Choice, Dialog, Message, MessageAnswer, MessageList, MessageSent, SendMessage,
 };
 pub use notice::{Notice, NoticeList};
 pub use orchestrator::{OrchestratorAnswer, OrchestratorRef, StartOrchestrator};
 pub use project::{
-    AddProject, Project, ProjectAnswer, ProjectGot, ProjectHealth, ProjectKind, ProjectList, ProjectRemoved,
-    ProjectSummary, SetProjectConfig,
+    AddProject, MoveProject, Project, ProjectAnswer, ProjectGot, ProjectHealth, ProjectKind, ProjectList,
+    ProjectRemoved, ProjectSummary, SetProjectConfig,
 };
 pub use pull_request::{Check, Episode, PrGot, PrList, PrSummary, PullRequest, SessionPrs, Told};
 pub use session::{

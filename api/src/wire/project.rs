@@ -61,6 +61,9 @@ pub struct Project {
     #[serde(default)]
     #[schema(value_type = ConfigSchema, required)]
     pub config: ProjectConfig,
+    /// Where somebody says that its repository is now, until every worktree has followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves_to: Option<String>,
     /// Why it cannot be worked on now; absent when it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolve_error: Option<String>,
@@ -172,6 +175,16 @@ pub struct SetProjectConfig {
     /// Takes everything away that was set, before that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clear: bool,
+}
+
+/// Says where a project's repository is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MoveProject {
+    /// Top level of the repository, absolute.
+    #[serde(default)]
+    #[schema(required)]
+    pub path: String,
 }
 
 /// A project that was registered or set anew.

@@ -223,6 +223,8 @@ fn deps(
         feed: wiring.feed.clone(),
         spool: Arc::clone(&wiring.spool),
         worktrees: Arc::clone(&wiring.worktrees),
+        upkeep: Arc::clone(&wiring.upkeep),
+        runtimes: wiring.runtimes.clone(),
         provisioner: Arc::clone(&wiring.provisioner),
         agents: Arc::clone(&wiring.agents),
         repository_of: Arc::new(move |remote| forge.repository(remote)),

@@ -1,5 +1,7 @@
 //! `ao doctor`: what keeps ao from working here, and what to do about it. Works without a daemon.
 
+mod leftovers;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, BufRead as _};
@@ -189,6 +191,9 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.push(github(args.offline, env).await);
     if runs {
         checks.extend(hosts(&places, env).await);
+        if let Ok(daemon) = Daemon::find(&places, env.session()) {
+            checks.push(leftovers::check(&daemon).await);
+        }
     }
     checks
 }

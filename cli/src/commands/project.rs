@@ -4,7 +4,9 @@ mod config;
 
 use std::io::{self, BufRead as _};
 
-use ao_api::wire::{AddProject, ProjectAnswer, ProjectGot, ProjectHealth, ProjectList, ProjectRemoved};
+use ao_api::wire::{
+    AddProject, MoveProject, ProjectAnswer, ProjectGot, ProjectHealth, ProjectList, ProjectRemoved,
+};
 use ao_domain::ProjectId;
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Subcommand;
@@ -31,6 +33,7 @@ enum ProjectCommand {
     Ls(LsArgs),
     Get(GetArgs),
     SetConfig(Box<SetConfigArgs>),
+    Move(MoveArgs),
     Rm(RmArgs),
 }
 
@@ -77,6 +80,20 @@ struct GetArgs {
     id: ProjectId,
 }
 
+/// Say where a repository is now that was moved
+///
+/// The worktrees of its sessions find it again; no file in them is touched.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  ao project move web ~/code/web")]
+struct MoveArgs {
+    /// The project's id
+    id: ProjectId,
+
+    /// Top level of the repository, where it is now
+    #[arg(value_name = "PATH")]
+    path: Utf8PathBuf,
+}
+
 /// Remove a repository from ao; nothing on disk is touched
 #[derive(clap::Args)]
 #[command(visible_aliases = ["remove", "delete"], after_help = "Examples:\n  ao project rm web\n  ao project rm web --yes")]
@@ -96,6 +113,7 @@ pub(crate) async fn run(args: ProjectArgs, env: &Env, out: &mut Out) -> Result<(
         Some(ProjectCommand::Ls(_)) => ls(env, out).await,
         Some(ProjectCommand::Get(args)) => get(&args, env, out).await,
         Some(ProjectCommand::SetConfig(args)) => config::set(&args, env, out).await,
+        Some(ProjectCommand::Move(args)) => move_to(&args, env, out).await,
         Some(ProjectCommand::Rm(args)) => rm(&args, env, out).await,
     }
 }
@@ -207,6 +225,36 @@ async fn get(args: &GetArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
         out.line(format!("  {key}: {value}"))?;
     }
     Ok(())
+}
+
+async fn move_to(args: &MoveArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
+    let daemon = super::find(env)?;
+    // Made absolute here: the daemon's working directory is another.
+    let to = env
+        .absolute(&args.path)
+        .ok_or_else(|| CliError::misuse(format!("`{}` cannot be made an absolute path", args.path)))?;
+    let path = format!("/api/v1/projects/{}/move", encoded(args.id.as_str()));
+    let asked = MoveProject {
+        path: to.into_string(),
+    };
+    let answer: ProjectAnswer = match daemon.fetch(Ask::post(path).json(&asked)).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(with_nearest(&daemon, error, args.id.as_str()).await),
+    };
+    if out.is_json() {
+        return out.object(&answer);
+    }
+    let project = answer.project;
+    match &project.moves_to {
+        Some(to) => out.line(format!(
+            "project {} is on its way to {to}: ao project get {}",
+            project.id, project.id
+        )),
+        None => out.line(format!(
+            "project {} is at {}, with its worktrees",
+            project.id, project.path
+        )),
+    }
 }
 
 async fn rm(args: &RmArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {

@@ -9,6 +9,7 @@
 //! # What it does not do
 //! It never reads SQL, never answers a client, and writes observations about its own session's process only.
 
+pub mod janitor;
 mod nudges;
 mod outbox;
 pub mod session;

@@ -11,6 +11,7 @@
 mod admission;
 mod completion;
 mod delivery;
+pub mod leftovers;
 mod liveness;
 mod next_step;
 mod nudge;

@@ -19,6 +19,10 @@ pub struct Project {
     pub default_branch: String,
     /// What a person set for it.
     pub config: ProjectConfig,
+    /// Where somebody says that its repository is now, until every worktree has followed.
+    pub moves_to: Option<Utf8PathBuf>,
+    /// Why the last move did not come about; everything is where it was.
+    pub move_failed: Option<String>,
     /// When it was registered first.
     pub registered_at: Timestamp,
     /// When it was removed; `None` while it is active.

@@ -44,6 +44,7 @@ pub use write::intents::{
     Added, Configured, IntentWriter, NewProject, NewRun, NewSession, ProjectRemoval, Restored, Spawn, Stop,
 };
 pub use write::messages::{NewMessage, Reached, ScreenSeen, Sent, Step};
+pub use write::moves::Move;
 pub use write::nudges::{NewNotice, NewNudge};
 pub use write::observations::{Applied, AppliedSignal, ObservationWriter, Recorded, Sighting};
 pub use write::outcomes::{Changes, Moved, OutcomeWriter, Stand};

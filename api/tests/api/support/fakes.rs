@@ -12,9 +12,10 @@ use ao_domain::port::agent::{
 use ao_domain::port::clock::Clock;
 use ao_domain::port::provision::{Furnished, PostCreate, ProvisionError, Provisioner};
 use ao_domain::port::spool::{HookSpool, SpoolError, Spooled};
+use ao_domain::port::upkeep::{Rebased, Reclaimed, Standing, Thing, Trace, Traces, Upkeep};
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{HookRecord, Repository, SessionId, Signal, Timestamp, WorktreeOwner};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 /// A clock that stands until it is moved.
 pub(crate) struct FakeClock(AtomicI64);
@@ -212,6 +213,46 @@ impl Agent for FakeAgent {
 
     fn note(&self, _: &str) -> Option<Note> {
         None
+    }
+}
+
+/// One branch with a name of ours that nobody knows lies in every repository.
+impl Upkeep for FakeWorktrees {
+    fn relocate<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+        _: &'a Utf8Path,
+    ) -> PortFuture<'a, Result<WorktreeOwner, WorktreeError>> {
+        unreachable!("the API moves nothing")
+    }
+
+    fn rebase<'a>(&'a self, _: &'a Utf8Path) -> PortFuture<'a, Result<Vec<Rebased>, WorktreeError>> {
+        unreachable!("the API moves nothing")
+    }
+
+    fn traces<'a>(&'a self, repos: &'a [Utf8PathBuf]) -> PortFuture<'a, Result<Traces, WorktreeError>> {
+        let found = repos.iter().map(|repo| Trace {
+            thing: Thing::Branch {
+                name: "ao/other-1".to_owned(),
+                tip: "0".repeat(40),
+                own_commits: 2,
+                checked_out: None,
+            },
+            repo: Some(repo.clone()),
+            session: "other-1".parse().ok(),
+            record: None,
+            changed_at: None,
+            standing: Standing::Foreign,
+        });
+        let traces = Traces {
+            found: found.collect(),
+            unread: Vec::new(),
+        };
+        Box::pin(async move { Ok(traces) })
+    }
+
+    fn reclaim<'a>(&'a self, _: &'a Trace) -> PortFuture<'a, Result<Reclaimed, WorktreeError>> {
+        unreachable!("the API takes nothing back")
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ao_api::{Boot, Config, Connections, Deps, Limits, Stage, acceptors, router};
+use ao_domain::port::runtime::Runtimes;
 use ao_domain::{
     Looked, Phase, ProjectId, RemoteRepo, Seen, Session, SessionId, SessionKind, SessionSetup, Timestamp,
 };
@@ -83,6 +84,8 @@ impl World {
             feed: feed.clone(),
             spool: spool.clone(),
             worktrees: Arc::new(FakeWorktrees),
+            upkeep: Arc::new(FakeWorktrees),
+            runtimes: Runtimes::new([]),
             provisioner: Arc::new(FakeProvisioner),
             agents: Arc::new(FakeAgents::default()),
             repository_of: Arc::new(|remote| {

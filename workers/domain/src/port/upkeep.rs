@@ -1,11 +1,13 @@
 //! Looking after worktrees beyond one session's life: what moved is found again, and what was left over is named and,
 //! where that is safe, taken back.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::PortFuture;
 use super::worktrees::{Owned, WorktreeError};
-use crate::{SessionId, Timestamp, WorktreeOwner};
+use crate::{Project, Session, SessionId, Timestamp, WorktreeOwner};
 
 /// Something outside our database that carries a name of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,4 +132,12 @@ pub trait Upkeep: Send + Sync + 'static {
     /// Takes `trace` back if it is a leftover now, looked at again under its session's lock. Whether a session that still runs needs
     /// it is for the caller to know.
     fn reclaim<'a>(&'a self, trace: &'a Trace) -> PortFuture<'a, Result<Reclaimed, WorktreeError>>;
+}
+
+/// Where anything of ours may be: every project's repository, and those that sessions were made in.
+pub fn repositories(projects: &[Project], sessions: &[Session]) -> Vec<Utf8PathBuf> {
+    let of_projects = projects.iter().map(|project| project.path.clone());
+    let of_sessions = sessions.iter().map(|session| session.repo.clone());
+    let all: BTreeSet<Utf8PathBuf> = of_projects.chain(of_sessions).collect();
+    all.into_iter().collect()
 }

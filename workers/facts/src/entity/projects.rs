@@ -19,6 +19,8 @@ pub struct Model {
     pub archived_at: Option<String>,
     pub updated_at: String,
     pub config: String,
+    pub moves_to: Option<String>,
+    pub move_failed: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -41,6 +43,8 @@ impl TryFrom<Model> for Project {
             display_name: row.display_name,
             default_branch: row.default_branch,
             config,
+            moves_to: row.moves_to.map(Into::into),
+            move_failed: row.move_failed,
         })
     }
 }

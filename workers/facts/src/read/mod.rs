@@ -80,6 +80,16 @@ impl Reader {
         self.store.pulse().beat();
     }
 
+    /// Every project that ever was, removed ones too, by id.
+    pub async fn all_projects(&self) -> Result<Vec<Project>, FactsError> {
+        let rows = projects::Entity::find()
+            .order_by_asc(projects::Column::Id)
+            .all(self.store.readers())
+            .await
+            .map_err(read("projects"))?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
     /// The active projects, by id.
     pub async fn projects(&self) -> Result<Vec<Project>, FactsError> {
         let rows = projects::Entity::find()

@@ -3,6 +3,7 @@
 pub(crate) mod gateways;
 pub(crate) mod intents;
 pub(crate) mod messages;
+pub(crate) mod moves;
 pub(crate) mod nudges;
 pub(crate) mod observations;
 pub(crate) mod outcomes;

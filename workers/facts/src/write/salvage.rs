@@ -75,6 +75,8 @@ impl IntentWriter {
                     archived_at: Set((taken > 0).then(|| now.to_string())),
                     updated_at: Set(now.to_string()),
                     config: Set("{}".to_owned()),
+                    moves_to: Set(None),
+                    move_failed: Set(None),
                 };
                 row.insert(tx.connection()).await.map_err(write("projects"))?;
             }

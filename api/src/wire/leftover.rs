@@ -1,0 +1,42 @@
+//! What carries our names and belongs to nobody any more.
+
+use ao_domain::SessionId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Something that is left over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Leftover {
+    /// What it is, in one line.
+    pub what: String,
+    /// Why it is named here.
+    pub why: String,
+    /// Whether the janitor takes it back by itself; what it does not, is never touched.
+    pub goes: bool,
+    /// The session that its name, or our record, speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub session_id: Option<SessionId>,
+    /// The repository it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
+}
+
+/// A repository that could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Unread {
+    /// Which.
+    pub repo: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeftoverList {
+    /// By kind, then by name.
+    pub leftovers: Vec<Leftover>,
+    /// Where nothing could be found out.
+    pub unread: Vec<Unread>,
+}

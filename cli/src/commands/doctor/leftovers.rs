@@ -1,0 +1,104 @@
+//! What is left over of sessions, as the daemon finds it.
+
+use std::time::Duration;
+
+use ao_api::wire::{Leftover, LeftoverList};
+use ao_domain::shell_word;
+
+use super::{Check, Level};
+use crate::client::{Ask, Daemon};
+use crate::error::CliError;
+
+/// How long the daemon may look through all repositories.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How many are named.
+const NAMED: usize = 10;
+
+pub(super) async fn check(daemon: &Daemon) -> Check {
+    let ask = Ask::get("/api/v1/leftovers").within(LOOK);
+    found(daemon.fetch::<LeftoverList>(ask).await)
+}
+
+fn found(asked: Result<LeftoverList, CliError>) -> Check {
+    let check = |level, message: String| Check::new(level, "Sessions", "leftovers", message);
+    let list = match asked {
+        Ok(list) => list,
+        Err(error) => return check(Level::Warn, format!("what is left over cannot be told: {error}")),
+    };
+    let (goes, stays): (Vec<&Leftover>, Vec<&Leftover>) = list.leftovers.iter().partition(|one| one.goes);
+    if let Some(unread) = list.unread.first() {
+        let message = format!(
+            "{} repositories cannot be looked at, such as {}: {}",
+            list.unread.len(),
+            unread.repo,
+            unread.why
+        );
+        let remedy = "where one has moved: ao project move PROJECT PATH";
+        return check(Level::Warn, message).with(remedy);
+    }
+    if stays.is_empty() {
+        return check(
+            Level::Pass,
+            match goes.len() {
+                0 => "nothing is left over".to_owned(),
+                count => format!("{count} that the daemon takes back by itself"),
+            },
+        );
+    }
+    let named: Vec<String> = stays.iter().take(NAMED).map(|one| in_words(one)).collect();
+    let more = stays.len().saturating_sub(NAMED);
+    let rest = if more > 0 {
+        format!(" and {more} more: ao doctor --json")
+    } else {
+        String::new()
+    };
+    check(
+        Level::Warn,
+        format!(
+            "{} that ao does not touch: {}{rest}",
+            stays.len(),
+            named.join("; ")
+        ),
+    )
+    .with("look at each; what you do not need, remove by hand")
+}
+
+fn in_words(one: &Leftover) -> String {
+    match &one.repo {
+        Some(repo) => format!("{} in {} ({})", one.what, shell_word(repo), one.why),
+        None => format!("{} ({})", one.what, one.why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(leftovers: &serde_json::Value) -> LeftoverList {
+        serde_json::from_value(serde_json::json!({"leftovers": leftovers, "unread": []})).unwrap()
+    }
+
+    #[test]
+    fn what_goes_by_itself_is_no_warning_and_the_rest_is_named() {
+        let none = found(Ok(list(&serde_json::json!([]))));
+        assert_eq!(
+            (none.level, none.message.as_str()),
+            (Level::Pass, "nothing is left over")
+        );
+        let goes = found(Ok(list(
+            &serde_json::json!([{"what": "branch ao/web-1", "why": "w", "goes": true}]),
+        )));
+        assert_eq!(goes.level, Level::Pass);
+        let foreign =
+            serde_json::json!([{"what": "branch ao/x-1", "why": "no record", "goes": false, "repo": "/a b"}]);
+        let foreign = found(Ok(list(&foreign)));
+        assert_eq!(
+            (foreign.level, foreign.message.as_str()),
+            (
+                Level::Warn,
+                "1 that ao does not touch: branch ao/x-1 in '/a b' (no record)"
+            )
+        );
+    }
+}
