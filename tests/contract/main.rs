@@ -13,6 +13,7 @@ mod messages;
 mod orchestrators;
 mod orphans;
 mod provisioning;
+mod recovery;
 mod rescue;
 mod tree;
 mod watching;

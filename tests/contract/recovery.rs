@@ -1,0 +1,323 @@
+//! What happens to sessions when somebody moves, breaks or removes what they stand on. Each ends in one state that is said here, and the
+//! person is told the next command.
+
+use std::fs;
+
+use ao_tests::{Ao, World, settle};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+
+use crate::AO;
+
+/// A session that is over, with a commit of its own and a file that nobody has committed.
+fn over_with_work(world: &World) -> (String, Utf8PathBuf) {
+    let id = world.spawn("exit 0");
+    let session = world.until(&id, "phase", "finished");
+    let worktree = Utf8PathBuf::from(session["worktree"]["path"].as_str().unwrap());
+    fs::write(worktree.join("committed"), "c\n").unwrap();
+    world.git_in(&worktree, &["add", "."]);
+    world.git_in(&worktree, &["commit", "-q", "-m", "its own"]);
+    fs::write(worktree.join("README.md"), "changed\n").unwrap();
+    (id, worktree)
+}
+
+fn work_is_whole(worktree: &Utf8Path) {
+    assert_eq!(fs::read_to_string(worktree.join("committed")).unwrap(), "c\n");
+    assert_eq!(
+        fs::read_to_string(worktree.join("README.md")).unwrap(),
+        "changed\n"
+    );
+}
+
+fn kill(world: &World, id: &str) -> (Ao, Value) {
+    let said = world.ao(&["kill", id]).ok();
+    (said, world.until(id, "phase", "ended"))
+}
+
+/// Brought back: its agent has run once more, in the worktree it had.
+fn restored(world: &World, id: &str) -> Value {
+    world.ao(&["session", "restore", id, "--start-over"]).ok();
+    let session = world.until(id, "phase", "finished");
+    assert_eq!(session["generation"], 2, "{session}");
+    session
+}
+
+fn is_clean(world: &World, worktree: &Utf8Path) -> String {
+    world.git_in(worktree, &["status", "--porcelain"])
+}
+
+/// The branch keeps its commits; a kill has nothing to take back, a restore makes the worktree again from the branch.
+#[test]
+fn a_deleted_worktree_comes_back_from_its_branch() {
+    let world = World::started(AO);
+    let (id, worktree) = over_with_work(&world);
+    fs::remove_dir_all(&worktree).unwrap();
+    restored(&world, &id);
+    assert_eq!(fs::read_to_string(worktree.join("committed")).unwrap(), "c\n");
+    assert_eq!(is_clean(&world, &worktree), "");
+    fs::remove_dir_all(&worktree).unwrap();
+    let (_, session) = kill(&world, &id);
+    assert_eq!(session["worktree"]["state"], "removed");
+    assert!(!world.git(&["worktree", "list"]).contains(id.as_str()));
+    assert!(
+        world
+            .git(&["log", "--oneline", &format!("ao/{id}")])
+            .contains("its own")
+    );
+}
+
+/// The link is written anew, and what the worktree holds is seen as ever: it stays, and the kill says why.
+#[test]
+fn a_worktree_that_lost_its_link_is_mended_and_keeps_its_work() {
+    let world = World::started(AO);
+    let (id, worktree) = over_with_work(&world);
+    fs::remove_file(worktree.join(".git")).unwrap();
+    let (said, session) = kill(&world, &id);
+    assert_eq!(session["worktree"]["state"], "kept");
+    assert!(
+        said.out.contains("1 changed file") || said.out.contains("README.md"),
+        "{said:?}"
+    );
+    assert!(said.out.contains(&format!("ao kill {id} --discard")), "{said:?}");
+    work_is_whole(&worktree);
+    fs::remove_file(worktree.join(".git")).unwrap();
+    restored(&world, &id);
+    work_is_whole(&worktree);
+    assert_eq!(is_clean(&world, &worktree), " M README.md\n");
+}
+
+/// Until it is said where the repository is, nothing is touched; then the worktrees follow.
+#[test]
+fn a_repository_that_moved_is_followed_when_it_is_said_where() {
+    let world = World::started(AO);
+    let (id, worktree) = over_with_work(&world);
+    let live = world.spawn("exec sleep 1000");
+    let to = world.dir.join("elsewhere");
+    fs::rename(&world.repo, &to).unwrap();
+    let (said, session) = kill(&world, &id);
+    assert_eq!(session["worktree"]["state"], "kept");
+    assert!(said.out.contains("ao project move"), "{said:?}");
+    work_is_whole(&worktree);
+    let spawn = world.ao(&["spawn", "--project", "web", "--", "true"]);
+    assert!(
+        spawn.code == 1 && spawn.err.contains("cannot be worked on"),
+        "{spawn:?}"
+    );
+    let doctor = world.ao(&["doctor", "--offline"]);
+    assert!(doctor.out.contains("ao project move PROJECT PATH"), "{doctor:?}");
+
+    // Not another repository, though.
+    let other = world.dir.join("other");
+    world.make_repository(&other);
+    let refused = world.ao(&["project", "move", "web", other.as_str()]);
+    assert!(
+        refused.code == 1 && refused.err.contains("has never known"),
+        "{refused:?}"
+    );
+    let moved = world.ao(&["project", "move", "web", to.as_str()]).ok();
+    assert!(
+        moved
+            .out
+            .contains(&format!("project web is at {to}, with its worktrees")),
+        "{moved:?}"
+    );
+    work_is_whole(&worktree);
+    assert_eq!(is_clean(&world, &worktree), " M README.md\n");
+    restored(&world, &id);
+    world.git_in(&worktree, &["checkout", "-q", "README.md"]);
+    let (said, session) = kill(&world, &id);
+    assert_eq!(
+        session["worktree"]["state"], "kept",
+        "its commit is on no other branch: {said:?}"
+    );
+    let (_, session) = kill(&world, &live);
+    assert_eq!(
+        session["worktree"]["state"], "removed",
+        "one that ran meanwhile has followed too"
+    );
+    world.ao(&["spawn", "--project", "web", "--", "true"]).ok();
+}
+
+/// Another clone in the place of the repository: no file goes, and a restore attaches the worktree to it.
+#[test]
+fn a_repository_that_was_cloned_anew_takes_no_file_along() {
+    let world = World::started(AO);
+    let (id, worktree) = over_with_work(&world);
+    let old = world.dir.join("old");
+    fs::rename(&world.repo, &old).unwrap();
+    world.git_in(&world.dir, &["clone", "-q", old.as_str(), world.repo.as_str()]);
+    let (said, session) = kill(&world, &id);
+    assert_eq!(session["worktree"]["state"], "kept");
+    assert!(said.out.contains("does not know"), "{said:?}");
+    work_is_whole(&worktree);
+    // The clone has the session's branch from its origin.
+    restored(&world, &id);
+    work_is_whole(&worktree);
+    world.git_in(&worktree, &["status"]);
+}
+
+/// git forgot the worktree while its disk was away: it is attached again.
+#[test]
+fn a_worktree_that_was_pruned_while_it_was_away_is_attached_again() {
+    let world = World::started(AO);
+    let (id, worktree) = over_with_work(&world);
+    let away = world.dir.join("away");
+    fs::rename(&worktree, &away).unwrap();
+    world.git(&["worktree", "prune"]);
+    world.git(&["gc", "-q", "--prune=now"]);
+    fs::rename(&away, &worktree).unwrap();
+    let (said, session) = kill(&world, &id);
+    assert_eq!(session["worktree"]["state"], "kept");
+    assert!(said.out.contains("restore its session"), "{said:?}");
+    work_is_whole(&worktree);
+    restored(&world, &id);
+    work_is_whole(&worktree);
+    assert!(is_clean(&world, &worktree).contains("README.md"));
+}
+
+/// Its commits are still reached from the worktree: they hold it, and a restore makes the branch again.
+#[test]
+fn a_branch_that_was_deleted_under_a_session_is_made_again() {
+    let world = World::started(AO);
+    let (id, worktree) = over_with_work(&world);
+    let branch = format!("ao/{id}");
+    let tip = world.git(&["rev-parse", &branch]);
+    world.git_in(&worktree, &["checkout", "-q", "README.md"]);
+    world.git(&["update-ref", "-d", &format!("refs/heads/{branch}")]);
+    let (said, session) = kill(&world, &id);
+    assert_eq!(session["worktree"]["state"], "kept", "{said:?}");
+    restored(&world, &id);
+    assert_eq!(world.git(&["rev-parse", &branch]), tip);
+    assert_eq!(fs::read_to_string(worktree.join("committed")).unwrap(), "c\n");
+}
+
+/// Moved whole, with its worktrees: sessions, git and rows find each other again; a copy is refused.
+#[test]
+fn a_data_directory_that_moved_takes_its_sessions_along_and_a_copy_is_refused() {
+    let mut world = World::started(AO);
+    let (id, worktree) = over_with_work(&world);
+    let live = world.spawn("exec sleep 1000");
+    let pid = world.session(&live)["agentPid"].clone();
+    world.kill_9();
+    let (from, to) = (world.data.clone(), world.dir.join("moved"));
+    let copied = world
+        .command("cp", &["-a", from.as_str(), to.as_str()])
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    world.set("AO_DATA_DIR", to.as_str());
+    let refused = world.try_start().expect("a copy is refused");
+    assert!(refused.contains("this data directory is a copy"), "{refused}");
+    fs::remove_dir_all(&to).unwrap();
+
+    fs::rename(&from, &to).unwrap();
+    world.data.clone_from(&to);
+    world.start();
+    let session = world.session(&id);
+    let moved = Utf8PathBuf::from(session["worktree"]["path"].as_str().unwrap());
+    assert_eq!(moved, to.join(worktree.strip_prefix(&from).unwrap()));
+    work_is_whole(&moved);
+    assert_eq!(is_clean(&world, &moved), " M README.md\n");
+    restored(&world, &id);
+    let still = world.until(&live, "phase", "live");
+    assert_eq!(still["agentPid"], pid, "the agent did not notice");
+    let (_, session) = kill(&world, &live);
+    assert_eq!(session["worktree"]["state"], "removed");
+}
+
+/// What cannot be written to is said before anything begins, and is fine again when it can.
+#[test]
+fn a_data_directory_that_cannot_be_written_to_is_said_and_nothing_is_lost() {
+    let mut world = World::started(AO);
+    let (id, worktree) = over_with_work(&world);
+    world.kill_9();
+    let read_only = format!(
+        "mount --bind {0} {0} && mount -o remount,bind,ro {0} && exec {1} daemon",
+        world.data, world.program
+    );
+    let arguments = [
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        read_only.as_str(),
+    ];
+    let refused = world.command("unshare", &arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("Read-only"), "{said}");
+    assert!(said.contains(world.data.as_str()), "it is said where: {said}");
+    world.start();
+    work_is_whole(&worktree);
+    restored(&world, &id);
+}
+
+/// Names that look like ours and are not: told, and never touched; what is ours and of no use goes.
+#[test]
+fn what_only_looks_like_ours_is_told_and_stays() {
+    let mut world = World::started(AO);
+    let foreign = world.dir.join("foreign");
+    world.git(&["worktree", "add", "-q", "-b", "ao/web-77", foreign.as_str()]);
+    world.git(&["branch", "ao/web-78"]);
+    world.git(&["update-ref", "refs/ao/rescue/web-79/1", "main"]);
+    let folder = world.data.join("worktrees/web/web-80");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("notes"), "mine").unwrap();
+    // Ours: a branch without a commit of its own, left by a session that is over.
+    let id = world.spawn("exit 0");
+    world.until(&id, "phase", "finished");
+    kill(&world, &id);
+    world.kill_9();
+    world.start(); // the janitor's first act is to look at everything
+    let found = world.get("/api/v1/leftovers");
+    let names: Vec<(&str, bool)> = found["leftovers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["what"].as_str().unwrap(), one["goes"].as_bool().unwrap()))
+        .collect();
+    for name in ["ao/web-77", "ao/web-78", "refs/ao/rescue/web-79/1", "web-80"] {
+        assert!(
+            names.iter().any(|(what, goes)| what.contains(name) && !goes),
+            "{name}: {names:?}"
+        );
+    }
+    let doctor = world.ao(&["doctor", "--offline"]);
+    assert!(
+        doctor.out.contains("WARN leftovers") && doctor.out.contains("ao/web-78"),
+        "{doctor:?}"
+    );
+    assert!(foreign.join("README.md").exists() && folder.join("notes").exists());
+    for name in [
+        "refs/heads/ao/web-77",
+        "refs/heads/ao/web-78",
+        "refs/ao/rescue/web-79/1",
+    ] {
+        world.git(&["rev-parse", "--verify", name]);
+    }
+}
+
+/// What a killed daemon left of a session that is over is taken back by the next one.
+#[test]
+fn what_is_ours_and_of_no_use_goes() {
+    let mut world = World::started(AO);
+    let id = world.spawn("exit 0");
+    world.until(&id, "phase", "finished");
+    let worktree = Utf8PathBuf::from(world.session(&id)["worktree"]["path"].as_str().unwrap());
+    fs::write(worktree.join("new"), "rescued").unwrap();
+    world.ao(&["kill", &id, "--discard"]).ok();
+    let record = world.data.join(format!("work/{id}"));
+    let run = world.data.join(format!("pty/{id}"));
+    assert!(
+        record.exists(),
+        "what remembers the rescue is there until the row has it for sure"
+    );
+    world.kill_9();
+    fs::create_dir_all(run.join("1")).unwrap(); // as a holder that was killed leaves it
+    world.start();
+    settle("what was left over is gone", || !record.exists() && !run.exists());
+    assert_eq!(
+        world.git(&["show", &format!("refs/ao/rescue/{id}/1:new")]),
+        "rescued"
+    );
+}
