@@ -83,7 +83,8 @@ async fn what_a_killed_daemon_left_running_is_ended_before_anything_else_is_done
 async fn one_killed_before_it_wrote_down_its_command_is_known_by_the_mark() {
     let ready = Ready::new("killed-early");
     ready.world.make(1).await;
-    let mut daemon = daemon(&ready, &line(&ready.world.dir));
+    let silent = format!("exec > /dev/null 2>&1; {}", line(&ready.world.dir));
+    let mut daemon = daemon(&ready, &silent);
     let one = process_in(&ready.world.dir.join("one")).await;
     daemon.kill().unwrap();
     daemon.wait().unwrap();

@@ -175,3 +175,45 @@ fn split(path: &Path) -> (Vec<PathBuf>, PathBuf) {
     let name = parts.pop().unwrap_or_default();
     (parts, name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn no_link_is_followed_and_nothing_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        fs::create_dir_all(at("top/real")).unwrap();
+        fs::create_dir(at("outside")).unwrap();
+        fs::write(at("outside/there"), "theirs").unwrap();
+        fs::write(at("top/file"), "theirs").unwrap();
+        std::os::unix::fs::symlink(at("outside"), at("top/link")).unwrap();
+        std::os::unix::fs::symlink("file", at("top/name")).unwrap();
+        let top = Folder::open(&at("top")).unwrap();
+        for path in ["link/there", "link/new/x", "file/x"] {
+            let path = Path::new(path);
+            assert!(matches!(top.look(path), Err(NotReached::NoFolder)), "{path:?}");
+            assert!(matches!(top.way_to(path), Err(NotReached::NoFolder)), "{path:?}");
+            let ways = top.ways_to(&Folder::open(&at("outside")).unwrap(), path);
+            assert!(
+                matches!(ways, Err((Side::From, NotReached::NoFolder))),
+                "{path:?}"
+            );
+        }
+        assert!(top.file(Path::new("name")).is_err());
+        assert!(top.file(Path::new("file")).is_ok());
+
+        fs::write(at("draft"), "ours").unwrap();
+        let (folder, name) = top.way_to(Path::new("real/new/x")).unwrap();
+        assert!(folder.take(&at("draft"), &name).unwrap());
+        assert_eq!(fs::read_to_string(at("top/real/new/x")).unwrap(), "ours");
+        fs::write(at("draft"), "ours").unwrap();
+        let (folder, name) = top.way_to(Path::new("file")).unwrap();
+        assert!(!folder.take(&at("draft"), &name).unwrap());
+        assert!(!folder.link(&name, Path::new("elsewhere")).unwrap());
+        assert_eq!(fs::read_to_string(at("top/file")).unwrap(), "theirs");
+    }
+}

@@ -26,6 +26,9 @@ const INCLUDE: &str = ".worktreeinclude";
 /// The most bytes that are read of it: git would read any number.
 const INCLUDE_MAX: u64 = 1 << 20;
 
+/// How many times the usual deadline the look for them may take: it goes through everything that is ignored, too.
+const LOOK: u32 = 5;
+
 /// Before each path that `git check-ignore` is asked about: it takes one that begins with a colon for a pattern, and cannot be
 /// told not to.
 const HERE: &[u8] = b"./";
@@ -68,6 +71,7 @@ pub(super) async fn included(git: &Git, lock: &Lock, repo: &Utf8Path) -> Result<
         .call(repo, "ls-files")
         .args(["-z", "--others", "--ignored"])
         .arg(format!("--exclude-from={file}"))
+        .patient(LOOK)
         .text()
         .await?;
     let named: Vec<PathBuf> = paths(&named).collect();
