@@ -23,7 +23,7 @@ const AGENT: &str = "claude-code";
 /// The runtime of a spawn that names none.
 const RUNTIME: &str = "pty";
 /// Runtimes that this build has.
-const RUNTIMES: &[&str] = &["pty"];
+const RUNTIMES: &[&str] = &["pty", "zellij"];
 /// How often a pull request is looked at of which much is to be expected: the budget table holds for this one.
 const TICK: Duration = Duration::from_secs(30);
 /// What is logged: facts that change, and what needs a person.
