@@ -54,7 +54,7 @@ pub(crate) fn run(args: &AttachArgs, env: &Env, out: &mut Out) -> Result<(), Cli
         AttachEnd::Detached => {
             out.line(format!("left {id}, which goes on; come back: ao attach {id}"))?;
             if runs.name() == zellij::NAME {
-                let command = zellij::attach_command(runs.root(), &at);
+                let command = zellij::attach_command(&zellij::sockets(), runs.root(), &at);
                 out.line(format!("the same in zellij: {command}"))?;
             }
             Ok(())

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ao_domain::Exit;
@@ -25,8 +25,8 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A person at a terminal, with `attach` running in it.
-struct Person {
-    child: Child,
+pub(crate) struct Person {
+    pub(crate) child: Child,
     /// What the person's terminal shows and takes.
     screen: File,
     /// The program's side, to look at its settings.
@@ -46,11 +46,17 @@ fn winsize(cols: u16, rows: u16) -> Winsize {
 
 impl Person {
     fn attaches(world: &World) -> Self {
+        let mut attach = command(&ourselves());
+        attach.args(["helper", "attach", world.root.as_str(), "web-1"]);
+        Self::runs(attach)
+    }
+
+    /// At a terminal in which this program is started.
+    pub(crate) fn runs(mut program: Command) -> Self {
         let pty = rustix_openpty::openpty(None, Some(&winsize(90, 20))).unwrap();
         let before = rustix::termios::tcgetattr(&pty.user).unwrap();
         let side = || Stdio::from(pty.user.try_clone().unwrap());
-        let child = command(&ourselves())
-            .args(["helper", "attach", world.root.as_str(), "web-1"])
+        let child = program
             .stdin(side())
             .stdout(side())
             .stderr(side())
@@ -66,7 +72,7 @@ impl Person {
     }
 
     /// Waits until the terminal has shown this since the last time.
-    fn sees(&mut self, text: &str) -> String {
+    pub(crate) fn sees(&mut self, text: &str) -> String {
         assert!(
             self.may_see(text, PATIENCE),
             "`{text}` was never shown but {:?}",
@@ -100,18 +106,25 @@ impl Person {
         true
     }
 
-    fn types(&mut self, keys: &[u8]) {
+    pub(crate) fn types(&mut self, keys: &[u8]) {
         self.screen.write_all(keys).unwrap();
     }
 
-    fn resizes(&self, cols: u16, rows: u16) {
+    pub(crate) fn resizes(&self, cols: u16, rows: u16) {
         rustix::termios::tcsetwinsize(&self.terminal, winsize(cols, rows)).unwrap();
         signal(self.child.id(), Signal::WINCH); // the terminal is not its controlling one here
     }
 
     /// Waits for `attach` to end; its exit code, none if a signal ended it. The terminal is as it was.
-    fn comes_back(mut self) -> Option<i32> {
-        let status = self.child.wait().unwrap();
+    pub(crate) fn comes_back(mut self) -> Option<i32> {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not end");
+            self.may_see("\0", Duration::from_millis(10)); // a terminal that nobody reads keeps its program from ending
+        };
         let after = rustix::termios::tcgetattr(&self.terminal).unwrap();
         let settings = |termios: &Termios| {
             format!(

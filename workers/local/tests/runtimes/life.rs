@@ -433,8 +433,10 @@ fn permissions() {
         );
         for entry in fs::read_dir(&dir).unwrap() {
             let entry = entry.unwrap();
-            let mode = entry.metadata().unwrap().permissions().mode() & 0o7777;
-            assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+            let metadata = entry.metadata().unwrap();
+            let mode = metadata.permissions().mode() & 0o7777;
+            let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode, wanted, "{:?}", entry.file_name());
         }
     });
 }

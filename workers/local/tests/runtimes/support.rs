@@ -351,15 +351,40 @@ impl World {
             .collect()
     }
 
-    /// Every name below the runs' directory.
+    /// Every name below the runs' directory, and what there is of zellij's.
     pub(crate) fn left_below_root(&self) -> Vec<String> {
-        match fs::read_dir(&self.root) {
-            Ok(entries) => entries
-                .flatten()
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .collect(),
-            Err(_) => Vec::new(),
-        }
+        let sockets = sockets_beside(&self.root);
+        let names = [&self.root, &sockets]
+            .into_iter()
+            .flat_map(|dir| match fs::read_dir(dir) {
+                Ok(entries) => entries
+                    .flatten()
+                    .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                    .collect(),
+                Err(_) => Vec::new(),
+            });
+        names
+            .chain(self.zellijs().iter().map(|pid| format!("process {pid}")))
+            .collect()
+    }
+
+    /// The server of the zellij session of `web-1`, which is there.
+    pub(crate) fn server(&self) -> ProcessId {
+        let servers = self.servers(".1");
+        assert_eq!(servers.len(), 1, "one server: {servers:?}");
+        servers[0].clone()
+    }
+
+    /// Servers of zellij sessions of this test whose socket's name ends like this.
+    pub(crate) fn servers(&self, name: &str) -> Vec<ProcessId> {
+        self.zellijs()
+            .into_iter()
+            .filter(|pid| {
+                let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                line.contains("\0--server\0") && line.trim_end_matches('\0').ends_with(name)
+            })
+            .filter_map(|pid| ao_local::process::identify(pid).expect("the kernel tells"))
+            .collect()
     }
 }
 

@@ -11,7 +11,7 @@ use ao_local::runtimes::holder::wire::{
     Attach, Cells, Decoder, Frame, Hello, MAX_FROM_CLIENT, MAX_FROM_HOLDER, Scrollback, VERSION,
 };
 
-use crate::support::{PATIENCE, Test, World, at, block_on, command, ourselves};
+use crate::support::{Kind, PATIENCE, Test, World, at, block_on, command, ourselves};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -47,6 +47,20 @@ impl Client {
         client.say(&Frame::Hello(Hello::ours()));
         assert!(matches!(client.hear(), Some(Frame::Welcome(hello)) if hello.version == VERSION));
         client
+    }
+
+    /// Waits until the pane shows the run.
+    pub(crate) fn pane_is_there(world: &World) {
+        let mut client = Self::greeted(world);
+        let began = std::time::Instant::now();
+        loop {
+            client.say(&Frame::Status);
+            if matches!(client.hear(), Some(Frame::StatusIs(status)) if status.viewers > 0) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "no pane shows it");
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn say(&mut self, frame: &Frame) {
@@ -280,6 +294,9 @@ fn cannot_look() {
     let world = World::new();
     let to = world.file("record");
     block_on(async { world.start_helper(&["record", to.as_str(), ""]).await });
+    if world.kind == Kind::Zellij {
+        Client::pane_is_there(&world); // and comes to nobody else
+    }
     // Somebody in the place of the holder's socket, who greets as one did before.
     let socket = world.run_dir().join("sock");
     std::fs::remove_file(&socket).unwrap();

@@ -68,7 +68,7 @@ impl Drop for Raw {
     }
 }
 
-/// A size of the viewer's terminal that says nothing about what a person sees, since none is there.
+/// Whether a terminal of this size is one that nobody looks at.
 pub(in crate::runtimes) type NobodyLooks = fn((u16, u16)) -> bool;
 
 /// Whose terminal it is.
@@ -78,6 +78,14 @@ enum Whose {
     Persons(DetachKey),
     /// A pane of a multiplexer, which lasts as long as the run. The program keeps its size until somebody looks.
     Pane { nobody: NobodyLooks, looked_at: bool },
+}
+
+/// Why there is nothing more to show.
+enum End {
+    /// The holder has gone.
+    Holder,
+    /// The terminal has: its person left, or this process was told to end by the signal.
+    Terminal(Option<i32>),
 }
 
 /// A connection to a holder, and this process's terminal.
@@ -118,30 +126,36 @@ impl Viewer {
     /// On a person's terminal until they leave or the holder is gone; with the signal that was the reason, where one
     /// was.
     pub(super) fn persons(mut self, detach: DetachKey) -> (AttachEnd, Option<i32>) {
-        if self.stream.set_read_timeout(None).is_err() {
-            return (AttachEnd::Gone, None);
-        }
         self.wait(Some(READING));
-        let (cols, rows) = size();
-        if !self.attach((cols, rows), Scrollback::Append) {
-            return (AttachEnd::Gone, None);
+        let begun = self.stream.set_read_timeout(None).is_ok() && self.attach(size(), Scrollback::Append);
+        let over = if begun {
+            self.run(Whose::Persons(detach))
+        } else {
+            End::Holder
+        };
+        let ended = self.exit.map(AttachEnd::Ended);
+        match over {
+            End::Holder => (ended.unwrap_or(AttachEnd::Gone), None),
+            End::Terminal(signal) => (ended.unwrap_or(AttachEnd::Detached), signal),
         }
-        self.run(Whose::Persons(detach))
     }
 
-    /// In a pane until the holder or the pane is gone.
-    pub(in crate::runtimes) fn in_pane(mut self, nobody: NobodyLooks) {
-        let looked_at = !nobody(size());
-        let first = if looked_at {
-            Ok(size())
-        } else {
-            self.size_of_program()
-        };
+    /// In a pane until the holder is gone, or the pane; gives back what signals are heard by in the first case only.
+    pub(in crate::runtimes) fn in_pane(mut self, nobody: NobodyLooks) -> Option<Signals> {
+        let seen = told_size().filter(|size| !nobody(*size));
+        let looked_at = seen.is_some();
+        let first = seen.map_or_else(|| self.size_of_program(), Ok);
         let scrollback = Scrollback::Replace;
-        if first.is_ok_and(|first| self.attach(first, scrollback))
-            && self.stream.set_read_timeout(None).is_ok()
-        {
-            self.run(Whose::Pane { nobody, looked_at });
+        let begun = first.is_ok_and(|first| self.attach(first, scrollback))
+            && self.stream.set_read_timeout(None).is_ok();
+        let end = if begun {
+            self.run(Whose::Pane { nobody, looked_at })
+        } else {
+            End::Holder
+        };
+        match end {
+            End::Holder => Some(self.signals),
+            End::Terminal(_) => None,
         }
     }
 
@@ -162,48 +176,50 @@ impl Viewer {
         }
     }
 
-    fn run(mut self, mut whose: Whose) -> (AttachEnd, Option<i32>) {
+    fn run(&mut self, mut whose: Whose) -> End {
         loop {
             let Some([input, output, signalled]) = self.wait(None) else {
-                return (self.left(), None);
+                return End::Terminal(None);
             };
             if signalled {
                 let came: Vec<i32> = self.signals.pending().collect();
                 for signal in came {
                     if signal != SIGWINCH {
-                        return (self.left(), Some(signal));
+                        return End::Terminal(Some(signal));
                     }
                     if !self.resized(&mut whose) {
-                        return (self.gone(), None);
+                        return End::Holder;
                     }
                 }
             }
-            if output && !self.show() {
-                return (self.gone(), None);
+            if output && let Some(over) = self.show() {
+                return over;
             }
-            if input && let Some(end) = self.keys(whose) {
-                return (end, None);
+            if input && let Some(over) = self.keys(whose) {
+                return over;
             }
         }
     }
 
     /// Tells the holder of the terminal's new size; `false` when it is gone.
     fn resized(&mut self, whose: &mut Whose) -> bool {
-        let (cols, rows) = size();
         match whose {
             Whose::Persons(_) => {
+                let (cols, rows) = size();
                 let resize = Frame::Resize(Cells { cols, rows });
                 self.stream.write_all(&resize.encode()).is_ok()
             }
-            Whose::Pane { nobody, .. } if nobody((cols, rows)) => true,
-            // What was shown while nobody looked was folded to another size: somebody who comes gets it anew.
-            Whose::Pane { looked_at, .. } => {
+            Whose::Pane { nobody, looked_at } => {
+                let Some(size) = told_size().filter(|size| !nobody(*size)) else {
+                    return true;
+                };
+                // What was shown while nobody looked was folded to another size: somebody who comes gets it anew.
                 let scrollback = if std::mem::replace(looked_at, true) {
                     Scrollback::Leave
                 } else {
                     Scrollback::Replace
                 };
-                self.attach((cols, rows), scrollback)
+                self.attach(size, scrollback)
             }
         }
     }
@@ -226,38 +242,37 @@ impl Viewer {
         }
     }
 
-    /// What the holder sends goes to the terminal; `false` when it is gone.
-    fn show(&mut self) -> bool {
+    /// What the holder sends goes to the terminal.
+    fn show(&mut self) -> Option<End> {
         let mut buffer = [0; 32 * 1024];
         match self.stream.read(&mut buffer) {
-            Ok(0) => return false,
-            Ok(count) => self.decoder.push(&buffer[..count]),
-            Err(error) => return error.kind() == io::ErrorKind::Interrupted,
+            Ok(count @ 1..) => self.decoder.push(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return None,
+            _ => return Some(End::Holder),
         }
         let mut out = io::stdout().lock();
         loop {
             match self.decoder.next_frame() {
                 Ok(Some(Frame::Snapshot(bytes) | Frame::Output(bytes))) => {
                     if out.write_all(&bytes).is_err() {
-                        return false; // the person's terminal is gone; the signal says so too
+                        return Some(End::Terminal(None)); // a signal says so too
                     }
                 }
                 Ok(Some(Frame::Ended(exit))) => self.exit = Some(exit),
                 Ok(Some(_)) => {}
-                Ok(None) => return out.flush().is_ok(),
-                Err(_) => return false,
+                Ok(None) => return out.flush().is_err().then_some(End::Terminal(None)),
+                Err(_) => return Some(End::Holder),
             }
         }
     }
 
     /// What the person types goes to the holder, up to the key that leaves.
-    fn keys(&mut self, whose: Whose) -> Option<AttachEnd> {
+    fn keys(&mut self, whose: Whose) -> Option<End> {
         let mut buffer = [0; 4096];
         let count = match rustix::io::read(io::stdin(), &mut buffer) {
-            Ok(0) => return Some(self.left()), // the terminal was closed
-            Ok(count) => count,
+            Ok(count @ 1..) => count,
             Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => return None,
-            Err(_) => return Some(self.left()),
+            _ => return Some(End::Terminal(None)), // closed
         };
         let keys = &buffer[..count];
         let leaves = match whose {
@@ -271,17 +286,9 @@ impl Viewer {
                 .write_all(&Frame::Input(keys.to_vec()).encode())
                 .is_err()
         {
-            return Some(self.gone());
+            return Some(End::Holder);
         }
-        leaves.map(|_| self.left())
-    }
-
-    fn left(&self) -> AttachEnd {
-        self.exit.map_or(AttachEnd::Detached, AttachEnd::Ended)
-    }
-
-    fn gone(&self) -> AttachEnd {
-        self.exit.map_or(AttachEnd::Gone, AttachEnd::Ended)
+        leaves.map(|_| End::Terminal(None))
     }
 }
 
@@ -301,8 +308,10 @@ fn answer(stream: &mut UnixStream, decoder: &mut Decoder) -> io::Result<Frame> {
 
 /// The terminal's columns and rows; a usual size where it does not tell.
 fn size() -> (u16, u16) {
-    match rustix::termios::tcgetwinsize(io::stdout()) {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
-        _ => (80, 24),
-    }
+    told_size().unwrap_or((80, 24))
+}
+
+fn told_size() -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }

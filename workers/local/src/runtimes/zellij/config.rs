@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 /// The config of every session of ours. The options of the command line are no substitute: given with the command
 /// that creates a session in the background, zellij drops them (its issue 5023).
 ///
-/// Every key but the one that leaves belongs to the agent. Nothing is written down from which zellij would start the
+/// Every key but the one that leaves belongs to the agent (`ao attach` leaves by another, which zellij cannot be told of: it hands
+/// Ctrl with a sign on as it comes). Nothing is written down from which zellij would start the
 /// pane's command by itself, nothing floats above the pane and takes its keys, and nothing is offered to a browser.
 pub(super) const CONFIG: &str = r#"// Written by ao, and written anew for every run.
 default_mode "locked"
 keybinds clear-defaults=true {
     locked {
-        bind "Ctrl \\" { Detach; }
+        bind "Ctrl q" { Detach; }
     }
 }
 session_serialization false

@@ -13,7 +13,7 @@
 //! # What it does not do
 //! It uses no session, no socket directory, no config and no cache of the user's own zellij, and ends no session but the one
 //! with exactly its own name. It does not draw: a person's zellij does, with our config, in which one key is zellij's
-//! (Ctrl-\ leaves) and all others are the agent's.
+//! (Ctrl-Q leaves) and all others are the agent's.
 
 mod config;
 mod hand_over;
@@ -35,7 +35,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use self::hand_over::Offer;
 use self::place::Place;
-use self::program::Program;
+use self::program::{FOLDERS, Program};
+use self::session::Session;
 use super::holder::files::{RunDir, io_error};
 use super::holder::{Around, Runs, Start};
 
@@ -77,13 +78,13 @@ pub fn runtime(config: ZellijConfig) -> Runs {
     Runs::new(root, Windows { config })
 }
 
-/// The command line that shows a run in the zellij of whoever types it.
-pub fn attach_command(root: &Utf8Path, at: &RuntimeRef) -> String {
-    let place = Place::of(&sockets(), root, at);
+/// The command line that shows a run in the zellij of whoever types it, with our config: in it one key is zellij's.
+pub fn attach_command(sockets: &Utf8Path, root: &Utf8Path, at: &RuntimeRef) -> String {
+    let place = Place::of(sockets, root, at);
     let own = Own::of(&RunDir::of(root, at));
     format!(
         "ZELLIJ_SOCKET_DIR={} zellij --config-dir {} attach {}",
-        place.sockets,
+        shell_word(place.sockets.as_str()),
         shell_word(own.config().as_str()),
         place.name
     )
@@ -106,13 +107,17 @@ impl Own {
         self.0.join("layout.kdl")
     }
 
-    fn write(&self, layout: &str) -> io::Result<()> {
-        for folder in ["config", "cache", "data", "tmp"] {
+    fn make(&self) -> io::Result<()> {
+        for (_, folder) in FOLDERS {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(self.0.join(folder))?;
         }
+        Ok(())
+    }
+
+    fn write(&self, layout: &str) -> io::Result<()> {
         let write = |path: &Utf8Path, text: &str| {
             OpenOptions::new()
                 .write(true)
@@ -142,28 +147,43 @@ impl Windows {
         Program {
             name: self.config.zellij.clone(),
             path: self.config.path.clone(),
-            home: own.0.clone().into(),
+            own: own.0.clone(),
         }
+    }
+
+    /// What the launcher of the run in `dir` is told by.
+    fn runs<'a>(&'a self, dir: &'a RunDir) -> Vec<&'a str> {
+        let leading = self.config.leading_args.iter().map(String::as_str);
+        leading.chain([dir.path().as_str()]).collect()
     }
 
     async fn open(&self, at: &RuntimeRef, dir: &RunDir, with: Start) -> Result<(), RuntimeError> {
         let (place, own) = (self.place(at), Own::of(dir));
         let zellij = self.zellij(&own);
+        own.make().map_err(io_error("making zellij's folders", &own.0))?;
         zellij.check().await?;
-        session::remove(&zellij, &place, &own.0).await?; // of an attempt that was cut short
+        let runs = self.runs(dir);
+        let session = Session {
+            zellij: &zellij,
+            place: &place,
+            launcher: &runs,
+        };
+        session.remove().await?; // of an attempt that was cut short
         place
             .make()
             .map_err(io_error("making zellij's socket directory", &place.sockets))?;
         let offer = Offer::make(dir).map_err(io_error("making the launcher's socket", dir.path()))?;
-        let words: Vec<&str> = std::iter::once(self.config.launcher.as_str())
-            .chain(self.config.leading_args.iter().map(String::as_str))
-            .chain([dir.path().as_str(), &offer.name])
-            .collect();
+        let words = [
+            &[self.config.launcher.as_str()],
+            &runs[..],
+            &[offer.name.as_str()],
+        ]
+        .concat();
         own.write(&config::layout(&words))
             .map_err(io_error("writing zellij's files", &own.0))?;
         let (settings, layout) = (own.config(), own.layout());
         let made = zellij
-            .ask(
+            .call(
                 &[
                     "--config-dir",
                     settings.as_str(),
@@ -174,8 +194,7 @@ impl Windows {
                     "--default-layout",
                     layout.as_str(),
                 ],
-                &place,
-                &own.0,
+                Some(&place),
             )
             .await
             .map_err(|error| zellij.not_started(error.to_string()))?;
@@ -214,8 +233,13 @@ impl Around for Windows {
 
     fn clear<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<(), RuntimeError>> {
         Box::pin(async move {
-            let own = Own::of(&RunDir::of(&self.config.root, at));
-            session::remove(&self.zellij(&own), &self.place(at), &own.0).await
+            let dir = RunDir::of(&self.config.root, at);
+            let session = Session {
+                zellij: &self.zellij(&Own::of(&dir)),
+                place: &self.place(at),
+                launcher: &self.runs(&dir),
+            };
+            session.remove().await
         })
     }
 }

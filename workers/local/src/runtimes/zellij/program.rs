@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use ao_domain::port::runtime::RuntimeError;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use rustix::pipe::PipeFlags;
 use rustix::process::Signal;
 use tokio::process::Command;
@@ -30,9 +30,18 @@ pub(super) struct Program {
     pub(super) name: Utf8PathBuf,
     /// `PATH`.
     pub(super) path: OsString,
-    /// `HOME`.
-    pub(super) home: OsString,
+    /// The folder of everything that it writes: the user's own zellij keeps its settings, its cache and its log to itself.
+    pub(super) own: Utf8PathBuf,
 }
+
+/// Where in that folder what would lie in the user's directories otherwise.
+pub(super) const FOLDERS: [(&str, &str); 5] = [
+    ("HOME", "home"),
+    ("XDG_CONFIG_HOME", "config"),
+    ("XDG_CACHE_HOME", "cache"),
+    ("XDG_DATA_HOME", "data"),
+    ("TMPDIR", "tmp"),
+];
 
 /// What a call gave.
 #[derive(Debug)]
@@ -76,15 +85,11 @@ impl Program {
         }
     }
 
-    /// Calls it about the session at `place`, with its files in `own`.
+    /// Calls it, about the session at `place`.
     ///
     /// # Errors
     /// When it cannot be started or is not over in time: then it was killed, and nobody knows what it did.
-    pub(super) async fn ask(&self, arguments: &[&str], place: &Place, own: &Utf8Path) -> io::Result<Said> {
-        self.call(arguments, Some((place, own))).await
-    }
-
-    async fn call(&self, arguments: &[&str], about: Option<(&Place, &Utf8Path)>) -> io::Result<Said> {
+    pub(super) async fn call(&self, arguments: &[&str], place: Option<&Place>) -> io::Result<Said> {
         let (heard, said) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&heard, true)?;
         #[expect(
@@ -96,7 +101,6 @@ impl Program {
             .args(arguments)
             .env_clear()
             .env("PATH", &self.path)
-            .env("HOME", &self.home)
             .env("TERM", "xterm-256color")
             .env("COLORTERM", "truecolor")
             .current_dir("/")
@@ -105,17 +109,11 @@ impl Program {
             .stderr(Stdio::from(said))
             .process_group(0)
             .kill_on_drop(true);
-        if let Some((place, own)) = about {
+        for (variable, folder) in FOLDERS {
+            command.env(variable, self.own.join(folder));
+        }
+        if let Some(place) = place {
             command.env("ZELLIJ_SOCKET_DIR", &place.sockets);
-            // The user's own zellij keeps its settings, its cache and its log to itself.
-            for (variable, folder) in [
-                ("XDG_CONFIG_HOME", "config"),
-                ("XDG_CACHE_HOME", "cache"),
-                ("XDG_DATA_HOME", "data"),
-                ("TMPDIR", "tmp"),
-            ] {
-                command.env(variable, own.join(folder));
-            }
         }
         let mut child = command.spawn()?;
         drop(command); // it holds our copies of the pipe
