@@ -28,7 +28,7 @@ use crate::runtimes::holder::viewer::{self, Raw, Signals, Viewer};
 /// How often a holder that is starting is tried.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 
-/// What a detached session of zellij is large, whatever its pane was before: nobody has seen it.
+/// The size that zellij gives the pane of a session that nobody has looked at yet.
 const UNSEEN: (u16, u16) = (50, 50);
 
 /// Runs in the pane until the run is over. Call it first thing in the process. `holder` is what makes this program a
