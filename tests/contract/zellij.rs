@@ -60,7 +60,7 @@ fn a_session_in_zellij_lives_and_ends_as_any_other() {
         ])
         .ok()
         .json();
-    let other = built_in["id"]
+    let other = built_in["session"]["id"]
         .as_str()
         .unwrap_or_else(|| panic!("{built_in}"))
         .to_owned();
@@ -91,7 +91,7 @@ fn a_session_in_zellij_lives_and_ends_as_any_other() {
         let _ = fs::remove_file(world.data.join(file)); // a journal may not be there
     }
     world.start();
-    let salvaged = world.until(&id, "phase", "live");
+    let salvaged = world.until(&id, "status", "working");
     assert_eq!(
         (&salvaged["runtime"], &salvaged["agentPid"]),
         (&before["runtime"], &before["agentPid"])
