@@ -472,7 +472,7 @@ mod tests {
             AO_REQUEST_TIMEOUT is `soon`: wanted is a time above zero such as 1m30s, 1.5s or 250ms
             AO_SHUTDOWN_TIMEOUT is `0s`: wanted is a time above zero such as 1m30s, 1.5s or 250ms
             AO_AGENT is `two words`: wanted is the id of an agent
-            AO_RUNTIME is `screen`: wanted is one of pty
+            AO_RUNTIME is `screen`: wanted is one of pty, zellij
             AO_MAX_SESSIONS is `-1`: wanted is a number, 0 for no limit
             AO_DISPOSABLE is `ok,../no`: wanted is names or patterns of ignored files, separated by commas, without a leading `/` and without `..`
             AO_CHAOS is `maybe`: wanted is 1 or 0
