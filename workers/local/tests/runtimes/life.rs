@@ -352,7 +352,7 @@ fn resize() {
     let world = World::new();
     block_on(async {
         world
-            .start("stty size; trap 'stty size' WINCH; while :; do read x || :; done")
+            .start("trap 'stty size' WINCH; stty size; while :; do read x || :; done")
             .await;
         world.shows("50 220").await;
         let size = Size { cols: 91, rows: 27 };

@@ -301,6 +301,24 @@ fn told_no_secret() {
         let held = world.runtime.create(&launch).await.unwrap();
         world.shows("up").await;
         let knows = |text: &str| text.contains("value-of-the-token") || text.contains("prompt-of-the-agent");
+        // Everything it writes lies in the run's own folder, and nothing in the user's.
+        let own = world.run_dir().join("zellij");
+        let environment = fs::read_to_string(format!("/proc/{}/environ", world.server().pid)).unwrap();
+        for variable in [
+            "HOME",
+            "XDG_CONFIG_HOME",
+            "XDG_CACHE_HOME",
+            "XDG_DATA_HOME",
+            "TMPDIR",
+        ] {
+            let there = format!("{variable}={own}/");
+            assert!(
+                environment.split('\0').any(|set| set.starts_with(&there)),
+                "{environment}"
+            );
+        }
+        let log = |file: &Utf8PathBuf| file.as_str().ends_with("zellij.log");
+        assert!(files_below(&own).iter().any(log), "its log is there as well");
         let everywhere = [world.run_dir(), sockets_beside(&world.root)];
         let mut files = 0;
         for file in everywhere.iter().flat_map(|dir| files_below(dir)) {

@@ -140,22 +140,16 @@ impl Viewer {
         }
     }
 
-    /// In a pane until the holder is gone, or the pane; gives back what signals are heard by in the first case only.
-    pub(in crate::runtimes) fn in_pane(mut self, nobody: NobodyLooks) -> Option<Signals> {
+    /// In a pane until the holder or the pane is gone.
+    pub(in crate::runtimes) fn in_pane(mut self, nobody: NobodyLooks) {
         let seen = told_size().filter(|size| !nobody(*size));
         let looked_at = seen.is_some();
         let first = seen.map_or_else(|| self.size_of_program(), Ok);
         let scrollback = Scrollback::Replace;
         let begun = first.is_ok_and(|first| self.attach(first, scrollback))
             && self.stream.set_read_timeout(None).is_ok();
-        let end = if begun {
-            self.run(Whose::Pane { nobody, looked_at })
-        } else {
-            End::Holder
-        };
-        match end {
-            End::Holder => Some(self.signals),
-            End::Terminal(_) => None,
+        if begun {
+            self.run(Whose::Pane { nobody, looked_at });
         }
     }
 

@@ -3,8 +3,7 @@
 //! # Theory of operation
 //! The launcher takes lock and outputs from the creator that waits for it ([`hand_over`]), starts the holder with
 //! them, in a session of its own, and forgets them. From then on it shows in its pane what the agent shows, and sends
-//! it what is typed there, as `ao attach` does, until the holder has gone. Then it ends its own session: zellij would
-//! keep one without a pane.
+//! it what is typed there, as `ao attach` does, until the holder has gone; then it ends, and with its only pane the session.
 //!
 //! # What it does not do
 //! It is not the holder itself, for zellij ends what runs in its panes as it likes: with a hang-up when a session is
@@ -13,14 +12,13 @@
 
 use std::io;
 use std::process::{Child, ExitCode};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::Signal;
 use signal_hook::consts::SIGWINCH;
 
-use super::{hand_over, session};
+use super::hand_over;
 use crate::runtimes::holder::command;
 use crate::runtimes::holder::files::RunDir;
 use crate::runtimes::holder::viewer::{self, Raw, Signals, Viewer};
@@ -50,66 +48,31 @@ fn run(dir: &RunDir, offer: &str, holder: &[&str]) -> io::Result<()> {
     let start = hand_over::take(dir, offer)?;
     let mut holder = command(&own_image()?, holder, dir.path(), start).spawn()?;
     let raw = Raw::enter()?;
-    let holder_gone = match reach(dir, &mut holder, signals)? {
-        Ok(viewer) => viewer.in_pane(|size| size == UNSEEN),
-        Err(holder_gone) => holder_gone,
-    };
+    if let Some(viewer) = reach(dir, &mut holder, signals)? {
+        viewer.in_pane(|size| size == UNSEEN);
+    }
     drop(raw);
-    holder_gone.map_or(Ok(()), end_session)
-}
-
-/// Ends the session in whose pane this process is: zellij keeps one that has no pane. Whoever ended the run may be about
-/// to, in a better way, and is given time for it.
-fn end_session(mut signals: Signals) -> io::Result<()> {
-    if is_told_to_end(&mut signals, session::GRACE) {
-        return Ok(());
-    }
-    let Some(server) = rustix::process::getppid() else {
-        return Ok(());
-    };
-    let line = std::fs::read(format!("/proc/{}/cmdline", server.as_raw_nonzero()))?;
-    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-    // It may have gone meanwhile, and then whoever this is has no session.
-    if session::socket_served(&words).is_some() {
-        rustix::process::kill_process(server, Signal::KILL)?;
-    }
     Ok(())
 }
 
-/// Waits for a signal that asks for this process's end.
-fn is_told_to_end(signals: &mut Signals, patience: Duration) -> bool {
-    let until = Instant::now() + patience;
-    loop {
-        let mut fds = [PollFd::new(signals.get_read(), PollFlags::IN)];
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        let _ = rustix::event::poll(&mut fds, Some(&timeout)); // an error is a signal that came
-        let told = signals.pending().any(|signal| signal != SIGWINCH);
-        if told || Instant::now() >= until {
-            return told;
-        }
-    }
-}
-
-/// A viewer, as soon as the holder answers, unless it ends without, or the pane does: as [`Viewer::in_pane`] says it.
-fn reach(
-    dir: &RunDir,
-    holder: &mut Child,
-    mut signals: Signals,
-) -> io::Result<Result<Viewer, Option<Signals>>> {
+/// A viewer, as soon as the holder answers; none when it ends without, or the pane does.
+fn reach(dir: &RunDir, holder: &mut Child, mut signals: Signals) -> io::Result<Option<Viewer>> {
     loop {
         signals = match Viewer::connect(dir, signals) {
-            Ok(viewer) => return Ok(Ok(viewer)),
+            Ok(viewer) => return Ok(Some(viewer)),
             Err((_, signals)) => signals,
         };
         if holder.try_wait()?.is_some() {
-            return Ok(Err(Some(signals)));
+            return Ok(None);
         }
-        if is_told_to_end(&mut signals, TRY_AGAIN) {
-            return Ok(Err(None));
+        let mut fds = [PollFd::new(signals.get_read(), PollFlags::IN)];
+        let pause = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(TRY_AGAIN.subsec_nanos()),
+        };
+        let _ = rustix::event::poll(&mut fds, Some(&pause)); // an error is a signal that came
+        if signals.pending().any(|signal| signal != SIGWINCH) {
+            return Ok(None);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::runtimes::holder::files::io_error;
 use crate::runtimes::holder::watch::Watch;
 
 /// What a server gets to end by itself, and the launcher in its pane; it takes a hundredth of a second.
-pub(super) const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What a killed process gets.
 const LAST_GRACE: Duration = Duration::from_secs(1);
@@ -186,7 +186,7 @@ fn serves(words: &[&[u8]], place: &Place) -> bool {
 }
 
 /// The socket of a server with this command line; none when it is another program's.
-pub(super) fn socket_served<'a>(words: &[&'a [u8]]) -> Option<&'a Utf8Path> {
+fn socket_served<'a>(words: &[&'a [u8]]) -> Option<&'a Utf8Path> {
     match words {
         [_, b"--server", socket, ..] => Some(Utf8Path::new(std::str::from_utf8(socket).ok()?)),
         _ => None,
