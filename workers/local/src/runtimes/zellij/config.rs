@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// Every key but the one that leaves belongs to the agent (`ao attach` leaves by another, which zellij cannot be told of: it hands
 /// Ctrl with a sign on as it comes). Nothing is written down from which zellij would start the
 /// pane's command by itself, nothing floats above the pane and takes its keys, and nothing is offered to a browser. No plugin is
-/// loaded: it would be a pane that nobody sees, and keep the session without the launcher's.
+/// loaded: nobody would see it, and it costs as much memory again as the server.
 pub(super) const CONFIG: &str = r#"// Written by ao, and written anew for every run.
 default_mode "locked"
 keybinds clear-defaults=true {
