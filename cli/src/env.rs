@@ -27,7 +27,7 @@ const LAUNCHES: u32 = 4;
 /// MiB; an idle agent of the larger kind takes about as much.
 const FREE_MEMORY: u64 = 256;
 /// Runtimes that this build has.
-const RUNTIMES: &[&str] = &["pty"];
+const RUNTIMES: &[&str] = &["pty", "zellij"];
 /// How often a pull request is looked at of which much is to be expected: the budget table holds for this one.
 const TICK: Duration = Duration::from_secs(30);
 /// What is logged: facts that change, and what needs a person.
@@ -501,7 +501,7 @@ mod tests {
             AO_REQUEST_TIMEOUT is `soon`: wanted is a time above zero such as 1m30s, 1.5s or 250ms
             AO_SHUTDOWN_TIMEOUT is `0s`: wanted is a time above zero such as 1m30s, 1.5s or 250ms
             AO_AGENT is `two words`: wanted is the id of an agent
-            AO_RUNTIME is `screen`: wanted is one of pty
+            AO_RUNTIME is `screen`: wanted is one of pty, zellij
             AO_MAX_SESSIONS is `-1`: wanted is a number, 0 for no limit
             AO_DISPOSABLE is `ok,../no`: wanted is names or patterns of ignored files, separated by commas, without a leading `/` and without `..`
             AO_CHAOS is `maybe`: wanted is 1 or 0

@@ -5,9 +5,9 @@
 //! each). The daemon is found by its run file ([`run_file`]) and checked to be ours before anything is sent
 //! (`client`). The environment is read once, in `env`.
 //!
-//! `ao hooks` and `ao pty-host` are told from the rest before the command line is parsed and before any runtime is
-//! made: the first runs at every tool call of every agent, the second lives as long as its session. `ao demo-agent` is
-//! one of the demo's agents and as plain.
+//! `ao hooks`, `ao pty-host` and `ao run-agent` are told from the rest before the command line is parsed and before any
+//! runtime is made: the first runs at every tool call of every agent, the others live as long as their session. `ao
+//! demo-agent` is one of the demo's agents and as plain.
 //!
 //! # What it does not do
 //! No command opens the database or works on a worktree. What is not in the answer of the daemon is not shown, but for
@@ -37,6 +37,7 @@ pub fn main() -> ExitCode {
     match arguments.get(1).and_then(|word| word.to_str()) {
         Some("hooks") => commands::hooks::main(&arguments[2..]),
         Some("pty-host") => commands::pty_host::main(&arguments[2..]),
+        Some("run-agent") => commands::run_agent::main(&arguments[2..]),
         Some("demo-agent") => commands::demo::agent::main(&arguments[2..]),
         _ => commands::run(&arguments),
     }

@@ -17,6 +17,7 @@ mod recovery;
 mod rescue;
 mod tree;
 mod watching;
+mod zellij;
 
 /// The shipped program with crash points in it.
 const AO: &str = env!("CARGO_BIN_EXE_ao-with-faults");

@@ -29,7 +29,8 @@ use ao_local::letters::LetterFiles;
 use ao_local::machine::ThisMachine;
 use ao_local::process::SystemProcesses;
 use ao_local::pushes::GitPushes;
-use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
+use ao_local::runtimes::pty::{self, PtyConfig};
+use ao_local::runtimes::zellij::{self, ZellijConfig};
 use ao_local::spool::{self, FileSpool};
 use ao_local::transcripts::FileTranscripts;
 use ao_local::worktree::{Bounds, GitConfig, GitWorktrees, WorktreeProvisioner};
@@ -58,6 +59,8 @@ pub struct Config {
     pub program: Utf8PathBuf,
     /// What makes our program a session's holder: its leading arguments.
     pub holder: Vec<String>,
+    /// What makes it what a multiplexer's pane runs.
+    pub launcher: Vec<String>,
     /// Patterns of ignored files that a worktree may be removed with (`AO_DISPOSABLE`).
     pub disposable: Vec<String>,
     /// How many sessions there may be at once, and how many may come up.
@@ -176,10 +179,18 @@ impl Wiring {
             .find(|(name, _)| name == "PATH")
             .map(|(_, path)| path.into())
             .unwrap_or_default();
-        let pty = PtyRuntime::new(PtyConfig {
-            root: data.join("pty"),
+        let pty = pty::runtime(PtyConfig {
+            root: data.join(pty::NAME),
             executable: own_image(&config.program),
             leading_args: config.holder.clone(),
+        });
+        let zellij = zellij::runtime(ZellijConfig {
+            root: data.join(zellij::NAME),
+            sockets: zellij::sockets(),
+            zellij: "zellij".into(),
+            path: path.clone(),
+            launcher: bin.join("ao"),
+            leading_args: config.launcher.clone(),
         });
         let worktree_root = data.join("worktrees");
         let git = GitWorktrees::new(GitConfig {
@@ -199,7 +210,7 @@ impl Wiring {
                 .await
                 .map_err(OpenError::Facts)?;
         }
-        let runtimes = Runtimes::new([Arc::new(pty) as Arc<dyn Runtime>]);
+        let runtimes = Runtimes::new([Arc::new(pty) as Arc<dyn Runtime>, Arc::new(zellij)]);
         follow(&git, &reader, &intents, &worktree_root).await?;
         salvage(&git, &runtimes, &intents, &clock)
             .await

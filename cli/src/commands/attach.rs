@@ -2,9 +2,10 @@
 
 use ao_domain::SessionId;
 use ao_domain::port::runtime::{Runtime as _, RuntimeRef};
-use ao_local::runtimes::pty::attach::{AttachEnd, DetachKey};
-use ao_local::runtimes::pty::{PtyConfig, PtyRuntime, attach};
-use camino::Utf8PathBuf;
+use ao_local::runtimes::holder::Runs;
+use ao_local::runtimes::holder::attach::{self, AttachEnd, DetachKey};
+use ao_local::runtimes::{kept_in, zellij};
+use camino::{Utf8Path, Utf8PathBuf};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::completion::live_sessions;
@@ -15,7 +16,8 @@ use crate::render::{Out, nearest};
 
 /// Show a session's terminal and type into it
 ///
-/// The first line says how to leave; the agent goes on then. Works while the daemon is down, too.
+/// The first line says how to leave; the agent goes on then. Works while the daemon is down, too, and whatever runtime the
+/// session has; of one that runs in zellij the last line says how to see it there.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,29 +34,31 @@ pub(crate) struct AttachArgs {
 }
 
 pub(crate) fn run(args: &AttachArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
-    let root = data_dir(env)?.join("pty");
-    let runtime = PtyRuntime::new(PtyConfig {
-        root: root.clone(),
-        executable: "ao".into(), // nothing is started here
-        leading_args: Vec::new(),
-    });
+    let data = data_dir(env)?;
     let failed = |source| CliError::Io {
         doing: "starting the runtime",
         path: "ao".into(),
         source,
     };
-    let at = tokio::runtime::Builder::new_current_thread()
+    let (runs, at) = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(failed)?
-        .block_on(newest_run(&runtime, &args.session))?;
+        .block_on(newest_run(&data, &args.session))?;
     let id = &args.session;
-    let ended = attach::run(&root, &at, args.detach_key).map_err(|source| CliError::Attach {
+    let ended = attach::run(runs.root(), &at, args.detach_key).map_err(|source| CliError::Attach {
         session: id.to_string(),
         source,
     })?;
     match ended {
-        AttachEnd::Detached => out.line(format!("left {id}, which goes on; come back: ao attach {id}")),
+        AttachEnd::Detached => {
+            out.line(format!("left {id}, which goes on; come back: ao attach {id}"))?;
+            if runs.name() == zellij::NAME {
+                let command = zellij::attach_command(&zellij::sockets(), runs.root(), &at);
+                out.line(format!("the same in zellij: {command}"))?;
+            }
+            Ok(())
+        }
         AttachEnd::Ended(exit) => out.line(format!("{id} has ended ({exit})")),
         AttachEnd::Gone => out.line(format!(
             "the holder of {id} is gone; see how it stands: ao session get {id}"
@@ -72,18 +76,22 @@ pub(super) fn data_dir(env: &Env) -> Result<Utf8PathBuf, CliError> {
     })
 }
 
-/// The newest run of a session that a terminal is held for.
-pub(super) async fn newest_run(runtime: &PtyRuntime, session: &SessionId) -> Result<RuntimeRef, CliError> {
-    let runs = runtime.list().await.map_err(|source| CliError::Attach {
-        session: session.to_string(),
-        source,
-    })?;
-    let newest = runs
+/// The newest run of a session that a terminal is held for, and whose it is among the runtimes.
+pub(super) async fn newest_run(data: &Utf8Path, session: &SessionId) -> Result<(Runs, RuntimeRef), CliError> {
+    let mut all = Vec::new();
+    for runs in kept_in(data) {
+        let listed = runs.list().await.map_err(|source| CliError::Attach {
+            session: session.to_string(),
+            source,
+        })?;
+        all.extend(listed.into_iter().map(|at| (runs.clone(), at)));
+    }
+    let newest = all
         .iter()
-        .filter(|run| run.session == *session)
-        .max_by_key(|run| run.generation);
+        .filter(|(_, at)| at.session == *session)
+        .max_by_key(|(_, at)| at.generation);
     newest.cloned().ok_or_else(|| {
-        let known = runs.iter().map(|run| run.session.as_str());
+        let known = all.iter().map(|(_, at)| at.session.as_str());
         CliError::NoTerminal {
             session: session.to_string(),
             instead: match nearest(session.as_str(), known) {

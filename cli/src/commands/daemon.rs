@@ -133,6 +133,7 @@ async fn run(config: Config, runtime: &tokio::runtime::Runtime) -> Result<ExitCo
         run_file: config.run_file.clone(),
         program: own_program()?,
         holder: vec!["pty-host".to_owned()],
+        launcher: vec!["run-agent".to_owned()],
         disposable: config.disposable.clone(),
         limits: Room {
             sessions: config.max_sessions,

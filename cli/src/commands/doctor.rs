@@ -15,6 +15,7 @@ use ao_domain::{Timestamp, chain};
 use ao_facts::{DirLock, LockError, OpenError};
 use ao_github::{Source, Token, WhoError};
 use ao_local::agents::Registry;
+use ao_local::runtimes::zellij;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
@@ -184,7 +185,7 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.push(git(env.path().as_os_str()).await);
     checks.push(runtime(config));
     checks.push(ao_binary(&env.path()));
-    checks.push(zellij(&env.path()).await);
+    checks.push(zellij(config, &env.path()).await);
     checks.push(agent(config, env));
     checks.extend(agents(env).await);
     checks.push(codex(&env.path()).await);
@@ -445,7 +446,7 @@ fn runtime(config: &Config) -> Check {
                 "{}: holders are {}, under {}",
                 config.runtime,
                 own.display(),
-                config.data_dir.join("pty")
+                config.data_dir.join(&config.runtime)
             ),
         ),
         Err(error) => check(Level::Fail, format!("the system gives no terminal: {error}"))
@@ -491,20 +492,28 @@ fn ao_binary(path: &OsStr) -> Check {
     }
 }
 
-/// A runtime that this version does not start yet. Where it is there it has to be one that will do.
-async fn zellij(path: &OsStr) -> Check {
+/// The runtime that is a program of somebody else's. Where it is there, or wanted, it has to be one that will do.
+async fn zellij(config: &Config, path: &OsStr) -> Check {
     const OLDEST: (u32, u32, u32) = (0, 44, 3);
     let check = |level, message: String| Check::new(level, "Tools", "zellij", message);
-    if !is_on(path, "zellij") {
-        return check(
-            Level::Pass,
-            "not on PATH, and not needed: terminals are held by ao itself".to_owned(),
-        );
-    }
     let newer = format!(
         "install zellij {}.{}.{} or newer, or none",
         OLDEST.0, OLDEST.1, OLDEST.2
     );
+    if !is_on(path, zellij::NAME) {
+        return if config.runtime == zellij::NAME {
+            check(
+                Level::Fail,
+                "AO_RUNTIME is zellij, and it is not on PATH".to_owned(),
+            )
+            .with(format!("{newer}: AO_RUNTIME=pty needs none"))
+        } else {
+            check(
+                Level::Pass,
+                "not on PATH, and not needed: terminals are held by ao itself".to_owned(),
+            )
+        };
+    }
     match say("zellij", &["--version"], path).await {
         Ok(said) => {
             let number = said.strip_prefix("zellij ").unwrap_or(&said);

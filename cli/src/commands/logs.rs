@@ -7,7 +7,7 @@ use ao_domain::SessionId;
 use ao_domain::port::agent::Agents as _;
 use ao_domain::port::runtime::{Look, Runtime as _, RuntimeError, RuntimeRef};
 use ao_local::agents::Registry;
-use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
+use ao_local::runtimes::holder::Runs;
 use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
@@ -59,13 +59,7 @@ struct Line<'a> {
 }
 
 pub(crate) async fn run(args: &LogsArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
-    let root = data_dir(env)?.join("pty");
-    let runtime = PtyRuntime::new(PtyConfig {
-        root,
-        executable: "ao".into(), // nothing is started here
-        leading_args: Vec::new(),
-    });
-    let at = newest_run(&runtime, &args.session).await?;
+    let (runtime, at) = newest_run(&data_dir(env)?, &args.session).await?;
     let failed = |source: RuntimeError| CliError::Attach {
         session: args.session.to_string(),
         source,
@@ -97,7 +91,7 @@ enum Followed {
 
 /// Adds what has come to stand still since `printed`, until the agent has ended.
 async fn follow(
-    runtime: &PtyRuntime,
+    runtime: &Runs,
     at: &RuntimeRef,
     mark: Option<&str>,
     mut printed: Vec<String>,

@@ -11,7 +11,7 @@ use crate::error::MISUSE;
 pub(crate) fn main(words: &[OsString]) -> ExitCode {
     match words {
         [dir] => match Utf8PathBuf::try_from(std::path::PathBuf::from(dir)) {
-            Ok(dir) => ao_local::runtimes::pty::host::main(&dir),
+            Ok(dir) => ao_local::runtimes::holder::host::main(&dir),
             Err(_) => ExitCode::from(MISUSE),
         },
         _ => ExitCode::from(MISUSE),

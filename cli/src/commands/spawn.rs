@@ -72,7 +72,7 @@ pub(crate) struct SpawnArgs {
     #[arg(long)]
     name: Option<String>,
 
-    /// What holds its terminal; the daemon's AO_RUNTIME when not given
+    /// What holds its terminal, pty or zellij; the daemon's AO_RUNTIME when not given
     #[arg(long)]
     runtime: Option<String>,
 

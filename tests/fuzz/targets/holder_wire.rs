@@ -1,7 +1,7 @@
 //! Whatever bytes come over a holder's socket, in whatever pieces: they are frames or they are refused, and nothing is kept beyond a frame.
 #![no_main]
 
-use ao_local::runtimes::pty::wire::{Decoder, Frame};
+use ao_local::runtimes::holder::wire::{Decoder, Frame};
 use libfuzzer_sys::fuzz_target;
 
 /// Small, so that frames beyond it are met.

@@ -115,7 +115,7 @@ fn may_be_there(path: &str, worktrees: &[String]) -> bool {
     match path.split('/').collect::<Vec<_>>()[..] {
         [
             "ao.sqlite3" | "ao.sqlite3-wal" | "ao.sqlite3-shm" | "lock" | "bin" | "pty" | "spool" | "work"
-            | "worktrees" | "provision",
+            | "worktrees" | "provision" | "zellij",
         ]
         | ["bin", "ao"]
         | ["worktrees", _] => true,
@@ -123,10 +123,11 @@ fn may_be_there(path: &str, worktrees: &[String]) -> bool {
         // So does what its post-create commands printed.
         ["provision", log] => log.ends_with(".log"),
         ["spool", spool] => spool.ends_with(".jsonl"),
-        ["worktrees", _, id, ..] | ["pty" | "work", id] => is_sessions(id),
+        ["worktrees", _, id, ..] | ["pty" | "work" | "zellij", id] => is_sessions(id),
         // Of two runs of one session there would be two sockets.
-        ["pty", id, run] => is_sessions(id) && is_number(run),
-        ["pty", id, run, file] => {
+        ["pty" | "zellij", id, run] => is_sessions(id) && is_number(run),
+        ["zellij", id, run, "zellij", ..] => is_sessions(id) && is_number(run),
+        ["pty" | "zellij", id, run, file] => {
             is_sessions(id)
                 && is_number(run)
                 && matches!(file, "agent" | "lock" | "log" | "record.json" | "sock")
@@ -173,9 +174,11 @@ fn walk(root: &Utf8Path, see: &mut impl FnMut(&Utf8Path, fs::FileType)) {
 }
 
 /// Every process that was started in this world: its environment names the world's data directory, or its command line
-/// does (a holder has no environment of the daemon's).
+/// does (a holder has no environment of the daemon's), or it is a zellij whose files lie there.
 pub(crate) fn processes_of(data: &Utf8Path) -> Vec<(u32, String)> {
-    let mark = format!("AO_DATA_DIR={data}");
+    let marks = [format!("AO_DATA_DIR={data}"), format!("TMPDIR={data}/zellij/")];
+    let is_marked =
+        |variable: &[u8]| variable == marks[0].as_bytes() || variable.starts_with(marks[1].as_bytes());
     let folder = format!("{data}/");
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
@@ -189,11 +192,7 @@ pub(crate) fn processes_of(data: &Utf8Path) -> Vec<(u32, String)> {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        if line.contains(&folder)
-            || environment
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == mark.as_bytes())
-        {
+        if line.contains(&folder) || environment.split(|byte| *byte == 0).any(is_marked) {
             found.push((pid, line.trim_end().to_owned()));
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ao_api::wire::{Node, Session, Status, Tree};
 use ao_domain::port::runtime::{Runtime as _, RuntimeRef, Typing};
 use ao_domain::{ProcessId, SessionId};
-use ao_local::runtimes::pty::{PtyConfig, PtyRuntime};
+use ao_local::runtimes::holder::Runs;
 use ao_local::spool;
 use camino::Utf8PathBuf;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ const UNSEEN: usize = 2;
 pub(super) struct Story<'a, 'b> {
     place: &'a Place,
     teller: &'a mut Teller<'b>,
-    terminals: PtyRuntime,
+    terminals: Runs,
     daemon: Option<Daemon>,
     /// Every daemon there was.
     daemons: Vec<ProcessId>,
@@ -76,11 +76,7 @@ impl Sight {
 
 impl<'a, 'b> Story<'a, 'b> {
     pub(super) fn new(place: &'a Place, teller: &'a mut Teller<'b>) -> Self {
-        let terminals = PtyRuntime::new(PtyConfig {
-            root: place.places().data_dir.join("pty"),
-            executable: "ao".into(), // nothing is started here
-            leading_args: Vec::new(),
-        });
+        let [terminals, _] = ao_local::runtimes::kept_in(&place.places().data_dir);
         Self {
             place,
             teller,

@@ -1,0 +1,377 @@
+//! The terminal as the program sees it: bytes in, screen state and answers to its questions out.
+//!
+//! The engine is somebody else's code fed with anything a program may write, so every call into it may panic; then it
+//! is built anew, empty, and says that the screen is incomplete. The agent notices nothing.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Instant;
+
+use alacritty_terminal::event::{Event, EventListener, WindowSize};
+use alacritty_terminal::grid::{Dimensions, Grid};
+use alacritty_terminal::index::{Column, Line};
+use alacritty_terminal::term::cell::Cell;
+use alacritty_terminal::term::{Config, Osc52, Term, TermMode};
+use alacritty_terminal::vte::ansi::{Processor, Rgb};
+use ao_domain::port::runtime::Size;
+
+use super::edge::Edge;
+use super::snapshot::{self, Part};
+use crate::runtimes::holder::wire::{Scrollback, Shown};
+
+/// Lines kept above the screen: about 6 MB when full at 220 columns.
+pub(super) const HISTORY: usize = 1_000;
+
+/// The engine counts cells times cells; a client that asks for more than this is mistaken.
+const LARGEST: u16 = 1_000;
+
+/// What is answered to a program that asks for a colour it did not set: light on dark.
+const FOREGROUND: Rgb = Rgb {
+    r: 0xd8,
+    g: 0xd8,
+    b: 0xd8,
+};
+const BACKGROUND: Rgb = Rgb {
+    r: 0x18,
+    g: 0x18,
+    b: 0x18,
+};
+
+/// No window shows more of a title than this.
+const LONGEST_TITLE: usize = 256;
+
+/// A size the engine can work with: it panics on empty grids.
+pub(super) fn sane(size: Size) -> Size {
+    Size {
+        cols: size.cols.clamp(2, LARGEST),
+        rows: size.rows.clamp(2, LARGEST),
+    }
+}
+
+/// What the engine says while it is fed; read after each feeding.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said(Rc<RefCell<Vec<Event>>>);
+
+impl EventListener for Said {
+    fn send_event(&self, event: Event) {
+        if !matches!(event, Event::MouseCursorDirty | Event::Wakeup) {
+            self.0.borrow_mut().push(event);
+        }
+    }
+}
+
+struct Cells(Size);
+
+impl Dimensions for Cells {
+    fn total_lines(&self) -> usize {
+        self.screen_lines()
+    }
+
+    fn screen_lines(&self) -> usize {
+        usize::from(self.0.rows)
+    }
+
+    fn columns(&self) -> usize {
+        usize::from(self.0.cols)
+    }
+}
+
+/// A parsed terminal.
+pub(super) struct Engine {
+    term: Term<Said>,
+    parser: Processor,
+    said: Said,
+    edge: Edge,
+    title: Option<String>,
+    size: Size,
+    incomplete: bool,
+}
+
+impl Engine {
+    pub(super) fn new(size: Size) -> Self {
+        let size = sane(size);
+        let said = Said::default();
+        let config = Config {
+            scrolling_history: HISTORY,
+            kitty_keyboard: true,
+            // A program's way to the clipboard is the viewer's terminal; it gets the bytes as they are.
+            osc52: Osc52::Disabled,
+            ..Config::default()
+        };
+        Self {
+            term: Term::new(config, &Cells(size), said.clone()),
+            parser: Processor::new(),
+            said,
+            edge: Edge::new(),
+            title: None,
+            size,
+            incomplete: false,
+        }
+    }
+
+    pub(super) fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Whether a part of what was written is missing on the screen.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
+    /// Takes what the program wrote; gives what the terminal answers to its questions.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.edge.feed(bytes);
+        self.guarded(|engine| engine.parser.advance(&mut engine.term, bytes));
+        self.answers()
+    }
+
+    /// When a program that draws behind a curtain (mode 2026) has to be shown even without its word.
+    pub(super) fn curtain(&self) -> Option<Instant> {
+        self.parser.sync_timeout().sync_timeout()
+    }
+
+    /// Shows what was drawn behind the curtain.
+    pub(super) fn open_curtain(&mut self) -> Vec<u8> {
+        self.guarded(|engine| engine.parser.stop_sync(&mut engine.term));
+        self.answers()
+    }
+
+    pub(super) fn resize(&mut self, size: Size) {
+        let size = sane(size);
+        if size != self.size {
+            self.size = size;
+            self.edge.resized();
+            self.guarded(|engine| engine.term.resize(Cells(size)));
+        }
+    }
+
+    pub(super) fn bracketed_paste(&self) -> bool {
+        self.term.mode().contains(TermMode::BRACKETED_PASTE)
+    }
+
+    pub(super) fn alternate_screen(&self) -> bool {
+        self.term.mode().contains(TermMode::ALT_SCREEN)
+    }
+
+    /// The bytes that make another terminal of this size show the same.
+    pub(super) fn snapshot(&mut self, scrollback: Scrollback) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if self.curtain().is_some() {
+            self.open_curtain();
+        }
+        self.guarded(|engine| {
+            bytes = snapshot::write(
+                &mut engine.term,
+                &engine.edge,
+                engine.title.as_deref(),
+                scrollback,
+            );
+        });
+        bytes.extend_from_slice(self.edge.unfinished());
+        bytes
+    }
+
+    pub(super) fn shown(&mut self) -> Shown {
+        let mut shown = Shown::default();
+        self.guarded(|engine| {
+            let grid = engine.term.grid();
+            let cursor = grid.cursor.point;
+            shown = Shown {
+                lines: (0..grid.screen_lines())
+                    .map(|line| text(grid, line_at(line)))
+                    .collect(),
+                cursor: (
+                    u16::try_from(cursor.column.0).unwrap_or(0),
+                    u16::try_from(cursor.line.0).unwrap_or(0),
+                ),
+                size: (engine.size.cols, engine.size.rows),
+                bracketed_paste: engine.bracketed_paste(),
+                title: engine.title.clone(),
+            };
+        });
+        shown
+    }
+
+    /// The last `lines` lines of scrollback and screen. What the terminal wrapped is one line again; the empty rest
+    /// of the screen does not count.
+    pub(super) fn tail(&mut self, lines: usize) -> Vec<String> {
+        let mut tail = Vec::new();
+        self.guarded(|engine| {
+            let grid = engine.term.grid();
+            let mut line = grid.bottommost_line();
+            while line >= grid.topmost_line() && tail.len() < lines {
+                let mut first = line;
+                while first > grid.topmost_line() && snapshot::wraps(grid, first - 1_i32) {
+                    first -= 1_i32;
+                }
+                let mut whole = String::new();
+                let mut part = first;
+                while part < line {
+                    whole.push_str(&untrimmed(grid, part));
+                    part += 1_i32;
+                }
+                whole.push_str(&text(grid, line));
+                if !tail.is_empty() || !whole.is_empty() {
+                    tail.push(whole);
+                }
+                line = first - 1_i32;
+            }
+        });
+        tail.reverse();
+        tail
+    }
+
+    /// The grid as it stands now.
+    pub(super) fn grid(&self) -> &Grid<Cell> {
+        self.term.grid()
+    }
+
+    fn answers(&mut self) -> Vec<u8> {
+        let mut answers = Vec::new();
+        let said = std::mem::take(&mut *self.said.0.borrow_mut());
+        for event in said {
+            match event {
+                Event::PtyWrite(text) => answers.extend_from_slice(text.as_bytes()),
+                Event::Title(title) => self.title = Some(title.chars().take(LONGEST_TITLE).collect()),
+                Event::ResetTitle => self.title = None,
+                Event::ColorRequest(index, answer) => {
+                    let set = self.term.colors()[index];
+                    let colour = set.unwrap_or(if index == BACKGROUND_INDEX {
+                        BACKGROUND
+                    } else {
+                        FOREGROUND
+                    });
+                    answers.extend_from_slice(answer(colour).as_bytes());
+                }
+                Event::TextAreaSizeRequest(answer) => {
+                    let size = WindowSize {
+                        num_lines: self.size.rows,
+                        num_cols: self.size.cols,
+                        cell_width: 8,
+                        cell_height: 16,
+                    };
+                    answers.extend_from_slice(answer(size).as_bytes());
+                }
+                _ => {}
+            }
+        }
+        answers
+    }
+
+    /// Runs `work` on the engine. If that panics the engine is replaced by an empty one: its state is not to be
+    /// trusted any more.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            let title = self.title.take();
+            *self = Self::new(self.size);
+            self.title = title;
+            self.incomplete = true;
+            let notice = b"[ao: the screen is incomplete, a part of the output could not be shown]\r\n";
+            self.edge.feed(notice);
+            self.parser.advance(&mut self.term, notice);
+        }
+    }
+}
+
+/// Where the background's colour stands in the engine's palette.
+pub(super) const BACKGROUND_INDEX: usize = 257;
+
+pub(super) fn line_at(index: usize) -> Line {
+    Line(i32::try_from(index).expect("grids have few lines"))
+}
+
+pub(super) fn text(grid: &Grid<Cell>, line: Line) -> String {
+    let mut text = untrimmed(grid, line);
+    text.truncate(text.trim_end_matches(' ').len());
+    text
+}
+
+fn untrimmed(grid: &Grid<Cell>, line: Line) -> String {
+    let mut text = String::new();
+    for column in 0..grid.columns() {
+        match snapshot::part(grid, line, column) {
+            Part::Whole => {
+                let cell = &grid[line][Column(column)];
+                text.push(if cell.c == '\t' { ' ' } else { cell.c });
+                text.extend(cell.zerowidth().unwrap_or_default());
+            }
+            Part::Covered => {}
+            Part::Orphan => text.push(' '),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: Size = Size { cols: 20, rows: 5 };
+
+    fn fed(bytes: &[u8]) -> Engine {
+        let mut engine = Engine::new(SIZE);
+        engine.feed(bytes);
+        engine
+    }
+
+    #[test]
+    fn questions_are_answered() {
+        let mut engine = Engine::new(SIZE);
+        let mut answer = |question: &[u8]| String::from_utf8(engine.feed(question)).unwrap();
+        assert_eq!(answer(b"ab\x1b[6n"), "\x1b[1;3R");
+        assert_eq!(answer(b"\x1b[5n"), "\x1b[0n");
+        assert_eq!(answer(b"\x1b[c"), "\x1b[?6c");
+        assert_eq!(answer(b"\x1b[?u"), "\x1b[?0u");
+        assert_eq!(answer(b"\x1b]11;?\x07"), "\x1b]11;rgb:1818/1818/1818\x07");
+        assert_eq!(
+            answer(b"\x1b]10;#102030\x07\x1b]10;?\x07"),
+            "\x1b]10;rgb:1010/2020/3030\x07"
+        );
+        assert_eq!(answer(b"\x1b[18t"), "\x1b[8;5;20t");
+    }
+
+    #[test]
+    fn the_tail_joins_what_the_terminal_wrapped() {
+        let mut engine = fed(b"one\r\n0123456789012345678901234\r\n\r\nlast\r\n");
+        assert_eq!(engine.tail(10), ["one", "0123456789012345678901234", "", "last"]);
+        assert_eq!(engine.tail(1), ["last"]);
+        let lines: String = (0..1_500).map(|n| format!("line {n}\r\n")).collect();
+        let mut engine = fed(lines.as_bytes());
+        let tail = engine.tail(2_000);
+        assert_eq!(tail.last().unwrap(), "line 1499");
+        assert_eq!(tail.len(), HISTORY + usize::from(SIZE.rows) - 1);
+    }
+
+    #[test]
+    fn a_panic_in_the_engine_leaves_a_new_one_that_says_so() {
+        let mut engine = fed(b"\x1b]2;title\x07before");
+        engine.guarded(|_| panic!("a fault of the engine"));
+        assert!(engine.is_incomplete());
+        engine.feed(b"after");
+        let shown = engine.shown();
+        assert!(shown.lines[0].contains("[ao: the screen is"), "{shown:?}");
+        assert!(shown.lines.iter().any(|line| line == "after"), "{shown:?}");
+        assert_eq!(shown.title.as_deref(), Some("title"));
+    }
+
+    #[test]
+    fn a_curtain_is_opened_for_a_snapshot() {
+        let mut engine = fed(b"\x1b[?2026hhidden");
+        assert!(engine.curtain().is_some());
+        assert_eq!(engine.shown().lines[0], "");
+        let snapshot = engine.snapshot(Scrollback::Leave);
+        assert_eq!(fed(&snapshot).shown().lines[0], "hidden");
+    }
+
+    #[test]
+    fn sizes_are_kept_within_what_the_engine_can_do() {
+        let mut engine = fed(b"text");
+        for (cols, rows) in [(0, 0), (1, 1), (u16::MAX, u16::MAX), (2, 2)] {
+            engine.resize(Size { cols, rows });
+            engine.feed("wide \u{6f22}\u{6f22}\u{6f22}\r\n".as_bytes());
+        }
+        assert!(!engine.is_incomplete());
+        assert_eq!(engine.size(), Size { cols: 2, rows: 2 });
+    }
+}

@@ -1,0 +1,73 @@
+//! The built-in runtime: nothing but a holder, started by whoever creates the run.
+
+use ao_domain::port::PortFuture;
+use ao_domain::port::runtime::{RuntimeError, RuntimeRef};
+use camino::Utf8PathBuf;
+use tokio::process::Command;
+
+use super::holder::files::RunDir;
+use super::holder::{Around, Runs, Start, command};
+
+/// Its name, and that of the folder of its runs in the data directory.
+pub const NAME: &str = "pty";
+
+/// Where runs lie and how a holder is started.
+#[derive(Clone, Debug)]
+pub struct PtyConfig {
+    /// The directory of all runs, made when needed: `<data dir>/pty`.
+    pub root: Utf8PathBuf,
+    /// The program that holds: `ao` itself.
+    pub executable: Utf8PathBuf,
+    /// What makes it a holder: `pty-host`. The run's directory is added.
+    pub leading_args: Vec<String>,
+}
+
+/// The built-in runtime over the runs below `config.root`. Touches nothing.
+pub fn runtime(config: PtyConfig) -> Runs {
+    let bare = Bare {
+        executable: config.executable,
+        leading_args: config.leading_args,
+    };
+    Runs::new(config.root, bare)
+}
+
+/// Nothing stands around a holder.
+#[derive(Debug)]
+struct Bare {
+    executable: Utf8PathBuf,
+    leading_args: Vec<String>,
+}
+
+impl Around for Bare {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn program(&self) -> String {
+        self.executable.to_string()
+    }
+
+    fn start<'a>(
+        &'a self,
+        _at: &'a RuntimeRef,
+        dir: &'a RunDir,
+        with: Start,
+    ) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(async move {
+            let mut command = Command::from(command(&self.executable, &self.leading_args, dir.path(), with));
+            command.kill_on_drop(false);
+            // Dropped, the child is reaped by the runtime when it ends; it is never signalled.
+            match command.spawn() {
+                Ok(_) => Ok(()),
+                Err(error) => Err(RuntimeError::NotStarted {
+                    program: self.program(),
+                    reason: error.to_string(),
+                }),
+            }
+        })
+    }
+
+    fn clear<'a>(&'a self, _at: &'a RuntimeRef) -> PortFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(async { Ok(()) })
+    }
+}

@@ -1,0 +1,86 @@
+//! `ao run-agent`: what runs in the pane. It starts the run's holder, and is then the first of its viewers.
+//!
+//! # Theory of operation
+//! The launcher takes lock and outputs from the creator that waits for it ([`hand_over`]), starts the holder with
+//! them, in a session of its own, and forgets them. From then on it shows in its pane what the agent shows, and sends
+//! it what is typed there, as `ao attach` does, until the holder has gone; then it ends, and with its only pane the session.
+//!
+//! # What it does not do
+//! It is not the holder itself, for zellij ends what runs in its panes as it likes: with a hang-up when a session is
+//! killed, and with SIGKILL 40 ms later when its server is told to end, as at a logout. So whatever becomes of zellij,
+//! the holder and its agent go on, and are reached as before.
+
+use std::io;
+use std::process::{Child, ExitCode};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use signal_hook::consts::SIGWINCH;
+
+use super::hand_over;
+use crate::runtimes::holder::command;
+use crate::runtimes::holder::files::RunDir;
+use crate::runtimes::holder::viewer::{self, Raw, Signals, Viewer};
+
+/// How often a holder that is starting is tried.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
+
+/// The size that zellij gives the pane of a session that nobody has looked at yet.
+const UNSEEN: (u16, u16) = (50, 50);
+
+/// Runs in the pane until the run is over. Call it first thing in the process. `holder` is what makes this program a
+/// holder; `offer` is the name under which the creator waits.
+pub fn main(dir: &Utf8Path, offer: &str, holder: &[&str]) -> ExitCode {
+    let dir = RunDir::at(dir);
+    match run(&dir, offer, holder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ao run-agent: {error}"); // whoever looks at the pane sees it; the creator hears its pipe end
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(dir: &RunDir, offer: &str, holder: &[&str]) -> io::Result<()> {
+    rustix::process::chdir("/")?;
+    let signals = viewer::signals()?; // from here on the pane's end is heard
+    let start = hand_over::take(dir, offer)?;
+    let mut holder = command(&own_image()?, holder, dir.path(), start).spawn()?;
+    let raw = Raw::enter()?;
+    if let Some(viewer) = reach(dir, &mut holder, signals)? {
+        viewer.in_pane(|size| size == UNSEEN);
+    }
+    drop(raw);
+    Ok(())
+}
+
+/// A viewer, as soon as the holder answers; none when it ends without, or the pane does.
+fn reach(dir: &RunDir, holder: &mut Child, mut signals: Signals) -> io::Result<Option<Viewer>> {
+    loop {
+        signals = match Viewer::connect(dir, signals) {
+            Ok(viewer) => return Ok(Some(viewer)),
+            Err((_, signals)) => signals,
+        };
+        if holder.try_wait()?.is_some() {
+            return Ok(None);
+        }
+        let mut fds = [PollFd::new(signals.get_read(), PollFlags::IN)];
+        let pause = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(TRY_AGAIN.subsec_nanos()),
+        };
+        let _ = rustix::event::poll(&mut fds, Some(&pause)); // an error is a signal that came
+        if signals.pending().any(|signal| signal != SIGWINCH) {
+            return Ok(None);
+        }
+    }
+}
+
+/// The image this process runs, also after its file was replaced by an upgrade.
+fn own_image() -> io::Result<Utf8PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
+    Utf8PathBuf::try_from(std::env::current_exe()?).map_err(camino::FromPathBufError::into_io_error)
+}

@@ -1,0 +1,173 @@
+//! Where a run's zellij session is found: a name and a socket directory made from the run's own name.
+//!
+//! Each run has a socket directory of its own. zellij asks every server that has a socket in the directory whether it
+//! lives, and waits for the answer without end: in a common one, a single server that is stopped would keep all other
+//! sessions from being made or removed. It is not in `XDG_RUNTIME_DIR`, which is emptied at logout.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
+
+use ao_domain::port::runtime::RuntimeRef;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::runtimes::holder::files::hash;
+
+/// The longest session name: the path of a socket holds 103 bytes on every system. The directories below `/tmp` take 43 of
+/// them at most, and zellij's own (`/contract_version_1/`) 20.
+const LONGEST_NAME: usize = 40;
+
+/// Where zellij keeps the session of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Below which everything of ours lies, and which has to be ours.
+    base: Utf8PathBuf,
+    /// `ZELLIJ_SOCKET_DIR`.
+    pub(super) sockets: Utf8PathBuf,
+    /// The session's name.
+    pub(super) name: String,
+}
+
+impl Place {
+    /// Of the run `at` below `root`.
+    pub(super) fn of(base: &Utf8Path, root: &Utf8Path, at: &RuntimeRef) -> Self {
+        let generation = at.generation.to_string();
+        let session = at.session.as_str();
+        let short = |words: &[&str]| hash(words.iter().copied())[..8].to_owned();
+        Self {
+            base: base.to_owned(),
+            sockets: base
+                .join(short(&[root.as_str()]))
+                .join(short(&[session, &generation])),
+            name: named(&format!("{session}.{generation}")),
+        }
+    }
+
+    /// Makes the socket directory, for its owner only.
+    ///
+    /// # Errors
+    /// Also when a part of it is another user's, who could have made it before us: `/tmp` is everybody's.
+    pub(super) fn make(&self) -> io::Result<()> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.sockets)?;
+        let middle = self.sockets.parent().unwrap_or(&self.base);
+        for dir in [self.base.as_path(), middle, self.sockets.as_path()] {
+            let seen = fs::symlink_metadata(dir)?;
+            let ours = seen.is_dir() && seen.uid() == rustix::process::geteuid().as_raw();
+            if !ours || seen.mode() & 0o077 != 0 {
+                let message = format!("`{dir}` is not a directory that only we can enter");
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The sockets that the session has, by any version of zellij: each puts its own directory in between.
+    pub(super) fn sockets_there(&self) -> io::Result<Vec<Utf8PathBuf>> {
+        let mut found = Vec::new();
+        for version in directories(&self.sockets)? {
+            let socket = version.join(&self.name);
+            match fs::symlink_metadata(&socket) {
+                Ok(file) if file.file_type().is_socket() => found.push(socket),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes the directories that are empty. Somebody else's session keeps them.
+    pub(super) fn tidy_up(&self) {
+        for version in directories(&self.sockets).unwrap_or_default() {
+            let _ = fs::remove_dir(version); // not empty: then it stays
+        }
+        for dir in self.sockets.ancestors().take(3) {
+            let _ = fs::remove_dir(dir); // the same
+        }
+    }
+}
+
+fn directories(dir: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
+    let entries = match dir.read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.push(entry.into_path());
+        }
+    }
+    Ok(found)
+}
+
+/// The name as it is, or its beginning and a hash of all of it.
+fn named(whole: &str) -> String {
+    if whole.len() <= LONGEST_NAME {
+        return whole.to_owned();
+    }
+    let hash = hash([whole]);
+    format!("{}-{}", &whole[..LONGEST_NAME - 9], &hash[..8]) // ids are ASCII: any cut is a whole character
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(session: &str, generation: u32) -> RuntimeRef {
+        RuntimeRef {
+            session: session.parse().unwrap(),
+            generation,
+        }
+    }
+
+    #[test]
+    fn names_of_different_runs_differ_and_fit() {
+        let base = Utf8Path::new("/tmp/ao-zellij-4294967295");
+        let place = |root: &str, at: &RuntimeRef| Place::of(base, Utf8Path::new(root), at);
+        let long = "a".repeat(200);
+        let runs = [
+            at("web-1", 1),
+            at("web-1", 11),
+            at("web-11", 1),
+            at(&format!("{long}-1"), 1),
+            at(&format!("{long}-1"), 2),
+            at(&format!("{long}-2"), 1),
+        ];
+        let mut names: Vec<String> = runs.iter().map(|at| place("/d", at).name).collect();
+        assert_eq!(names[..3], ["web-1.1", "web-1.11", "web-11.1"]);
+        for run in &runs {
+            let place = place("/d", run);
+            let path = place.sockets.join("contract_version_1").join(&place.name);
+            assert!(path.as_str().len() <= 103, "{path}");
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), runs.len());
+        assert_ne!(place("/d", &runs[0]).sockets, place("/e", &runs[0]).sockets);
+        assert_ne!(place("/d", &runs[0]).sockets, place("/d", &runs[1]).sockets);
+    }
+
+    #[test]
+    fn a_directory_that_others_may_enter_is_not_used() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let temp = tempfile::tempdir().unwrap();
+        let base = Utf8Path::from_path(temp.path()).unwrap().join("zj");
+        let place = Place::of(&base, Utf8Path::new("/d"), &at("web-1", 1));
+        place.make().unwrap();
+        fs::set_permissions(&base, fs::Permissions::from_mode(0o770)).unwrap();
+        assert_eq!(place.make().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        fs::set_permissions(&base, fs::Permissions::from_mode(0o700)).unwrap();
+        place.tidy_up();
+        assert!(!base.exists());
+        let elsewhere = base.with_file_name("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &base).unwrap();
+        assert!(place.make().is_err(), "a link leads wherever its owner likes");
+    }
+}
