@@ -172,7 +172,13 @@ fn truth_needs_a_decision_that_only_the_screen_shows() {
 fn truth_waiting_for_work() {
     let world = World::with_agent(AO, env!("CARGO_BIN_EXE_stand-in-agent"));
     let id = world.spawn_claude("a dialog first");
-    let asks = until(&world, &id, "needs_input", "hook", "a person has to decide");
+    let asks = until(
+        &world,
+        &id,
+        "needs_input",
+        "hook",
+        "a person has to decide: Do you want to go on?",
+    );
     world.ao(&["session", "answer", &id, "1"]).ok();
     let waits = until(&world, &id, "idle", "hook", "it says that it waits for work");
     assert_eq!(waits["activity"]["doing"], "waiting_for_work");
@@ -262,28 +268,36 @@ fn truth_ended() {
     assert_later(&again, &gates.until("terminated", "exit", "killed"));
 }
 
+/// A program that was there when the session was asked for, and is not when it is started.
 #[test]
 fn truth_failed() {
-    let world = World::started(AO);
-    let program = world.dir.join("not-there-yet");
-    let words = [
-        "spawn",
-        "--project",
-        "web",
-        "--agent",
-        "shell",
-        "--",
-        program.as_str(),
-    ];
-    let spawned = world.ao(&words);
-    assert_eq!(spawned.code, 1, "{spawned:?}");
-    let failed = until(&world, "web-1", "failed", "phase", "not-there-yet");
+    let mut world = World::new(AO);
+    world.set("AO_MAX_SESSIONS", "1");
+    world.set("AO_REQUEST_TIMEOUT", "1s");
+    world.start();
+    world
+        .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+        .ok();
+    let first = world.spawn("exec sleep 1000");
+    let program = world.dir.join("agent");
+    let put = || {
+        fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    put();
+    let words = ["spawn", "--project", "web", "--detach", "--", program.as_str()];
+    world.ao(&words).ok();
+    let waits = until(&world, "web-2", "queued", "phase", "waiting for a place");
+    fs::remove_file(&program).unwrap();
+    world.ao(&["kill", &first]).ok();
+    let failed = until(&world, "web-2", "failed", "phase", program.as_str());
+    assert_later(&waits, &failed);
     assert_eq!(failed["endReason"], "spawn_failed");
     assert_eq!(failed["activity"]["doing"], "none");
-    fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    world.ao(&["session", "restore", "web-1", "--start-over"]).ok();
-    let works = until(&world, "web-1", "working", "process", "its process runs");
+    put();
+    world.until("web-2", "phase", "ended");
+    world.ao(&["session", "restore", "web-2", "--start-over"]).ok();
+    let works = until(&world, "web-2", "working", "process", "its process runs");
     assert_later(&failed, &works);
     assert!(
         works["failure"].is_null() && works["endReason"].is_null(),

@@ -510,9 +510,7 @@ async fn an_agent_that_ends_right_after_a_look_is_seen_to_have_ended() {
     stage.runtime.ends_after_a_look.store(true, Ordering::SeqCst);
     let id = stage.want().await;
     let root = stage.run(&[&id]).await;
-    let ended = stage
-        .until(&id, |session| session.phase == Phase::Finished)
-        .await;
+    let ended = stage.until(&id, |session| session.phase == Phase::Finished).await;
     assert_eq!(ended.end_reason, Some(ao_domain::EndReason::Exited));
     root.stop().await;
 }
