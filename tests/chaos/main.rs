@@ -1,6 +1,7 @@
 //! Children that panic and hang, steps that are cut, daemons that are killed: what is there afterwards is what was there.
 
 mod children;
+mod leftovers;
 mod outbox;
 mod random;
 mod rows;

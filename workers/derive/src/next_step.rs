@@ -67,6 +67,8 @@ pub enum Step {
 pub fn next_step(session: &Session, around: Around<'_>) -> Step {
     let wanted = session.desired == Desired::Run && session.end_reason.is_none();
     match session.phase {
+        // One that had run before has a worktree, and perhaps its last screen; of any other there is nothing.
+        Phase::Queued if !wanted && session.generation > 1 => Step::Enter(Phase::Stopping),
         Phase::Queued if !wanted => Step::Enter(Phase::Ended),
         Phase::Queued => match around.admission {
             Admission::Granted => Step::Enter(Phase::Worktree),
@@ -232,6 +234,19 @@ mod tests {
             ended stop Rest
         "#]]
         .assert_eq(&table);
+    }
+
+    /// One that ran before has a worktree and perhaps a holder: it is ended like any other.
+    #[test]
+    fn a_restored_one_that_is_killed_in_line_is_ended_like_any_other() {
+        let session = Session {
+            phase: Phase::Queued,
+            desired: Desired::Stop,
+            generation: 2,
+            ..live()
+        };
+        let step = next_step(&session, around(Admission::Behind, 1_020));
+        assert_eq!(step, Step::Enter(Phase::Stopping));
     }
 
     #[test]

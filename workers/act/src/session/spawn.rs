@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ao_domain::port::agent::{AgentError, LaunchPlan, LaunchRequest, Preparation};
-use ao_domain::port::runtime::{Launch, Look, RuntimeError, RuntimeRef};
+use ao_domain::port::runtime::{Launch, Look, Runtime, RuntimeError, RuntimeRef};
 use ao_domain::port::worktrees::WorktreePlan;
 use ao_domain::{EndReason, Phase, Seen, Session, WorktreeState, chain};
 use ao_facts::Changes;
@@ -82,15 +82,7 @@ impl SessionChild {
             cwd: session.worktree.clone(),
         };
         let runtime = self.runtime(session)?;
-        if let Some(before) = session.generation.checked_sub(1).filter(|before| *before > 0) {
-            // The run before is over; what holds its last screen, or is left of it, makes room.
-            let before = RuntimeRef {
-                generation: before,
-                ..at(session)
-            };
-            let gone = step!("restore.former", ctx.within(START, runtime.destroy(&before)));
-            gone.map_err(|_| SessionError::Overdue("ending what was left of the run before"))??;
-        }
+        self.end_former(ctx, session, runtime).await?;
         let held = step!("spawn.runtime", ctx.within(START, runtime.create(&launch)));
         let held = match held.map_err(|_| SessionError::Overdue("starting the runtime"))? {
             Ok(held) => held,
@@ -110,6 +102,26 @@ impl SessionChild {
             ..Changes::default()
         };
         self.enter(ctx, session, Phase::Live, changes).await
+    }
+
+    /// The run before is over; what holds its last screen, or is left of it, makes room. Whoever brings a session up does
+    /// this, and whoever ends one that was not brought up: so of the runs before that one nothing is left either.
+    pub(super) async fn end_former(
+        &self,
+        ctx: &Context,
+        session: &Session,
+        runtime: &dyn Runtime,
+    ) -> Result<(), Crash> {
+        let Some(before) = session.generation.checked_sub(1).filter(|before| *before > 0) else {
+            return Ok(());
+        };
+        let before = RuntimeRef {
+            generation: before,
+            ..at(session)
+        };
+        let gone = step!("restore.former", ctx.within(START, runtime.destroy(&before)));
+        gone.map_err(|_| SessionError::Overdue("ending what was left of the run before"))??;
+        Ok(())
     }
 
     fn plan(&self, session: &Session) -> Result<LaunchPlan, AgentError> {

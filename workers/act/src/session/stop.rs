@@ -39,6 +39,7 @@ impl SessionChild {
             let error: &dyn std::error::Error = error;
             tracing::debug!(error, session = %self.id, "agent not stopped, destroying its runtime");
         }
+        self.end_former(ctx, session, runtime).await?;
         let gone = step!("stop.runtime", ctx.within(STOP, runtime.destroy(&name)));
         gone.map_err(|_| SessionError::Overdue("ending the runtime"))??;
         let ended_at = session.ended_at.or(Some(now));
