@@ -2,9 +2,11 @@
 
 mod children;
 mod outbox;
+mod random;
 mod rows;
 mod steps;
 mod trouble;
+mod truth;
 
 /// The shipped program with crash points in it.
 const AO: &str = env!("CARGO_BIN_EXE_ao-with-faults");

@@ -272,7 +272,7 @@ pub struct Session {
     pub desired: Desired,
     /// The run of its agent: 1 for the first.
     pub generation: u32,
-    /// Whether the agent is over.
+    /// Whether the agent is over, or is being ended.
     pub is_terminated: bool,
     /// The agent's process.
     #[serde(default, skip_serializing_if = "Option::is_none")]

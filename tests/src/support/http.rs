@@ -103,7 +103,19 @@ impl Http {
     /// # Errors
     /// As [`Http::raw`].
     pub fn stream(&mut self, path: &str) -> io::Result<u16> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", self.port);
+        self.stream_after(path, None)
+    }
+
+    /// [`Http::stream`], as by a browser that comes back and knows the events up to `last`.
+    ///
+    /// # Errors
+    /// As [`Http::raw`].
+    pub fn stream_after(&mut self, path: &str, last: Option<i64>) -> io::Result<u16> {
+        let last = last.map_or_else(String::new, |last| format!("Last-Event-ID: {last}\r\n"));
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{last}\r\n",
+            self.port
+        );
         self.stream.get_mut().write_all(request.as_bytes())?;
         Ok(self.read_head()?.0)
     }

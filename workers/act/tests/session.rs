@@ -1,7 +1,7 @@
 //! The session's child over a real database, with everything outside of it played by the test.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ use ao_facts::{
 };
 use ao_supervisor::{Budget, Restart, Root, Strategy, Supervisor, child};
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -118,10 +118,14 @@ impl Agents for Reporter {
     }
 }
 
-/// A runtime in which every agent lives for ever.
+/// A runtime in which every agent lives for ever, or until right after it was looked at.
 #[derive(Default)]
 struct Undying {
     created: AtomicU32,
+    /// Whether it ends once it was looked at, and whether it has; then those are told who waited for it at that moment.
+    ends_after_a_look: AtomicBool,
+    has_ended: AtomicBool,
+    end: Notify,
     /// What was typed, under its name.
     typed: Mutex<Vec<(String, String)>>,
     /// What it says to the next texts, before it takes them.
@@ -162,11 +166,22 @@ impl Runtime for Undying {
     }
 
     fn look<'a>(&'a self, _: &'a RuntimeRef) -> PortFuture<'a, Result<Look, RuntimeError>> {
+        if self.has_ended.load(Ordering::SeqCst) {
+            let held = Held {
+                exit: Some(Exit::Code(3)),
+                ..Self::held()
+            };
+            return Box::pin(async { Ok(Look::Ended(held)) });
+        }
+        if self.ends_after_a_look.load(Ordering::SeqCst) {
+            self.has_ended.store(true, Ordering::SeqCst);
+            self.end.notify_waiters();
+        }
         Box::pin(async { Ok(Look::Running(Self::held())) })
     }
 
     fn changed<'a>(&'a self, _: &'a RuntimeRef) -> PortFuture<'a, ()> {
-        Box::pin(std::future::pending())
+        Box::pin(self.end.notified())
     }
 
     fn type_text<'a>(
@@ -491,6 +506,18 @@ async fn a_status_that_only_time_changes_is_announced() {
     stage.until(&id, |session| session.revision > before).await;
     root.stop().await;
     drop(stage.dir);
+}
+
+/// An agent may end in the very moment after it was seen alive: the child was told of that end, and does not wait for a sweep.
+#[tokio::test]
+async fn an_agent_that_ends_right_after_a_look_is_seen_to_have_ended() {
+    let stage = Stage::set(0).await;
+    stage.runtime.ends_after_a_look.store(true, Ordering::SeqCst);
+    let id = stage.want().await;
+    let root = stage.run(&[&id]).await;
+    let ended = stage.until(&id, |session| session.phase == Phase::Finished).await;
+    assert_eq!(ended.end_reason, Some(ao_domain::EndReason::Exited));
+    root.stop().await;
 }
 
 /// A session beyond the limit waits, and comes up when another one has ended, although its own row did not change.

@@ -223,10 +223,12 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
             .unwrap_or_else(|| "it could not be started".to_owned());
         return answer(Status::Failed, why, ended, "phase");
     }
-    if session.is_terminated() {
+    // That it is to end says nothing about whether it has: an agent may take all the time that it is given to say good-bye.
+    let is_ending = session.phase == Phase::Stopping && session.ended_at.is_none() && alive != Liveness::Dead;
+    if session.is_terminated() && !is_ending {
         return answer(Status::Terminated, end_in_words(session), ended, "exit");
     }
-    if session.phase != Phase::Live {
+    if session.phase != Phase::Live && !is_ending {
         let reason = match (&session.failure, session.phase) {
             (Some(failure), _) => format!("trying again: {failure}"),
             (None, Phase::Queued) => waits_for(session).to_owned(),
@@ -241,6 +243,14 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
         let process = session.process.as_ref();
         let since = process.map_or(session.phase_at, |process| process.since);
         return answer(Status::Terminated, end_in_words(session), since, "process");
+    }
+    if alive == Liveness::NotYet && is_ending {
+        return answer(
+            Status::Unknown,
+            "it is being ended, and nobody has looked whether its agent was started".to_owned(),
+            session.phase_at,
+            "phase",
+        );
     }
     if alive == Liveness::NotYet {
         return answer(
@@ -274,14 +284,15 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
         .process
         .as_ref()
         .and_then(|process| process.note.as_deref());
-    let until = |shown: Shown, at: Timestamp| Shown {
-        valid_until: Some(at.min(fresh_until)),
+    let until = |shown: Shown, at: Timestamp| {
+        let ending = if is_ending { "it is being ended; " } else { "" };
         // What a person should know about a look that found it alive, such as that its terminal is gone.
-        reason: note.map_or_else(
-            || shown.reason.clone(),
-            |note| format!("{}; {note}", shown.reason),
-        ),
-        ..shown
+        let note = note.map_or_else(String::new, |note| format!("; {note}"));
+        Shown {
+            valid_until: Some(at.min(fresh_until)),
+            reason: format!("{ending}{}{note}", shown.reason),
+            ..shown
+        }
     };
     // Its hooks may come later than its dialog, or not at all.
     if let Some(dialog) = &session.dialog

@@ -428,7 +428,7 @@ impl Session {
         }
     }
 
-    /// Whether the agent is over, for good or until somebody restores it.
+    /// Whether the agent is over, for good or until somebody restores it, or is being ended.
     pub fn is_terminated(&self) -> bool {
         matches!(
             self.phase,

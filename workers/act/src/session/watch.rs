@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ao_derive::{Admission, Habits, STALE_AFTER, Shown, Watch, liveness, shown};
+use ao_domain::port::PortFuture;
 use ao_domain::port::runtime::{Look, Runtime};
 use ao_domain::{Liveness, Phase, QueuedFor, SESSION_SWEEP, Seen, Session, Timestamp};
 use ao_facts::{FactsError, Sighting, Stand};
@@ -30,6 +31,8 @@ impl SessionChild {
     ) -> Result<(), Crash> {
         let runtime = self.runtime(session)?;
         let name = at(session);
+        // Before the look, so that no end falls between it and the wait: of an agent that has ended no event comes.
+        let changes = runtime.changed(&name);
         let look = step!("watch.look", ctx.within(LOOK, runtime.look(&name)));
         let seen = Seen::of(
             look.unwrap_or(Ok(Look::Silent)),
@@ -79,7 +82,7 @@ impl SessionChild {
         let again = silent.then(|| now.plus(SILENT_LOOK));
         let renew_at = renew_at.filter(|_| session.phase == Phase::Live);
         let until = until.into_iter().chain(again).chain(renew_at).chain(next).min();
-        self.wait(ctx, session, until, Some(runtime)).await
+        self.wait(ctx, session, until, Some(changes)).await
     }
 
     async fn read_screen(
@@ -162,7 +165,7 @@ impl SessionChild {
         ctx: &Context,
         session: &Session,
         until: Option<Timestamp>,
-        runtime: Option<&dyn Runtime>,
+        runtime_changes: Option<PortFuture<'_, ()>>,
     ) -> Result<(), Crash> {
         let (habits, watch) = (
             self.habits(session),
@@ -178,10 +181,9 @@ impl SessionChild {
             let _ = step!("watch.revision", announced)?; // overtaken by a real change: that is news enough
             return Ok(());
         }
-        let name = at(session);
         let runtime_changes = async {
-            match runtime {
-                Some(runtime) => runtime.changed(&name).await,
+            match runtime_changes {
+                Some(changes) => changes.await,
                 None => std::future::pending().await,
             }
         };

@@ -158,8 +158,39 @@ fn rows() -> Vec<(&'static str, Session, Habits, Timestamp)> {
         (
             "somebody killed it",
             Session {
+                phase: Phase::Freeing,
+                end_reason: Some(EndReason::Killed),
+                ended_at: Some(at(1_015)),
+                ..live()
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "somebody kills it, and its agent takes its time",
+            Session {
                 phase: Phase::Stopping,
                 end_reason: Some(EndReason::Killed),
+                ..heard(ActivityState::Active)
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "somebody kills it while its agent is started",
+            Session {
+                end_reason: Some(EndReason::Killed),
+                ..in_phase(Phase::Stopping)
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "it was killed, and is killed again for its worktree",
+            Session {
+                phase: Phase::Stopping,
+                end_reason: Some(EndReason::Killed),
+                ended_at: Some(at(1_015)),
                 ..live()
             },
             REPORTS,

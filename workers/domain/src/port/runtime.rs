@@ -233,8 +233,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// One look, within about a second. An error means that the look failed, never that the agent is dead.
     fn look<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<Look, RuntimeError>>;
 
-    /// Resolves when a look may give another answer than at the time of the call: agent ended, holder gone or back.
-    /// Cancel safe; may resolve early.
+    /// Resolves when a look may give another answer than at the time of the call, which is not that of the first poll: agent
+    /// ended, holder gone or back. So whoever calls this, looks, and then waits, misses nothing. Cancel safe; may resolve early.
     fn changed<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, ()>;
 
     /// Types a text (bracketed where the program asked for that) and presses Enter; resolves once it is written. Keys of

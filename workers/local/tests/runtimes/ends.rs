@@ -32,6 +32,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ),
         ("a_holder_that_is_told_to_end_stops_its_agent", holder_is_told),
         ("an_end_of_holder_and_agent_at_once_is_not_missed", both_at_once),
+        ("an_end_before_anybody_waits_is_not_missed", end_before_the_wait),
         ("an_exit_record_that_found_no_room_is_written_later", record_later),
         ("a_directory_that_was_removed_ends_its_run", directory_removed),
     ]
@@ -337,6 +338,22 @@ fn both_at_once() {
                 agent_alive: false
             }
         );
+    });
+}
+
+fn end_before_the_wait() {
+    let world = World::new();
+    block_on(async {
+        let held = world.start("read go; exit 5").await;
+        let run = at("web-1", 1);
+        let changed = world.runtime.changed(&run);
+        assert_eq!(world.look().await, Look::Running(held));
+        world.runtime.type_text(&run, Typing::unseen("go")).await.unwrap();
+        let path = world.run_dir().join("exit.json");
+        eventually("the record of its end", || path.is_file()).await;
+        let told = tokio::time::timeout(Duration::from_secs(5), changed).await;
+        assert!(told.is_ok(), "a look gives another answer than before");
+        assert_eq!(world.ended().await, Exit::Code(5));
     });
 }
 

@@ -145,7 +145,8 @@ impl Runs {
         }
     }
 
-    async fn wait_for_change(&self, at: &RuntimeRef) {
+    /// From the call on, not from the first poll: whoever looks between the two misses nothing.
+    fn watch_for_change<'a>(&'a self, at: &'a RuntimeRef) -> impl Future<Output = ()> + Send + 'a {
         let dir = self.dir(at);
         let (holder, agent) = dir.named().unwrap_or_default();
         let ended = matches!(dir.exit(), Ok(Some(_)));
@@ -154,15 +155,17 @@ impl Runs {
         // The agent has ended, and its holder is about to say so or has ended with it: whoever looked before that was
         // told something else, and no event will come.
         let unrecorded = !ended && agent_watch.is_none() && holder.is_some() && agent.is_some();
-        let overdue = self.overdue(at, unrecorded);
-        let net = match &holder {
-            Some(holder) if family::is_stopped(holder) => overdue.min(STOPPED_NET),
-            _ => overdue,
-        };
-        tokio::select! {
-            () = over(holder_watch.as_ref()) => {}
-            () = over(agent_watch.as_ref()) => {}
-            () = tokio::time::sleep(net) => {}
+        async move {
+            let overdue = self.overdue(at, unrecorded);
+            let net = match &holder {
+                Some(holder) if family::is_stopped(holder) => overdue.min(STOPPED_NET),
+                _ => overdue,
+            };
+            tokio::select! {
+                () = over(holder_watch.as_ref()) => {}
+                () = over(agent_watch.as_ref()) => {}
+                () = tokio::time::sleep(net) => {}
+            }
         }
     }
 
@@ -410,7 +413,7 @@ impl Runtime for Runs {
     }
 
     fn changed<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, ()> {
-        Box::pin(self.wait_for_change(at))
+        Box::pin(self.watch_for_change(at))
     }
 
     fn type_text<'a>(
