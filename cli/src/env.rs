@@ -196,6 +196,11 @@ impl Env {
         self.text("NO_COLOR").is_some() || self.text("TERM").as_deref() == Some("dumb")
     }
 
+    /// `USER`: who is logged in.
+    pub fn user(&self) -> Option<String> {
+        self.text("USER")
+    }
+
     /// `PATH`, empty where there is none.
     pub fn path(&self) -> OsString {
         self.vars

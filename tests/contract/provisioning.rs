@@ -200,6 +200,26 @@ fn what_a_failed_command_made_can_be_brought_back() {
     assert_eq!(world.census().worktrees.len() + world.census().branches.len(), 0);
 }
 
+/// What the project says a build makes again goes with its worktree; what else is ignored holds it.
+#[test]
+fn what_the_project_calls_a_build_folder_holds_nothing() {
+    let world = configured(&json!({"buildFolders": ["secrets"]}));
+    let asked = json!({"projectId": "web", "harness": "shell", "command": ["sh", "-c", "mkdir -p secrets; echo x > secrets/x"]});
+    world.ask("POST", "/api/v1/sessions", Some(&asked));
+    world.until("web-1", "phase", "finished");
+    assert!(world.ao(&["kill", "web-1"]).ok().out.contains("worktree removed"));
+    // A session keeps what it was made with.
+    world.ask("POST", "/api/v1/sessions", Some(&asked));
+    world.until("web-2", "phase", "finished");
+    world
+        .ao(&["project", "set-config", "web", "--unset", "buildFolders"])
+        .ok();
+    assert!(world.ao(&["kill", "web-2"]).ok().out.contains("worktree removed"));
+    world.ask("POST", "/api/v1/sessions", Some(&asked));
+    world.until("web-3", "phase", "finished");
+    assert!(world.ao(&["kill", "web-3"]).ok().out.contains("worktree kept"));
+}
+
 /// A kill while a command runs does not wait for it.
 #[test]
 fn a_kill_during_a_command_wins() {

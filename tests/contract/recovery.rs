@@ -306,16 +306,11 @@ fn what_is_ours_and_of_no_use_goes() {
     let worktree = Utf8PathBuf::from(world.session(&id)["worktree"]["path"].as_str().unwrap());
     fs::write(worktree.join("new"), "rescued").unwrap();
     world.ao(&["kill", &id, "--discard"]).ok();
-    let record = world.data.join(format!("work/{id}"));
     let run = world.data.join(format!("pty/{id}"));
-    assert!(
-        record.exists(),
-        "what remembers the rescue is there until the row has it for sure"
-    );
     world.kill_9();
     fs::create_dir_all(run.join("1")).unwrap(); // as a holder that was killed leaves it
     world.start();
-    settle("what was left over is gone", || !record.exists() && !run.exists());
+    settle("its run is gone", || !run.exists());
     assert_eq!(
         world.git(&["show", &format!("refs/ao/rescue/{id}/1:new")]),
         "rescued"

@@ -117,7 +117,12 @@ impl Worktrees for Commits {
         unreachable!("no worktree is made here")
     }
 
-    fn remove<'a>(&'a self, _: &'a WorktreeOwner, _: bool) -> PortFuture<'a, Result<Removal, WorktreeError>> {
+    fn remove<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+        _: bool,
+        _: &'a [String],
+    ) -> PortFuture<'a, Result<Removal, WorktreeError>> {
         unreachable!("no worktree is removed here")
     }
 

@@ -26,6 +26,7 @@ use ao_github::GitHub;
 use ao_local::agents::Registry;
 use ao_local::clock::SystemClock;
 use ao_local::letters::LetterFiles;
+use ao_local::logout;
 use ao_local::machine::ThisMachine;
 use ao_local::process::SystemProcesses;
 use ao_local::pushes::GitPushes;
@@ -47,6 +48,9 @@ const GIT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Reads that may go on at once. Each has a thread and a page cache; a list of a thousand sessions takes milliseconds.
 const READERS: u32 = 4;
+
+/// What `systemd-run --user` finds the user's manager by.
+const SCOPE_ENV: &[&str] = &["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
 
 /// What the daemon was told.
 #[derive(Clone, Debug)]
@@ -179,10 +183,22 @@ impl Wiring {
             .find(|(name, _)| name == "PATH")
             .map(|(_, path)| path.into())
             .unwrap_or_default();
+        let variable = |name: &str| {
+            let found = config.env.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.as_str())
+        };
         let pty = pty::runtime(PtyConfig {
             root: data.join(pty::NAME),
             executable: own_image(&config.program),
             leading_args: config.holder.clone(),
+            scope: logout::scope(
+                logout::here(variable("USER")),
+                variable("PATH").unwrap_or_default(),
+            ),
+            scope_env: SCOPE_ENV
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), variable(name)?.to_owned())))
+                .collect(),
         });
         let zellij = zellij::runtime(ZellijConfig {
             root: data.join(zellij::NAME),

@@ -1,6 +1,7 @@
 //! `ao doctor`: what keeps ao from working here, and what to do about it. Works without a daemon.
 
 mod leftovers;
+mod logout;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -190,6 +191,7 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.extend(agents(env).await);
     checks.push(codex(&env.path()).await);
     checks.push(github(args.offline, env).await);
+    checks.push(logout::check(env.user().as_deref()));
     if runs {
         checks.extend(hosts(&places, env).await);
         if let Ok(daemon) = Daemon::find(&places, env.session()) {

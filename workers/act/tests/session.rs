@@ -278,7 +278,12 @@ impl Worktrees for Obliging {
         Box::pin(async { Ok(()) })
     }
 
-    fn remove<'a>(&'a self, _: &'a WorktreeOwner, _: bool) -> PortFuture<'a, Result<Removal, WorktreeError>> {
+    fn remove<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+        _: bool,
+        _: &'a [String],
+    ) -> PortFuture<'a, Result<Removal, WorktreeError>> {
         Box::pin(async { Ok(Removal::Removed { rescue: None }) })
     }
 

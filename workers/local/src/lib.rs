@@ -8,6 +8,7 @@ pub mod clock;
 pub mod letters;
 mod lines;
 pub mod link;
+pub mod logout;
 pub mod machine;
 pub mod process;
 pub mod pushes;

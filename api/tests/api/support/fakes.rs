@@ -116,7 +116,12 @@ impl Worktrees for FakeWorktrees {
         unreachable!("the API makes no worktree")
     }
 
-    fn remove<'a>(&'a self, _: &'a WorktreeOwner, _: bool) -> PortFuture<'a, Result<Removal, WorktreeError>> {
+    fn remove<'a>(
+        &'a self,
+        _: &'a WorktreeOwner,
+        _: bool,
+        _: &'a [String],
+    ) -> PortFuture<'a, Result<Removal, WorktreeError>> {
         unreachable!("the API removes no worktree")
     }
 

@@ -71,7 +71,12 @@ impl SessionChild {
         let owner = session.owner();
         let removed = step!(
             "stop.worktree",
-            ctx.within(REMOVE, self.parts.worktrees.remove(&owner, session.discard))
+            ctx.within(
+                REMOVE,
+                self.parts
+                    .worktrees
+                    .remove(&owner, session.discard, &session.setup.build_folders)
+            )
         );
         let changes = match removed.map_err(|_| SessionError::Overdue("taking the worktree back"))? {
             Ok(Removal::Removed { rescue }) => Changes {

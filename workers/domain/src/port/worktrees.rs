@@ -239,11 +239,13 @@ pub trait Worktrees: Send + Sync + 'static {
     fn create<'a>(&'a self, plan: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>>;
 
     /// Removes it if it holds nothing; with `discard`, whatever it holds, after writing a rescue ref. A branch that a
-    /// removed worktree leaves without a commit of its own is removed too. Safe to repeat.
+    /// removed worktree leaves without a commit of its own is removed too. `build_folders` names ignored folders that hold nothing,
+    /// beyond the usual ones. Safe to repeat.
     fn remove<'a>(
         &'a self,
         owner: &'a WorktreeOwner,
         discard: bool,
+        build_folders: &'a [String],
     ) -> PortFuture<'a, Result<Removal, WorktreeError>>;
 
     /// Whether `commit` is on `branch` of the repository at `repo`, or was when that branch was last pushed or fetched, be it gone

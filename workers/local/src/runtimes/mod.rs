@@ -18,6 +18,8 @@ pub fn kept_in(data: &Utf8Path) -> [Runs; 2] {
             root: data.join(pty::NAME),
             executable: "ao".into(),
             leading_args: Vec::new(),
+            scope: Vec::new(),
+            scope_env: Vec::new(),
         }),
         zellij::runtime(ZellijConfig {
             root: data.join(zellij::NAME),

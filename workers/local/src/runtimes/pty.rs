@@ -2,7 +2,7 @@
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::runtime::{RuntimeError, RuntimeRef};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use tokio::process::Command;
 
 use super::holder::files::RunDir;
@@ -20,6 +20,10 @@ pub struct PtyConfig {
     pub executable: Utf8PathBuf,
     /// What makes it a holder: `pty-host`. The run's directory is added.
     pub leading_args: Vec<String>,
+    /// The words before the program's own that start it where the end of a login does not reach it; none starts it as it is.
+    pub scope: Vec<String>,
+    /// What those words need of the environment. The agent gets none of it.
+    pub scope_env: Vec<(String, String)>,
 }
 
 /// The built-in runtime over the runs below `config.root`. Touches nothing.
@@ -27,6 +31,8 @@ pub fn runtime(config: PtyConfig) -> Runs {
     let bare = Bare {
         executable: config.executable,
         leading_args: config.leading_args,
+        scope: config.scope,
+        scope_env: config.scope_env,
     };
     Runs::new(config.root, bare)
 }
@@ -36,6 +42,8 @@ pub fn runtime(config: PtyConfig) -> Runs {
 struct Bare {
     executable: Utf8PathBuf,
     leading_args: Vec<String>,
+    scope: Vec<String>,
+    scope_env: Vec<(String, String)>,
 }
 
 impl Around for Bare {
@@ -54,7 +62,25 @@ impl Around for Bare {
         with: Start,
     ) -> PortFuture<'a, Result<(), RuntimeError>> {
         Box::pin(async move {
-            let mut command = Command::from(command(&self.executable, &self.leading_args, dir.path(), with));
+            let mut command = match self.scope.split_first() {
+                None => Command::from(command(&self.executable, &self.leading_args, dir.path(), with)),
+                Some((first, words)) => {
+                    // What it becomes is named as an image of this process: its own would be the program in between.
+                    let image = if self.executable == "/proc/self/exe" {
+                        format!("/proc/{}/exe", std::process::id())
+                    } else {
+                        self.executable.to_string()
+                    };
+                    let words = words
+                        .iter()
+                        .chain(std::iter::once(&image))
+                        .chain(&self.leading_args);
+                    let words: Vec<&String> = words.collect();
+                    let mut command = Command::from(command(Utf8Path::new(first), &words, dir.path(), with));
+                    command.envs(self.scope_env.iter().map(|(name, value)| (name, value)));
+                    command
+                }
+            };
             command.kill_on_drop(false);
             // Dropped, the child is reaped by the runtime when it ends; it is never signalled.
             match command.spawn() {

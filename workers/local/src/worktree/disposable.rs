@@ -52,6 +52,13 @@ impl Disposable {
         }
     }
 
+    /// These patterns too.
+    pub(super) fn with(&self, patterns: &[String]) -> Self {
+        let mut more = Self::new(patterns);
+        more.patterns.extend(self.patterns.iter().cloned());
+        more
+    }
+
     /// Whether the ignored `path`, relative to the worktree and with a slash at its end if it is a folder, may go.
     pub(super) fn covers(&self, path: &Path) -> bool {
         let bytes = path.as_os_str().as_bytes();

@@ -171,10 +171,15 @@ impl Worktrees for GitWorktrees {
         &'a self,
         owner: &'a WorktreeOwner,
         discard: bool,
+        build_folders: &'a [String],
     ) -> PortFuture<'a, Result<Removal, WorktreeError>> {
         Box::pin(async move {
             let lock = self.lock(owner).await?;
-            let removed = self.remove_under(&lock, owner, discard).await;
+            let trees = Self {
+                disposable: self.disposable.with(build_folders),
+                ..self.clone()
+            };
+            let removed = trees.remove_under(&lock, owner, discard).await;
             close(lock);
             removed.map_err(|error| link::explained(&owner.repo, error))
         })

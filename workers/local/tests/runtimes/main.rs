@@ -12,6 +12,7 @@ mod helpers;
 mod kills;
 mod life;
 mod messages;
+mod scope;
 mod support;
 mod wire;
 mod zellij;
@@ -45,6 +46,11 @@ fn main() -> std::process::ExitCode {
             for kind in [Kind::Pty, Kind::Zellij] {
                 tests.extend(shared.iter().map(|(name, test)| trial(kind, name, *test, there)));
             }
+            tests.extend(
+                scope::tests()
+                    .into_iter()
+                    .map(|(name, test)| trial(Kind::Pty, name, test, true)),
+            );
             let own = zellij::tests();
             tests.extend(
                 own.into_iter()

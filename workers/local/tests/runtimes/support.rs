@@ -112,6 +112,8 @@ pub(crate) fn runtime_below(kind: Kind, root: &Utf8Path) -> Runs {
             root: root.to_owned(),
             executable: ourselves(),
             leading_args: vec!["pty-host".to_owned()],
+            scope: Vec::new(),
+            scope_env: Vec::new(),
         }),
         Kind::Zellij => zellij::runtime(zellij_config(root)),
     }

@@ -182,7 +182,7 @@ async fn twelve_at_once_in_one_repository_all_stand() {
     let mut removing = tokio::task::JoinSet::new();
     for plan in plans {
         let git = world.git.clone();
-        removing.spawn(async move { git.remove(&plan.owner, false).await });
+        removing.spawn(async move { git.remove(&plan.owner, false, &[]).await });
     }
     while let Some(removed) = removing.join_next().await {
         assert_eq!(removed.unwrap().unwrap(), Removal::Removed { rescue: None });

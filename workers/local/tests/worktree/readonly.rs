@@ -87,7 +87,7 @@ async fn a_ref_is_told_also_when_not_all_could_be_cleared_away() {
     assert!(!path.exists());
     set_mode(&entry, 0o755);
     assert_eq!(
-        world.git.remove(&world.owner(1), true).await.unwrap(),
+        world.git.remove(&world.owner(1), true, &[]).await.unwrap(),
         removal,
         "and again"
     );

@@ -130,7 +130,7 @@ async fn branches_of_any_legal_name_are_made_weighed_and_dropped() {
         let weighed = world.git.weigh(&plan.owner).await.unwrap().unwrap();
         assert_eq!(weighed[0].to_string(), format!("1 commit only on {name}"));
         world.run(path, &["reset", "-q", "--hard", "main"]);
-        let removed = world.git.remove(&plan.owner, false).await.unwrap();
+        let removed = world.git.remove(&plan.owner, false, &[]).await.unwrap();
         assert_eq!(removed, Removal::Removed { rescue: None }, "{name}");
         assert!(!world.branch_exists(name), "{name}");
     }

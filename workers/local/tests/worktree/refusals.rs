@@ -178,7 +178,7 @@ async fn names_that_git_would_not_take_are_refused_as_git_refuses_them() {
         );
         if git_says {
             made.unwrap_or_else(|error| panic!("{name:?}: {error}"));
-            world.git.remove(&plan.owner, false).await.unwrap();
+            world.git.remove(&plan.owner, false, &[]).await.unwrap();
         }
         assert_eq!(world.left_over(), Vec::<String>::new(), "{name:?}");
     }

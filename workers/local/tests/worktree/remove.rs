@@ -62,7 +62,7 @@ async fn a_branch_that_a_person_named_is_not_ours_to_remove() {
     plan.owner.branch = "theirs".to_owned();
     plan.branch_given = true;
     world.git.create(&plan).await.unwrap();
-    assert_eq!(world.git.remove(&plan.owner, false).await.unwrap(), GONE);
+    assert_eq!(world.git.remove(&plan.owner, false, &[]).await.unwrap(), GONE);
     assert!(world.branch_exists("theirs"));
     assert_eq!(world.left_over(), Vec::<String>::new());
 }

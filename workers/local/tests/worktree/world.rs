@@ -168,11 +168,11 @@ impl World {
     }
 
     pub(crate) async fn remove(&self, num: u32) -> Result<Removal, WorktreeError> {
-        self.git.remove(&self.owner(num), false).await
+        self.git.remove(&self.owner(num), false, &[]).await
     }
 
     pub(crate) async fn discard(&self, num: u32) -> Result<Removal, WorktreeError> {
-        self.git.remove(&self.owner(num), true).await
+        self.git.remove(&self.owner(num), true, &[]).await
     }
 
     pub(crate) fn branch_exists(&self, branch: &str) -> bool {
