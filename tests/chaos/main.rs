@@ -1,7 +1,15 @@
 //! Children that panic and hang, steps that are cut, daemons that are killed: what is there afterwards is what was there.
 
+mod asked;
 mod children;
+mod cut;
+mod forge;
+mod heard;
 mod outbox;
+mod provision;
+mod queue;
+mod reboot;
+mod replace;
 mod rows;
 mod steps;
 mod trouble;

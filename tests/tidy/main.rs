@@ -226,7 +226,7 @@ fn no_forge_is_named_where_facts_are_kept_and_judged() {
     }
 }
 
-/// `docs/crash-points.md` names each point where a test kills the daemon.
+/// `docs/crash-points.md` names each point where a test kills the daemon, and lets whoever passes it panic and hang.
 #[test]
 fn the_crash_points_are_the_ones_in_the_docs() {
     let mut page = "# Crash points\n\nEvery call in `observe` and `act` to a port or a writer, and every intent the API writes, can be cut before and after \
@@ -249,15 +249,21 @@ fn the_crash_points_are_the_ones_in_the_docs() {
     assert!(spawn >= 10, "only {spawn} points for spawn");
 }
 
-/// What the original left half-done, and where that moment is here. What has no subject yet is not listed.
+/// What the original left half-done, and where that moment is here. It also saved worktrees at a shutdown and removed them: here
+/// nothing is removed, so those moments do not exist.
 const ROWS: &[(&str, &str)] = &[
     ("row inserted", "intent.spawn.after"),
     ("worktree added", "spawn.worktree.after"),
+    ("hooks written", "spawn.ready.after"),
     ("runtime created", "spawn.runtime.after"),
     ("handle recorded, reply not sent", "spawn.to_live.after"),
     ("kill: marked terminated", "stop.to_stopping.after"),
     ("kill: runtime destroyed", "stop.runtime.after"),
+    ("restore: runtime created", "spawn.runtime.after"),
+    ("nudge pasted, not recorded", "outbox.type.after"),
+    ("pull request's row written, nudge pending", "pull.seen.after"),
     ("reaper sweep half done", "sweep.look.after"),
+    ("observer between two pull requests", "pull.unchanged.after"),
 ];
 
 /// Every crash point in the sources, in order, with the file it stands in.
