@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use crate::board::{Board, Role};
 use crate::budget::{Backoff, Budget, Limit};
 use crate::context::Context;
+use crate::fault;
 use crate::life::{Life, begin, on_its_own_thread};
 use crate::reason::{Crash, Outcome};
 use crate::strategy::Strategy;
@@ -254,7 +255,7 @@ impl ChildSpec {
     /// after a crash.
     #[must_use]
     pub fn heartbeat(mut self, deadline: Duration) -> ChildSpec {
-        self.traits.heartbeat = Some(deadline);
+        self.traits.heartbeat = Some(fault::at_most("AO_FAULT_HEARTBEAT", deadline));
         self
     }
 

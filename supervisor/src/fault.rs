@@ -6,6 +6,10 @@
 //! n-th hit of the plan's point in this process, from 1). A plan is removed before it is carried out, so it strikes once,
 //! however often the program is started again. What is carried out is first written, as `<point> <deed>`, to the file named by
 //! `AO_FAULT_DEEDS`: a point that was passed was not yet cut.
+//!
+//! What hangs is found by a deadline, which is as long as the slowest machine needs. In a test build a variable may say that one is no
+//! longer than so many milliseconds ([`at_most`]), `AO_FAULT_HEARTBEAT` that of every worker's heartbeat: a test need not wait for it,
+//! and every other rule is as it was.
 
 /// Awaits an expression between two crash points: `step!("spawn.worktree", future)` passes `spawn.worktree.before`, awaits the
 /// future, and passes `spawn.worktree.after`. Without the feature `fault` it is `future.await`.
@@ -31,7 +35,13 @@ macro_rules! step {
 }
 
 #[cfg(feature = "fault")]
-pub use hits::hit;
+pub use hits::{at_most, hit};
+
+/// `deadline`, or what `variable` says in a test build, if that is shorter. Without the feature `fault` it is `deadline`.
+#[cfg(not(feature = "fault"))]
+pub fn at_most(_variable: &str, deadline: std::time::Duration) -> std::time::Duration {
+    deadline
+}
 
 #[cfg(feature = "fault")]
 mod hits {
@@ -39,6 +49,7 @@ mod hits {
     use std::ffi::OsString;
     use std::io::Write;
     use std::sync::{Mutex, PoisonError};
+    use std::time::Duration;
 
     /// How often each point was passed by this process.
     static HITS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
@@ -132,6 +143,20 @@ mod hits {
     )]
     fn named_by(variable: &str) -> Option<OsString> {
         std::env::var_os(variable)
+    }
+
+    /// `deadline`, or the milliseconds that `variable` says, if that is shorter.
+    ///
+    /// # Panics
+    ///
+    /// When it says no number: a test that believes it has shortened something must have done so.
+    pub fn at_most(variable: &str, deadline: Duration) -> Duration {
+        let Some(text) = named_by(variable) else {
+            return deadline;
+        };
+        let millis = text.to_str().and_then(|text| text.parse().ok());
+        let millis = millis.unwrap_or_else(|| panic!("{variable} is no number: {}", text.display()));
+        deadline.min(Duration::from_millis(millis))
     }
 
     fn append(log: &OsString, line: &str) {

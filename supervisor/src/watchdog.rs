@@ -161,7 +161,9 @@ impl Watchdog {
             return Some((now + heartbeat + 1, false));
         }
         if until >= now {
-            return Some((until.saturating_add(1), false));
+            // A silence that is allowed for long may be over at any time, and nobody tells.
+            let next = until.min(now.saturating_add(heartbeat));
+            return Some((next.saturating_add(1), false));
         }
         life.report_silence();
         Some((now + millis(ACT), true))

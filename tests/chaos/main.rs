@@ -1,10 +1,18 @@
 //! Children that panic and hang, steps that are cut, daemons that are killed: what is there afterwards is what was there.
 
+mod asked;
 mod children;
+mod cut;
+mod forge;
+mod heard;
 mod leftovers;
 mod moves;
 mod outbox;
+mod provision;
+mod queue;
 mod random;
+mod reboot;
+mod replace;
 mod rows;
 mod steps;
 mod trouble;

@@ -6,8 +6,7 @@ use ao_tests::{World, settle};
 use camino::Utf8PathBuf;
 use serde_json::json;
 
-use crate::AO;
-use crate::steps::{at_each, points, restart_after_the_kill};
+use crate::cut::{Request, at_each, get_over, points, started_for};
 
 /// A session that is over, whose worktree holds a file that nobody has committed.
 fn over(world: &World) -> (String, Utf8PathBuf) {
@@ -16,63 +15,50 @@ fn over(world: &World) -> (String, Utf8PathBuf) {
     (id, session["worktree"]["path"].as_str().unwrap().into())
 }
 
-#[test]
-fn a_move_survives_a_kill_at_every_step() {
-    at_each(
-        points(&["intent.move_project", "move.worktree", "move.done"]),
-        |point| {
-            let mut world = World::started(AO);
-            let (_, worktree) = over(&world);
-            let to = world.dir.join("elsewhere");
-            fs::rename(&world.repo, &to).unwrap();
-            world.arm(point, "kill");
-            let body = json!({"path": to});
-            let ask = |world: &World| {
-                let http = world.try_http();
-                http.and_then(|mut http| http.ask("POST", "/api/v1/projects/web/move", Some(&body)).ok())
-            };
-            let _ = ask(&world);
-            restart_after_the_kill(&mut world, point);
-            let again = ask(&world).expect("the daemon answers");
-            assert_eq!(
-                again.status,
-                200,
-                "{point}: {}",
-                String::from_utf8_lossy(&again.body)
-            );
-            assert_eq!(
-                world.get("/api/v1/projects/web")["project"]["path"],
-                to.as_str(),
-                "{point}"
-            );
-            assert_eq!(
-                world.git_in(&worktree, &["status", "--porcelain"]),
-                "?? notes\n",
-                "{point}"
-            );
-            assert!(
-                world
-                    .git_in(&to, &["worktree", "list"])
-                    .contains(worktree.as_str()),
-                "{point}"
-            );
-        },
-    );
+fn cut_a_move(deed: &str) {
+    let names = ["intent.move_project", "move.worktree", "move.done"];
+    at_each(deed, points(&names), |point| {
+        let mut world = started_for(deed);
+        let (_, worktree) = over(&world);
+        let to = world.dir.join("elsewhere");
+        fs::rename(&world.repo, &to).unwrap();
+        world.arm(point, deed);
+        let asked = Request::new("POST", "/api/v1/projects/web/move", Some(json!({"path": to})));
+        let waits = asked.to_be_cut(&world, point, deed);
+        get_over(&mut world, point, deed);
+        drop(waits);
+        let (status, answer) = asked.ask(&world);
+        assert_eq!(status, 200, "{point}: {answer}");
+        assert_eq!(
+            world.get("/api/v1/projects/web")["project"]["path"],
+            to.as_str(),
+            "{point}"
+        );
+        assert_eq!(
+            world.git_in(&worktree, &["status", "--porcelain"]),
+            "?? notes\n",
+            "{point}"
+        );
+        assert!(
+            world
+                .git_in(&to, &["worktree", "list"])
+                .contains(worktree.as_str()),
+            "{point}"
+        );
+    });
 }
 
-/// One that cannot be: everything is where it was, whenever the daemon died.
-#[test]
-fn a_move_that_fails_survives_a_kill_at_every_step() {
-    at_each(points(&["move.failed"]), |point| {
-        let mut world = World::started(AO);
+/// One that cannot be: everything is where it was, whenever it was cut.
+fn cut_a_move_that_fails(deed: &str) {
+    at_each(deed, points(&["move.failed"]), |point| {
+        let mut world = started_for(deed);
         let (_, worktree) = over(&world);
         let other = world.dir.join("other");
         world.make_repository(&other);
-        world.arm(point, "kill");
-        let http = world.try_http();
-        let body = json!({"path": other});
-        let _ = http.and_then(|mut http| http.ask("POST", "/api/v1/projects/web/move", Some(&body)).ok());
-        restart_after_the_kill(&mut world, point);
+        world.arm(point, deed);
+        let asked = Request::new("POST", "/api/v1/projects/web/move", Some(json!({"path": other})));
+        let _ = asked.quietly(&world);
+        get_over(&mut world, point, deed);
         settle("it is said that it did not move", || {
             world.get("/api/v1/projects/web")["project"]
                 .get("movesTo")
@@ -88,10 +74,9 @@ fn a_move_that_fails_survives_a_kill_at_every_step() {
     });
 }
 
-#[test]
-fn a_clean_up_of_what_is_left_over_survives_a_kill_at_every_step() {
-    at_each(points(&["janitor."]), |point| {
-        let mut world = World::started(AO);
+fn cut_a_clean_up(deed: &str) {
+    at_each(deed, points(&["janitor."]), |point| {
+        let mut world = started_for(deed);
         let (id, worktree) = over(&world);
         world.ao(&["kill", &id]).ok();
         assert_eq!(world.session(&id)["worktree"]["state"], "kept");
@@ -99,15 +84,58 @@ fn a_clean_up_of_what_is_left_over_survives_a_kill_at_every_step() {
         fs::remove_dir_all(&worktree).unwrap();
         let run = world.data.join(format!("pty/{id}/1"));
         fs::create_dir_all(&run).unwrap();
-        world.arm(point, "kill");
-        let _ = world.try_http().and_then(|mut http| {
-            let path = json!({"path": "ao/act/janitor"});
-            http.ask("POST", "/api/v1/tree/crash", Some(&path)).ok()
-        });
-        restart_after_the_kill(&mut world, point);
+        world.arm(point, deed);
+        let janitor = json!({"path": "ao/act/janitor"});
+        let _ = Request::new("POST", "/api/v1/tree/crash", Some(janitor)).quietly(&world);
+        get_over(&mut world, point, deed);
         settle("nothing is left over", || {
             !run.exists() && !world.git(&["worktree", "list"]).contains(id.as_str())
         });
         assert_eq!(world.session(&id)["phase"], "ended", "{point}");
     });
+}
+
+#[test]
+fn a_move_survives_a_kill_at_every_step() {
+    cut_a_move("kill");
+}
+
+#[test]
+fn a_move_survives_a_panic_at_every_step() {
+    cut_a_move("panic");
+}
+
+#[test]
+fn a_move_survives_a_hang_at_every_step() {
+    cut_a_move("hang");
+}
+
+#[test]
+fn a_move_that_fails_survives_a_kill_at_every_step() {
+    cut_a_move_that_fails("kill");
+}
+
+#[test]
+fn a_move_that_fails_survives_a_panic_at_every_step() {
+    cut_a_move_that_fails("panic");
+}
+
+#[test]
+fn a_move_that_fails_survives_a_hang_at_every_step() {
+    cut_a_move_that_fails("hang");
+}
+
+#[test]
+fn a_clean_up_of_what_is_left_over_survives_a_kill_at_every_step() {
+    cut_a_clean_up("kill");
+}
+
+#[test]
+fn a_clean_up_of_what_is_left_over_survives_a_panic_at_every_step() {
+    cut_a_clean_up("panic");
+}
+
+#[test]
+fn a_clean_up_of_what_is_left_over_survives_a_hang_at_every_step() {
+    cut_a_clean_up("hang");
 }

@@ -1,43 +1,33 @@
 //! What is said to an agent survives every cut: it arrives once, in its order, and no key of ours meets a dialog by chance.
 
-use ao_tests::{World, settle};
+use ao_tests::{Http, World, settle};
 use serde_json::{Value, json};
 
-use crate::AO;
-use crate::steps::{at_each, get_over, points};
+use crate::cut::{Request, at_each, get_over, points, world_for};
 
 /// A world whose agent stands in for Claude Code, and a session of it that was spawned with `prompt`.
-fn spoken_to(prompt: &str) -> (World, String) {
-    let world = World::with_agent(AO, env!("CARGO_BIN_EXE_stand-in-agent"));
+fn spoken_to(deed: &str, prompt: &str) -> (World, String) {
+    let mut world = world_for(deed);
+    world.agent(env!("CARGO_BIN_EXE_stand-in-agent"));
+    world.begin();
     let id = world.spawn_claude(prompt);
     (world, id)
 }
 
-/// Sends under a key; the connection may break, because the daemon dies under it.
-fn send(world: &World, id: &str, text: &str) -> Option<u16> {
-    let body = json!({"message": text}).to_string();
-    let key: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
-    let host = format!("127.0.0.1:{}", world.port());
-    let headers = [
-        ("Host", host.as_str()),
-        ("Content-Type", "application/json"),
-        ("Idempotency-Key", key.as_str()),
-    ];
-    let path = format!("/api/v1/sessions/{id}/send");
-    let answer = world
-        .try_http()?
-        .raw("POST", &path, &headers, body.as_bytes())
-        .ok()?;
-    Some(answer.status)
+/// Sends under a key, to a daemon that answers.
+fn send(world: &World, id: &str, text: &str) -> u16 {
+    sending(id, text, |request| request.ask(world).0)
 }
 
-fn answer(world: &World, id: &str, choice: &str) -> Option<u16> {
-    let path = format!("/api/v1/sessions/{id}/answer");
-    let answer = world
-        .try_http()?
-        .ask("POST", &path, Some(&json!({"choice": choice})))
-        .ok()?;
-    Some(answer.status)
+/// Sends under a key where `point` is armed.
+fn send_to_be_cut(world: &World, id: &str, text: &str, point: &str, deed: &str) -> Option<Http> {
+    sending(id, text, |request| request.to_be_cut(world, point, deed))
+}
+
+fn sending<T>(id: &str, text: &str, go: impl FnOnce(&Request<'_>) -> T) -> T {
+    let key: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
+    let path = format!("/api/v1/sessions/{id}/send");
+    go(&Request::new("POST", &path, Some(json!({"message": text}))).keyed(&key))
 }
 
 fn messages(world: &World, id: &str) -> Vec<Value> {
@@ -71,8 +61,8 @@ fn cut_a_message(deed: &str) {
         "outbox.type",
         "outbox.to_typed",
     ];
-    at_each(points(&names), |point| {
-        let (mut world, id) = spoken_to("hello");
+    at_each(deed, points(&names), |point| {
+        let (mut world, id) = spoken_to(deed, "hello");
         world.until(&id, "status", "idle");
         let text = if point.starts_with("outbox.letter") {
             format!("a long one {}", "x".repeat(5_000))
@@ -80,11 +70,11 @@ fn cut_a_message(deed: &str) {
             "the only one".to_owned()
         };
         world.arm(point, deed);
-        let _ = send(&world, &id, &text);
+        let _waits = send_to_be_cut(&world, &id, &text, point, deed);
         get_over(&mut world, point, deed);
         // Whoever lost the answer sends it again under the same key.
-        assert_eq!(send(&world, &id, &text), Some(200), "{point}");
-        assert_eq!(send(&world, &id, "and another"), Some(200), "{point}");
+        assert_eq!(send(&world, &id, &text), 200, "{point}");
+        assert_eq!(send(&world, &id, "and another"), 200, "{point}");
         let messages = until_all(&world, &id, "accepted");
         assert_eq!(messages.len(), 2, "{point}: {messages:?}");
         let asked = world.asked();
@@ -108,8 +98,14 @@ fn a_message_survives_a_panic_at_every_step() {
     cut_a_message("panic");
 }
 
+#[test]
+fn a_message_survives_a_hang_at_every_step() {
+    cut_a_message("hang");
+}
+
 fn cut_an_answer(deed: &str) {
     at_each(
+        deed,
         points(&[
             "intent.answer",
             "outbox.press",
@@ -119,28 +115,30 @@ fn cut_an_answer(deed: &str) {
         ]),
         |point| {
             let is_seen = point.starts_with("watch.");
-            let (mut world, id) = spoken_to("hello");
+            let (mut world, id) = spoken_to(deed, "hello");
             world.until(&id, "status", "idle");
             if is_seen {
                 world.arm(point, deed);
             }
-            let _ = send(&world, &id, "open a dialog");
+            let _ = send_to_be_cut(&world, &id, "open a dialog", point, deed);
             if is_seen {
                 get_over(&mut world, point, deed);
             }
-            assert_eq!(send(&world, &id, "open a dialog"), Some(200), "{point}");
+            assert_eq!(send(&world, &id, "open a dialog"), 200, "{point}");
             until_dialog(&world, &id);
-            assert_eq!(send(&world, &id, "behind it"), Some(200), "{point}");
+            assert_eq!(send(&world, &id, "behind it"), 200, "{point}");
             if !is_seen {
                 world.arm(point, deed);
             }
-            let _ = answer(&world, &id, "2");
+            let path = format!("/api/v1/sessions/{id}/answer");
+            let answer = Request::new("POST", &path, Some(json!({"choice": "2"})));
+            let _waits = answer.to_be_cut(&world, point, deed);
             if !is_seen {
                 get_over(&mut world, point, deed);
             }
             // Asked again where it was cut: it is taken, or the dialog has gone meanwhile.
-            let again = answer(&world, &id, "2");
-            assert!(matches!(again, Some(200 | 202 | 409)), "{point}: {again:?}");
+            let (again, said) = answer.ask(&world);
+            assert!(matches!(again, 200 | 202 | 409), "{point}: {said}");
             world.until(&id, "lastMessage", "behind it");
             settle(&format!("{point}: nothing waits"), || {
                 world.session(&id)["messagesWaiting"] == 0
@@ -164,15 +162,20 @@ fn an_answer_survives_a_panic_at_every_step() {
     cut_an_answer("panic");
 }
 
+#[test]
+fn an_answer_survives_a_hang_at_every_step() {
+    cut_an_answer("hang");
+}
+
 /// A screen that takes nothing: the message waits, says why, and can be taken back.
 fn cut_a_held_one(deed: &str) {
-    at_each(points(&["outbox.to_queued", "intent.withdraw"]), |point| {
-        let (mut world, id) = spoken_to("draft");
+    at_each(deed, points(&["outbox.to_queued", "intent.withdraw"]), |point| {
+        let (mut world, id) = spoken_to(deed, "draft");
         world.until(&id, "status", "idle");
         if point.starts_with("outbox.") {
             world.arm(point, deed);
         }
-        let _ = send(&world, &id, "held");
+        let _ = send_to_be_cut(&world, &id, "held", point, deed);
         if point.starts_with("outbox.") {
             get_over(&mut world, point, deed);
         }
@@ -189,18 +192,14 @@ fn cut_a_held_one(deed: &str) {
             world.arm(point, deed);
         }
         let path = format!("/api/v1/sessions/{id}/messages/{number}");
-        let withdraw = |world: &World| {
-            world
-                .try_http()
-                .and_then(|mut http| http.ask("DELETE", &path, None).ok())
-        };
-        let _ = withdraw(&world);
+        let withdraw = Request::new("DELETE", &path, None);
+        let _waits = withdraw.to_be_cut(&world, point, deed);
         if point.starts_with("intent.") {
             get_over(&mut world, point, deed);
         }
         // It may be typing in this instant, which is over at once.
         settle("it is taken back", || {
-            let _ = withdraw(&world);
+            withdraw.ask(&world);
             messages(&world, &id)[0]["state"] == "failed"
         });
         assert_eq!(world.asked(), ["draft"], "{point}");
@@ -218,20 +217,22 @@ fn a_held_message_survives_a_panic_at_every_step() {
     cut_a_held_one("panic");
 }
 
+#[test]
+fn a_held_message_survives_a_hang_at_every_step() {
+    cut_a_held_one("hang");
+}
+
 /// Sent by many at once: each arrives once, whole and by itself, those of one sender in their order.
 #[test]
 fn messages_of_many_senders_arrive_each_by_itself() {
-    let (world, id) = spoken_to("hello");
+    let (world, id) = spoken_to("none", "hello");
     world.until(&id, "status", "idle");
     std::thread::scope(|scope| {
         for sender in 0..4 {
             let (world, id) = (&world, &id);
             scope.spawn(move || {
                 for n in 0..3 {
-                    assert_eq!(
-                        send(world, id, &format!("sender {sender}\nmessage {n}")),
-                        Some(200)
-                    );
+                    assert_eq!(send(world, id, &format!("sender {sender}\nmessage {n}")), 200);
                 }
             });
         }

@@ -227,8 +227,8 @@ fn the_door_shows_what_changed_while_nobody_answered_it() {
 /// Whose transcript is followed stands in the rows alone: changed while nobody looked, it is followed or is not.
 #[test]
 fn transcripts_are_followed_of_those_sessions_that_the_rows_name() {
-    let world = crate::steps::with_a_made_agent();
-    let session = crate::steps::ask_for_session(&world, "", "the-key").expect("the daemon answers");
+    let world = crate::cut::with_a_made_agent("none");
+    let session = crate::cut::ask_for_session(&world, "", "the-key");
     let id = session["id"].as_str().unwrap();
     let path = format!("ao/observe/transcripts/{id}");
     let follows = || world.tree().node(&path).is_some();

@@ -9,6 +9,7 @@ pub use support::census::Census;
 pub use support::github;
 pub use support::http::{Answer, Http};
 pub use support::model::{Asked, Model};
+pub use support::rows::Rows;
 pub use support::seed::Seed;
 pub use support::skip::not_tested;
 pub use support::tree::TreeView;

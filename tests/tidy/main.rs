@@ -250,15 +250,21 @@ fn the_crash_points_are_the_ones_in_the_docs() {
     assert!(spawn >= 10, "only {spawn} points for spawn");
 }
 
-/// What the original left half-done, and where that moment is here. What has no subject yet is not listed.
+/// What the original left half-done, and where that moment is here. It also saved worktrees at a shutdown and removed them: here
+/// nothing is removed, so those moments do not exist.
 const ROWS: &[(&str, &str)] = &[
     ("row inserted", "intent.spawn.after"),
     ("worktree added", "spawn.worktree.after"),
+    ("hooks written", "spawn.ready.after"),
     ("runtime created", "spawn.runtime.after"),
     ("handle recorded, reply not sent", "spawn.to_live.after"),
     ("kill: marked terminated", "stop.to_stopping.after"),
     ("kill: runtime destroyed", "stop.runtime.after"),
+    ("restore: runtime created", "spawn.runtime.after"),
+    ("nudge pasted, not recorded", "outbox.type.after"),
+    ("pull request's row written, nudge pending", "pull.seen.after"),
     ("reaper sweep half done", "sweep.look.after"),
+    ("observer between two pull requests", "pull.unchanged.after"),
 ];
 
 /// Every crash point in the sources, in order, with the file it stands in.

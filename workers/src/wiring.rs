@@ -213,7 +213,7 @@ impl Wiring {
             root: worktree_root.clone(),
             locks: data.join("work"),
             disposable: config.disposable.clone(),
-            deadline: GIT_DEADLINE,
+            deadline: ao_supervisor::fault::at_most("AO_FAULT_GIT", GIT_DEADLINE),
             path: path.clone(),
         });
         let provisioner = WorktreeProvisioner::new(git.clone(), data.join("provision"), Bounds::default());

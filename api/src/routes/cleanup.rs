@@ -86,7 +86,9 @@ pub(super) async fn cleanup(
     for session in sessions {
         let id = &session.id;
         let rest = until.saturating_duration_since(Instant::now());
-        let (session, _) = wait_for(&api, id, rest, |session| session.phase == Phase::Ended).await?;
+        // One that was restored meanwhile does not end for this.
+        let settled = |session: &Session| session.phase == Phase::Ended || !session.is_terminated();
+        let (session, _) = wait_for(&api, id, rest, settled).await?;
         if session.phase == Phase::Ended && session.worktree_state == WorktreeState::Removed {
             answer.cleaned.push(session.id);
         } else {

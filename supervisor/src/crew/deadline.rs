@@ -127,7 +127,8 @@ impl Crew {
     /// Sets a child's deadline to when it must have been heard of again.
     pub(super) fn expect_beat(&mut self, slot: u32, entry: &mut Entry, life: &Arc<Life>) {
         if let Some(heartbeat) = entry.traits.heartbeat {
-            let heard = self.life.tree.instant(life.heard());
+            // A silence that is allowed for long may be over at any time, and nobody tells.
+            let heard = self.life.tree.instant(life.heard()).min(Instant::now());
             self.expect_by(slot, entry, life, heard + heartbeat + TICK);
         }
     }

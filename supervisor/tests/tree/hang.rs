@@ -128,6 +128,30 @@ async fn a_declared_silence_is_allowed_and_bounded() {
     root.stop().await;
 }
 
+/// Looked at while it may be silent for an hour, it is not let alone for that hour: what it waited for is over in seconds.
+#[tokio::test(start_paused = true)]
+async fn a_silence_that_ended_early_allows_no_more() {
+    let spec = ChildSpec::new("a", |ctx: Context| async move {
+        ctx.ready();
+        let _ = ctx.within(3_600 * SECOND, tokio::time::sleep(3 * SECOND)).await;
+        std::future::pending::<()>().await;
+        Err(Crash::message("unreachable"))
+    });
+    let root = Supervisor::root("top", Strategy::OneForOne, plenty())
+        .child(spec.heartbeat(SECOND))
+        .start()
+        .await
+        .unwrap();
+    let mut events = root.tree().events();
+    let started = tokio::time::Instant::now();
+    hear(&mut events, |event| {
+        matches!(event.what, What::Hung { .. }).then_some(())
+    })
+    .await;
+    assert_eq!(started.elapsed(), 4_001 * MS);
+    root.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hung_child_is_given_up_at_once_and_asked_before_it_is_aborted() {
     let log = Log::new();

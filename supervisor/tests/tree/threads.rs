@@ -75,6 +75,29 @@ fn a_child_that_keeps_its_thread_is_found_out_and_its_late_write_is_refused() {
     }
 }
 
+/// The same as on one thread: the watchdog looks again at one that was allowed to be silent for an hour.
+#[test]
+fn the_watchdog_finds_one_that_hangs_after_a_silence_that_ended_early() {
+    apart(1, async |children| {
+        let spec = ChildSpec::new("a", |ctx| async move {
+            ctx.ready();
+            let _ = ctx
+                .within(Duration::from_secs(3600), tokio::time::sleep(500 * MS))
+                .await;
+            std::future::pending::<()>().await;
+            Ok(Done)
+        });
+        let root = Supervisor::root("top", Strategy::OneForOne, Budget::restarts(100).per(SECOND))
+            .child(spec.heartbeat(100 * MS))
+            .start_apart(children)
+            .await
+            .unwrap();
+        let first = root.tree().snapshot().find("top/a").unwrap().incarnation.unwrap();
+        crate::kit::until_newer(&root.tree(), "top/a", first).await;
+        root.stop().await;
+    });
+}
+
 #[test]
 fn the_others_are_restarted_meanwhile() {
     apart(2, async |children| {

@@ -136,7 +136,7 @@ fn may_be_there(path: &str, worktrees: &[String]) -> bool {
             is_sessions(id)
                 && matches!(
                     file,
-                    "furnished" | "owner.json" | "work.err" | "work.json" | "work.lock"
+                    "command.json" | "furnished" | "owner.json" | "work.err" | "work.json" | "work.lock"
                 )
         }
         _ => false,

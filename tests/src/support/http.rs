@@ -70,6 +70,21 @@ impl Http {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<Answer> {
+        self.send(method, path, headers, body)?;
+        self.read_answer()
+    }
+
+    /// Sends what [`Http::raw`] does and waits for nothing: a client that goes on waiting, or leaves when this is dropped.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<()> {
         let mut request = format!("{method} {path} HTTP/1.1\r\n");
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
@@ -80,8 +95,7 @@ impl Http {
         request += "\r\n";
         let mut bytes = request.into_bytes();
         bytes.extend_from_slice(body);
-        self.stream.get_mut().write_all(&bytes)?;
-        self.read_answer()
+        self.stream.get_mut().write_all(&bytes)
     }
 
     /// A request as plain `curl` would send it.

@@ -4,6 +4,7 @@ pub(crate) mod census;
 pub mod github;
 pub(crate) mod http;
 pub(crate) mod model;
+pub(crate) mod rows;
 pub(crate) mod seed;
 pub(crate) mod skip;
 pub(crate) mod tree;

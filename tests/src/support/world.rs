@@ -72,6 +72,8 @@ pub struct World {
     env: Vec<(String, String)>,
     file_limit: Option<u64>,
     disk: Option<u64>,
+    /// What stands in the place of the machine's boot id, after so many restarts of it.
+    boots: Option<(u32, Utf8PathBuf)>,
     daemon: Option<Child>,
     port: u16,
 }
@@ -95,6 +97,7 @@ impl World {
             env: Vec::new(),
             file_limit: None,
             disk: None,
+            boots: None,
             daemon: None,
             port: 0,
             dir,
@@ -121,25 +124,31 @@ impl World {
     /// A world with a running daemon and the repository registered as `web`.
     pub fn started(program: &str) -> Self {
         let mut world = Self::new(program);
-        world.start();
-        world
-            .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
-            .ok();
+        world.begin();
         world
     }
 
     /// A world like that of [`World::started`] in which `agent` stands in the place of Claude Code's program.
     pub fn with_agent(program: &str, agent: &str) -> Self {
         let mut world = Self::new(program);
-        let bin = world.dir.join("bin");
+        world.agent(agent);
+        world.begin();
+        world
+    }
+
+    /// Starts the daemon and registers the repository as `web`.
+    pub fn begin(&mut self) {
+        self.start();
+        self.ao(&["project", "add", self.repo.as_str(), "--id", "web"])
+            .ok();
+    }
+
+    /// Puts `agent` in the place of Claude Code's program, for every process started from now on.
+    pub fn agent(&mut self, agent: &str) {
+        let bin = self.dir.join("bin");
         fs::create_dir_all(&bin).expect("the world is writable");
         std::os::unix::fs::symlink(agent, bin.join("claude")).expect("the world is writable");
-        world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
-        world.start();
-        world
-            .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
-            .ok();
-        world
+        self.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
     }
 
     /// Spawns a session of Claude Code, or of what stands in its place, with `prompt`.
@@ -155,6 +164,20 @@ impl World {
             .as_str()
             .expect("a session has an id")
             .to_owned()
+    }
+
+    /// Waits until the stand-in for Claude Code rests and has told which conversation it has, and leaves the file of it that the real
+    /// one would have kept, so that it can go on: a restore asks for that.
+    pub fn keep_the_conversation(&self, id: &str) {
+        self.until(id, "status", "idle");
+        let native = within(PATIENCE, "it has told its own id", || {
+            self.session(id)["nativeId"].as_str().map(str::to_owned)
+        });
+        let folder = self.dir.join("home/.claude/projects/web");
+        fs::create_dir_all(&folder).expect("the world is writable");
+        let words = json!({"type": "user", "message": {"content": "words"}});
+        fs::write(folder.join(format!("{native}.jsonl")), format!("{words}\n"))
+            .expect("the world is writable");
     }
 
     /// What stand-ins for agents were asked in this world, in order.
@@ -183,9 +206,27 @@ impl World {
 
     /// The command `program arguments` in this world's environment and nothing of the caller's but PATH.
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        // Seen by this process and what it starts alone, and gone with them; the process is the program itself all the same.
+        const MOUNT: &str = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";
+        let words: Vec<&str> = match &self.boots {
+            None => vec![program],
+            Some((_, boot)) => {
+                let mount = [
+                    "unshare",
+                    "--mount",
+                    "--propagation",
+                    "private",
+                    "sh",
+                    "-c",
+                    MOUNT,
+                ];
+                mount.into_iter().chain([boot.as_str(), program]).collect()
+            }
+        };
         #[expect(clippy::disallowed_methods, reason = "a test starts the program under test")]
-        let mut command = Command::new(program);
+        let mut command = Command::new(words[0]);
         command
+            .args(&words[1..])
             .args(arguments)
             .env_clear()
             .envs(self.env.iter().cloned())
@@ -349,6 +390,34 @@ impl World {
         if let Some(mut daemon) = self.daemon.take() {
             let _ = daemon.kill();
             let _ = daemon.wait();
+        }
+    }
+
+    /// The machine is started again: nothing of this world runs, and every process started from now on finds another boot id where
+    /// the kernel shows it, by a file that is mounted over it for them alone. Only root may do that.
+    pub fn reboot(&mut self) {
+        self.kill_9();
+        self.end_all();
+        let times = self.boots.as_ref().map_or(1, |(times, _)| times + 1);
+        let boot = self.dir.join(format!("boot-{times}"));
+        fs::write(&boot, format!("{times:08x}-0000-4000-8000-000000000000\n"))
+            .expect("the world is writable");
+        self.boots = Some((times, boot));
+    }
+
+    /// Ends every process that was started in this world: its environment says so. Children first appear as parents end.
+    fn end_all(&self) {
+        for _ in 0..50 {
+            let left = processes_of(&self.data);
+            if left.is_empty() {
+                break;
+            }
+            for (pid, _) in left {
+                if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
         }
     }
 
@@ -554,19 +623,7 @@ impl Drop for World {
             println!("--- the daemon's log\n{}", self.log());
         }
         self.kill_9();
-        // Everything left was started in this world: its environment says so. Children first appear as parents end.
-        for _ in 0..50 {
-            let left = processes_of(&self.data);
-            if left.is_empty() {
-                break;
-            }
-            for (pid, _) in left {
-                if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-                }
-            }
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
+        self.end_all();
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
