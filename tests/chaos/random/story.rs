@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ao_tests::{Seed, World};
+use ao_tests::{Seed, World, settle};
 
 use super::account;
 use super::acts;
@@ -100,7 +100,9 @@ fn live(seed: u64, world: &mut World, place: &mut Option<Site>) -> Totals {
     world.set("AO_MAX_SESSIONS", places);
     world.start();
     let project = serde_json::json!({"path": world.repo, "projectId": "web"});
-    assert_eq!(world.ask("POST", "/api/v1/projects", Some(&project)).status, 201);
+    settle("the project is registered", || {
+        matches!(world.ask("POST", "/api/v1/projects", Some(&project)).status, 201 | 409)
+    });
     let site = &*place.insert(Site::of(world));
     let mut chance = |_| Seed::of(seed.below(u64::MAX));
     let [director, breaker] = [0, 1].map(&mut chance);
