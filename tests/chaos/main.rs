@@ -2,6 +2,7 @@
 
 mod children;
 mod leftovers;
+mod moves;
 mod outbox;
 mod random;
 mod rows;
