@@ -76,7 +76,10 @@ pub(super) fn client(site: &Site, number: u64, mut seed: Seed) {
 fn expect(site: &Site, what: &str, answer: &Answer, wanted: &[u16]) -> bool {
     let body = String::from_utf8_lossy(&answer.body);
     if answer.code() == "GIT_FAILED" && body.contains("timed out") {
-        site.book.lock().unwrap().count("spawns that git was too slow for");
+        site.book
+            .lock()
+            .unwrap()
+            .count("spawns that git was too slow for");
         return false;
     }
     let fine = wanted.contains(&answer.status) || answer.status == 503;
@@ -268,7 +271,7 @@ pub(super) fn breaker(site: &Site, mut seed: Seed) {
         let Some(path) = from.get(seed.below(from.len().max(1) as u64) as usize) else {
             continue;
         };
-        let hang = seed.below(60) == 0 && !path.starts_with("ao/act/sessions/");
+        let hang = seed.below(30) == 0 && !path.starts_with("ao/act/sessions/");
         let (how, counted) = if hang {
             ("hang", "hangs")
         } else {
