@@ -37,10 +37,16 @@ fn until_right(site: &Site, what: &str, mut wrong: impl FnMut() -> Vec<String>) 
 
 /// Everybody who lost an answer asks again. Then each session comes to rest, and is what its row says.
 pub(super) fn settled(site: &Site, world: &World, unlimited: bool) {
-    let spawns = site.book.lock().unwrap().spawns.clone();
-    for (key, (order, _)) in &spawns {
-        acts::spawn(site, key, order, true);
-    }
+    until_right(site, "of those that were asked for", || {
+        let spawns = site.book.lock().unwrap().spawns.clone();
+        let mut lost = Vec::new();
+        for (key, (order, _)) in &spawns {
+            if !acts::spawn(site, key, order, true) {
+                lost.push(format!("{key} is not answered"));
+            }
+        }
+        lost
+    });
     let mut agents = Agents::default();
     until_right(site, "in the calm", || {
         let Some(sessions) = site.sessions() else {

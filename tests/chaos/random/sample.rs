@@ -109,7 +109,7 @@ pub(super) struct Samples {
 pub(super) fn sampler(site: &Site) -> Samples {
     let (mut samples, mut agents) = (Samples::default(), Agents::default());
     let mut open: Option<Http> = None;
-    let mut since: BTreeMap<String, Duration> = BTreeMap::new();
+    let mut since: BTreeMap<String, (Duration, Duration)> = BTreeMap::new();
     let (mut told, mut shown): (BTreeSet<String>, BTreeMap<String, String>) = Default::default();
     let mut last = Instant::now();
     while !site.over.load(Ordering::SeqCst) {
@@ -146,10 +146,13 @@ pub(super) fn sampler(site: &Site) -> Samples {
                 since.remove(id);
                 continue;
             };
-            let lasts = since.entry(id.to_owned()).or_default();
-            *lasts += passed;
-            samples.longest = samples.longest.max(*lasts);
-            if *lasts > MAY_LAG && told.insert(what.clone()) {
+            // Counted from the sample before, which may have come just before it began; without what the machine kept for itself.
+            let starved = site.floor.starved();
+            let (passes, starved_then) = since.entry(id.to_owned()).or_insert((Duration::ZERO, starved));
+            *passes += passed;
+            let lasts = passes.saturating_sub(starved.saturating_sub(*starved_then));
+            samples.longest = samples.longest.max(lasts);
+            if lasts > MAY_LAG && told.insert(what.clone()) {
                 site.fault(format!("for {lasts:?}: {what}: {session}"));
             }
         }

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ao_tests::{Answer, Http, World};
 use camino::Utf8PathBuf;
 use serde_json::Value;
+
+use super::floor::Floor;
 
 /// Far beyond what any request takes: the worlds' daemons answer after [`super::story::PATIENCE`] at the latest.
 const ANSWERED: Duration = Duration::from_secs(30);
@@ -60,13 +62,15 @@ pub(super) struct Site {
     pub(super) over: AtomicBool,
     /// The number of the last event that the follower has read.
     pub(super) followed: AtomicI64,
+    /// How the machine does.
+    pub(super) floor: Arc<Floor>,
     began: Instant,
     timeline: Mutex<Vec<String>>,
     faults: Mutex<Vec<String>>,
 }
 
 impl Site {
-    pub(super) fn of(world: &World) -> Self {
+    pub(super) fn of(world: &World, floor: &Arc<Floor>) -> Self {
         Self {
             dir: world.dir.clone(),
             data: world.data.clone(),
@@ -75,6 +79,7 @@ impl Site {
             calm: AtomicBool::new(false),
             over: AtomicBool::new(false),
             followed: AtomicI64::new(0),
+            floor: Arc::clone(floor),
             began: Instant::now(),
             timeline: Mutex::default(),
             faults: Mutex::default(),

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ao_tests::{Seed, World};
+use ao_tests::{Seed, World, settle};
 
 use super::account;
 use super::acts;
 use super::agents;
 use super::bytes;
+use super::floor::Floor;
 use super::follow;
 use super::sample;
 use super::site::Site;
@@ -63,10 +65,10 @@ impl fmt::Display for Totals {
 }
 
 /// Lives the life of `seed`; what was wrong in it is told with everything that helps to understand it.
-pub(super) fn run(seed: u64) -> Result<Totals, String> {
+pub(super) fn run(seed: u64, floor: &Arc<Floor>) -> Result<Totals, String> {
     let mut world = World::new(AO);
     let mut site = None;
-    let lived = catch_unwind(AssertUnwindSafe(|| live(seed, &mut world, &mut site)));
+    let lived = catch_unwind(AssertUnwindSafe(|| live(seed, floor, &mut world, &mut site)));
     let mut faults = site.as_ref().map(Site::faults).unwrap_or_default();
     let totals = match lived {
         Ok(totals) => totals,
@@ -90,7 +92,7 @@ pub(super) fn run(seed: u64) -> Result<Totals, String> {
     ))
 }
 
-fn live(seed: u64, world: &mut World, place: &mut Option<Site>) -> Totals {
+fn live(seed: u64, floor: &Arc<Floor>, world: &mut World, place: &mut Option<Site>) -> Totals {
     let mut seed = Seed::of(seed);
     agents::install(world);
     world.set("AO_REQUEST_TIMEOUT", seed.one_of(&[(1, "200ms"), (1, "1s")]));
@@ -100,8 +102,13 @@ fn live(seed: u64, world: &mut World, place: &mut Option<Site>) -> Totals {
     world.set("AO_MAX_SESSIONS", places);
     world.start();
     let project = serde_json::json!({"path": world.repo, "projectId": "web"});
-    assert_eq!(world.ask("POST", "/api/v1/projects", Some(&project)).status, 201);
-    let site = &*place.insert(Site::of(world));
+    settle("the project is registered", || {
+        matches!(
+            world.ask("POST", "/api/v1/projects", Some(&project)).status,
+            201 | 409
+        )
+    });
+    let site = &*place.insert(Site::of(world, floor));
     let mut chance = |_| Seed::of(seed.below(u64::MAX));
     let [director, breaker] = [0, 1].map(&mut chance);
     let clients: Vec<Seed> = (0..3).map(&mut chance).collect();
