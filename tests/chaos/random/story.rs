@@ -130,6 +130,12 @@ fn live(seed: u64, floor: &Arc<Floor>, world: &mut World, place: &mut Option<Sit
             account::settled(site, world, places == "0");
             account::ended(site, world);
         }));
+        if world.has_ended() {
+            let code = world.wait_for_the_end();
+            site.fault(format!(
+                "the daemon has ended by itself, with {code} (-1: by a signal)"
+            ));
+        }
         site.over.store(true, Ordering::SeqCst);
         site.moved(0);
         world.kill_9(); // the follower waits for it
