@@ -2,7 +2,7 @@
 //! fails, and the merge completes its session. (That the same is so where it panics or the daemon is killed is shown with a real
 //! agent: `tests/real`.)
 
-use ao_tests::github::{Check, Fault, GitHub, Pull, Refusal, Where};
+use ao_tests::github::{Check, Fault, GitHub, Log, Pull, Refusal, Step, Where};
 use ao_tests::{World, settle};
 use serde_json::json;
 
@@ -75,6 +75,14 @@ impl Stage {
         let job = self
             .github
             .check(REPO, head, Check::job(&format!("test {number}")));
+        // Else it is waited for: a log comes a while after its job.
+        let steps = [
+            Step::new("Set up job", "SUCCESS"),
+            Step::new("Run tests", "FAILURE"),
+        ];
+        self.github.steps(job, &steps);
+        let log = "##[group]Run tests\nassertion failed\n##[error]Process completed with exit code 1.\n";
+        self.github.log(job, Log::text(log));
         self.github.finish(job, "FAILURE");
     }
 
