@@ -31,6 +31,9 @@ impl Stage {
         world.set("AO_GITHUB_API", &github.url());
         world.set("GITHUB_TOKEN", "t0");
         world.set("AO_FORGE_TICK", "200ms");
+        if deed == "hang" {
+            world.set("AO_FAULT_QUESTION", "3000");
+        }
         world.agent(env!("CARGO_BIN_EXE_stand-in-agent"));
         github.follow(REPO, &bare);
         world.begin();

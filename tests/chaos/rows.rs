@@ -337,6 +337,22 @@ fn a_gateway_waits_for_as_long_as_its_row_says() {
     });
 }
 
+#[test]
+fn a_project_that_moved_while_the_janitor_was_down_is_followed() {
+    let (world, _) = world();
+    let silent = silence(&world, "ao/act/janitor");
+    let to = world.dir.join("moved");
+    fs::rename(&world.repo, &to).unwrap();
+    world.sql(&format!("UPDATE projects SET moves_to = '{to}' WHERE id = 'web'"));
+    settle("it has moved", || {
+        world.get("/api/v1/projects/web")["project"]["path"] == to.as_str()
+    });
+    assert_replaced(&world, "ao/act/janitor", silent);
+    let id = session_that(&world, "working");
+    let worktree = world.session(&id)["worktree"]["path"].clone();
+    world.git_in(worktree.as_str().unwrap().into(), &["status"]);
+}
+
 /// A new kind of child needs a case above, or the reason why it has none.
 #[test]
 fn every_kind_of_child_has_its_rows_changed() {
@@ -352,6 +368,7 @@ fn every_kind_of_child_has_its_rows_changed() {
         "feed",
         "gateway",
         "hooks",
+        "janitor",
         "pull",
         "repository",
         "roster gateways",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::AO;
 
-const HELP: &str = "--session-id --resume --settings --permission-mode --model";
+const HELP: &str = "--session-id --resume --settings --permission-mode --model --append-system-prompt";
 
 /// A world without a daemon, with `script` as Claude Code's program where there is one.
 fn world(script: Option<&str>) -> World {

@@ -105,6 +105,76 @@ fn a_session_in_zellij_lives_and_ends_as_any_other() {
     assert_eq!(left.processes.len(), 1, "the daemon: {left:?}");
 }
 
+/// A zellij session, and sockets, that have names of ours and were made by somebody else.
+#[test]
+fn a_session_and_sockets_that_only_look_like_ours_are_told_and_stay() {
+    let Some(bin) = installed() else {
+        not_tested(
+            "a_session_and_sockets_that_only_look_like_ours_are_told_and_stay",
+            "AO_ZELLIJ does not say where zellij is: tests/run installs it",
+        );
+        return;
+    };
+    let mut world = World::new(AO);
+    let theirs = world.dir.join("theirs");
+    world.set("ZELLIJ_SOCKET_DIR", theirs.as_str());
+    world.start();
+    world
+        .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+        .ok();
+    let id = world.spawn("exec sleep 1000");
+    world.until(&id, "status", "working");
+    let zellij = |words: &[&str]| {
+        let mut call = world.command(&format!("{bin}/zellij"), words);
+        call.env("TMPDIR", &world.dir); // or its log lies in the machine's
+        call.output().unwrap()
+    };
+    // As ours are called, for a session that we have and for one that we never had.
+    let names = [format!("{id}.1"), "web-99.1".to_owned()];
+    let ending = Ending(|| {
+        for name in &names {
+            zellij(&["delete-session", "--force", name]);
+        }
+    });
+    for name in &names {
+        let made = zellij(&["attach", "--create-background", name]);
+        assert!(made.status.success(), "{made:?}");
+    }
+    let among_runs = world.data.join("pty/web-98");
+    let _socket = std::os::unix::net::UnixListener::bind(&among_runs).unwrap();
+    // The janitor's first act is to look at everything, and it has looked once it waits.
+    assert_eq!(world.break_child("crash", "ao/act/janitor").status, 200);
+    settle("the janitor is back", || {
+        world.tree().incarnation("ao/act/janitor") > 1
+    });
+    let found = world.get("/api/v1/leftovers");
+    let told = |part: &str| {
+        let is_it = |one: &&serde_json::Value| one["what"].as_str().unwrap().contains(part);
+        let one = found["leftovers"].as_array().unwrap().iter().find(is_it);
+        one.unwrap_or_else(|| panic!("{part} is not in {found}"))["goes"].clone()
+    };
+    for name in [names[0].as_str(), &names[1], among_runs.as_str()] {
+        assert_eq!(told(name), false);
+    }
+    world.ao(&["kill", &id]).ok();
+    world.until(&id, "phase", "ended");
+    let still = String::from_utf8(zellij(&["list-sessions", "--short"]).stdout).unwrap();
+    let mut still: Vec<&str> = still.lines().collect();
+    still.sort_unstable();
+    assert_eq!(still, names);
+    assert!(among_runs.exists());
+    drop(ending);
+}
+
+/// Does it when it goes, however that comes about.
+struct Ending<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Ending<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 #[test]
 fn without_a_zellij_that_will_do_nothing_is_started() {
     let mut world = World::new(AO);

@@ -203,6 +203,7 @@ impl Wiring {
         let zellij = zellij::runtime(ZellijConfig {
             root: data.join(zellij::NAME),
             sockets: zellij::sockets(),
+            others: zellij::sockets_of_user(variable),
             zellij: "zellij".into(),
             path: path.clone(),
             launcher: bin.join("ao"),

@@ -12,7 +12,7 @@ use crate::Api;
 use crate::error::{ApiError, json};
 use crate::wire::{ErrorBody, Leftover, LeftoverList, Unread};
 
-/// What is left over: worktrees, branches, rescue refs, records and terminals with names of ours that no session needs.
+/// What is left over: worktrees, branches, rescue refs, records, terminals and sockets with names of ours that no session needs.
 ///
 /// The janitor takes back what is provably ours and holds nothing; the rest is only told.
 #[utoipa::path(
@@ -56,6 +56,14 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Response, ApiError> {
             why: one.why.to_owned(),
             goes: one.may_go,
             session_id: Some(one.of.session.clone()),
+            repo: None,
+        }));
+        let strays = runtime.strays().await.unwrap_or_default();
+        found.extend(leftovers::strays(&strays).into_iter().map(|one| Leftover {
+            what: one.what,
+            why: one.why.to_owned(),
+            goes: one.may_go,
+            session_id: one.of.session.clone(),
             repo: None,
         }));
     }

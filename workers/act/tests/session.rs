@@ -17,8 +17,8 @@ use ao_domain::port::machine::Machine;
 use ao_domain::port::processes::Processes;
 use ao_domain::port::provision::{Furnished, PostCreate, ProvisionError, Provisioner};
 use ao_domain::port::runtime::{
-    Held, Launch, Look, Press, Prompt, Runtime, RuntimeError, RuntimeRef, Runtimes, Screen, Size, Typing,
-    Withheld,
+    Held, Launch, Look, Press, Prompt, Runtime, RuntimeError, RuntimeRef, Runtimes, Screen, Size, Stray,
+    Typing, Withheld,
 };
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{
@@ -240,6 +240,10 @@ impl Runtime for Undying {
     }
 
     fn list(&self) -> PortFuture<'_, Result<Vec<RuntimeRef>, RuntimeError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn strays(&self) -> PortFuture<'_, Result<Vec<Stray>, RuntimeError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

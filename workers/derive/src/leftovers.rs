@@ -1,6 +1,6 @@
 //! What carries our names and belongs to nobody any more: what of it may go, and what a person should know of.
 
-use ao_domain::port::runtime::{Look, RuntimeRef};
+use ao_domain::port::runtime::{Look, RuntimeRef, Stray};
 use ao_domain::port::upkeep::{Standing, Thing, Trace};
 use ao_domain::{Phase, Session, SessionId};
 
@@ -71,6 +71,17 @@ pub fn runs<'a>(runs: &'a [(RuntimeRef, Look)], sessions: &[Session]) -> Vec<Lef
         })
     };
     runs.iter().filter_map(judge).collect()
+}
+
+/// What only looks like a run. Nothing of it is ours, so all of it stays.
+pub fn strays(strays: &[Stray]) -> Vec<Leftover<&Stray>> {
+    let found = strays.iter().map(|stray| Leftover {
+        of: stray,
+        may_go: false,
+        what: stray.what.clone(),
+        why: "it has a name of ours, and is no run of ours",
+    });
+    found.collect()
 }
 
 fn in_words(thing: &Thing) -> String {

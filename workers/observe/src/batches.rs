@@ -8,7 +8,7 @@ use std::time::Duration;
 use ao_domain::port::clock::Clock;
 use ao_domain::port::forge::{Answer, Budget, Detail, Failure, Light, Line, Listed, Pool, Refusal};
 use ao_domain::{PrRef, RemoteRepo, Timestamp};
-use ao_supervisor::step;
+use ao_supervisor::{fault, step};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
@@ -57,8 +57,21 @@ pub(crate) struct Outcome {
     detail: Vec<DetailPart>,
 }
 
+/// Beyond the port's own deadlines for any question: who has not answered by then does not keep them.
+const OVERDUE: Duration = Duration::from_secs(5 * 60);
+
+/// A question had no answer when every deadline for it was long over. What hangs is cut off with its gateway.
+#[derive(Debug, thiserror::Error)]
+#[error("a question to the forge did not end within its deadlines")]
+pub(crate) struct Overdue;
+
 /// A question that is under way.
-type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type Job = Pin<Box<dyn Future<Output = Result<Outcome, Overdue>> + Send>>;
+
+fn job(question: impl Future<Output = Outcome> + Send + 'static) -> Job {
+    let limit = fault::at_most("AO_FAULT_QUESTION", OVERDUE);
+    Box::pin(async move { tokio::time::timeout(limit, question).await.map_err(|_| Overdue) })
+}
 
 /// Questions about many of one kind, in the order they came.
 struct Lane<Q, T> {
@@ -202,13 +215,13 @@ impl Waiting {
         while self.batches < BATCHES
             && let Some(parts) = self.light.take(most, now)
         {
-            self.jobs.push(light(line.clone(), parts));
+            self.jobs.push(job(light(line.clone(), parts)));
             self.batches += 1;
         }
         while self.batches < BATCHES
             && let Some(parts) = self.detail.take(most, now)
         {
-            self.jobs.push(detail(line.clone(), parts));
+            self.jobs.push(job(detail(line.clone(), parts)));
             self.batches += 1;
         }
         while let Some(question) = self.next_single() {
@@ -216,10 +229,11 @@ impl Waiting {
                 Question::List(_, _, _, ref reply) if reply.is_closed() => {}
                 Question::Evidence(_, _, ref reply) if reply.is_closed() => {}
                 Question::List(repo, page, validator, reply) => {
-                    self.jobs.push(list(line.clone(), repo, page, validator, reply));
+                    self.jobs
+                        .push(job(list(line.clone(), repo, page, validator, reply)));
                 }
                 Question::Evidence(repo, attempt, reply) => {
-                    self.jobs.push(evidence(line.clone(), repo, attempt, reply));
+                    self.jobs.push(job(evidence(line.clone(), repo, attempt, reply)));
                 }
                 Question::Light(..) | Question::Detail(..) => unreachable!("these wait elsewhere"),
             }
@@ -248,15 +262,16 @@ impl Waiting {
     }
 
     /// What came of the next question that ends; never where none is under way. Cancel safe.
-    pub(crate) async fn done(&mut self, clock: &dyn Clock) -> Outcome {
-        let Some(mut outcome) = self.jobs.next().await else {
+    pub(crate) async fn done(&mut self, clock: &dyn Clock) -> Result<Outcome, Overdue> {
+        let Some(done) = self.jobs.next().await else {
             return std::future::pending().await;
         };
+        let mut outcome = done?;
         let now = clock.now();
         self.batches -= usize::from(outcome.pool == Pool::Batch);
         self.light.put_again(std::mem::take(&mut outcome.light), now);
         self.detail.put_again(std::mem::take(&mut outcome.detail), now);
-        outcome
+        Ok(outcome)
     }
 }
 
@@ -302,42 +317,34 @@ fn hand_out<Q, T>(
     (outcome, again)
 }
 
-fn light(line: Arc<dyn Line>, parts: Vec<LightPart>) -> Job {
-    Box::pin(async move {
-        let prs: Vec<PrRef> = parts.iter().map(|part| part.asked.clone()).collect();
-        let answer = step!("gateway.light", line.light(&prs));
-        let (outcome, light) = hand_out(parts, answer);
-        Outcome { light, ..outcome }
-    })
+async fn light(line: Arc<dyn Line>, parts: Vec<LightPart>) -> Outcome {
+    let prs: Vec<PrRef> = parts.iter().map(|part| part.asked.clone()).collect();
+    let answer = step!("gateway.light", line.light(&prs));
+    let (outcome, light) = hand_out(parts, answer);
+    Outcome { light, ..outcome }
 }
 
-fn detail(line: Arc<dyn Line>, parts: Vec<DetailPart>) -> Job {
-    Box::pin(async move {
-        let asked: Vec<(PrRef, Option<String>)> = parts.iter().map(|part| part.asked.clone()).collect();
-        let answer = step!("gateway.detail", line.detail(&asked));
-        let (outcome, detail) = hand_out(parts, answer);
-        Outcome { detail, ..outcome }
-    })
+async fn detail(line: Arc<dyn Line>, parts: Vec<DetailPart>) -> Outcome {
+    let asked: Vec<(PrRef, Option<String>)> = parts.iter().map(|part| part.asked.clone()).collect();
+    let answer = step!("gateway.detail", line.detail(&asked));
+    let (outcome, detail) = hand_out(parts, answer);
+    Outcome { detail, ..outcome }
 }
 
-fn list(
+async fn list(
     line: Arc<dyn Line>,
     repo: RemoteRepo,
     page: u32,
     validator: Option<String>,
     reply: Reply<Listed>,
-) -> Job {
-    Box::pin(async move {
-        let answer = step!("gateway.list", line.list(&repo, page, validator.as_deref()));
-        single(reply, answer)
-    })
+) -> Outcome {
+    let answer = step!("gateway.list", line.list(&repo, page, validator.as_deref()));
+    single(reply, answer)
 }
 
-fn evidence(line: Arc<dyn Line>, repo: RemoteRepo, attempt: String, reply: Reply<Failure>) -> Job {
-    Box::pin(async move {
-        let answer = step!("gateway.evidence", line.evidence(&repo, &attempt));
-        single(reply, answer)
-    })
+async fn evidence(line: Arc<dyn Line>, repo: RemoteRepo, attempt: String, reply: Reply<Failure>) -> Outcome {
+    let answer = step!("gateway.evidence", line.evidence(&repo, &attempt));
+    single(reply, answer)
 }
 
 fn single<T>(reply: Reply<T>, answer: Answer<T>) -> Outcome {

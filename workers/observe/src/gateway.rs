@@ -4,7 +4,7 @@
 //! Facts     reads and writes its host's row of `gateways`.
 //! Messages  answers questions of the exchange; their queue outlives it, the questions it has in hand are cut off with it.
 //! Acts      never; it asks through the port `Forge`.
-//! Crash     the next incarnation reads what is left and until when to wait, finds the token again and takes the next question.
+//! Crash     also where a question is overdue beyond every deadline. The next incarnation reads what is left and until when to wait, finds the token again and takes the next question.
 //! Ends      with its key: when no watched repository is at its host.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use ao_domain::port::forge::{Budget, Forge, Line, NoLine, Pool, Refusal};
 use ao_facts::{GatewaySeen, GatewayState, ObservationWriter, Reader, TokenState};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 
-use crate::batches::{Outcome, Waiting};
+use crate::batches::{Outcome, Overdue, Waiting};
 use crate::cadence::{Tempo, sensible};
 use crate::exchange::{Exchange, Question};
 
@@ -391,7 +391,7 @@ impl Child for Gateway {
             };
             match ctx.beating(one_more).await {
                 Event::Stop => return Ok(Done),
-                Event::Done(outcome) => self.learn(ctx, outcome).await?,
+                Event::Done(outcome) => self.learn(ctx, outcome?).await?,
                 Event::Asked(question) => {
                     let now = self.clock.now();
                     waiting.put(question, now);
@@ -407,7 +407,7 @@ impl Child for Gateway {
 
 enum Event {
     Stop,
-    Done(Outcome),
+    Done(Result<Outcome, Overdue>),
     Asked(Question),
     Time,
 }

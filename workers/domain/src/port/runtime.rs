@@ -284,6 +284,18 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Every run something is held for, or left over from.
     fn list(&self) -> PortFuture<'_, Result<Vec<RuntimeRef>, RuntimeError>>;
+
+    /// What carries a name as this runtime gives it and is none of its runs. Only told, never touched.
+    fn strays(&self) -> PortFuture<'_, Result<Vec<Stray>, RuntimeError>>;
+}
+
+/// Something that only looks like a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// What it is and where, for a person, in one line.
+    pub what: String,
+    /// The session that its name speaks of, which proves nothing.
+    pub session: Option<SessionId>,
 }
 
 /// The runtimes there are, by name.

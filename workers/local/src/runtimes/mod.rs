@@ -24,6 +24,7 @@ pub fn kept_in(data: &Utf8Path) -> [Runs; 2] {
         zellij::runtime(ZellijConfig {
             root: data.join(zellij::NAME),
             sockets: zellij::sockets(),
+            others: Vec::new(),
             zellij: zellij::NAME.into(),
             path: std::ffi::OsString::new(),
             launcher: "ao".into(),

@@ -1,7 +1,7 @@
 //! The built-in runtime: nothing but a holder, started by whoever creates the run.
 
 use ao_domain::port::PortFuture;
-use ao_domain::port::runtime::{RuntimeError, RuntimeRef};
+use ao_domain::port::runtime::{RuntimeError, RuntimeRef, Stray};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::process::Command;
 
@@ -95,5 +95,9 @@ impl Around for Bare {
 
     fn clear<'a>(&'a self, _at: &'a RuntimeRef) -> PortFuture<'a, Result<(), RuntimeError>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn strays(&self, _runs: &[RuntimeRef]) -> Result<Vec<Stray>, RuntimeError> {
+        Ok(Vec::new())
     }
 }

@@ -123,6 +123,7 @@ pub(crate) fn zellij_config(root: &Utf8Path) -> ZellijConfig {
     ZellijConfig {
         root: root.to_owned(),
         sockets: sockets_beside(root),
+        others: Vec::new(),
         zellij: real_zellij().expect("tests over zellij run only where it is"),
         path: "/usr/bin:/bin".into(),
         launcher: ourselves(),

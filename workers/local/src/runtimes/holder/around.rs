@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 use ao_domain::port::PortFuture;
-use ao_domain::port::runtime::{RuntimeError, RuntimeRef};
+use ao_domain::port::runtime::{RuntimeError, RuntimeRef, Stray};
 use camino::Utf8Path;
 
 use super::files::RunDir;
@@ -43,6 +43,9 @@ pub(in crate::runtimes) trait Around: fmt::Debug + Send + Sync + 'static {
 
     /// Takes away what stands around the run, whose holder has ended. Safe to repeat; fine if nothing is there.
     fn clear<'a>(&'a self, at: &'a RuntimeRef) -> PortFuture<'a, Result<(), RuntimeError>>;
+
+    /// What has a name as this gives it and stands around none of `runs`.
+    fn strays(&self, runs: &[RuntimeRef]) -> Result<Vec<Stray>, RuntimeError>;
 }
 
 /// The process that becomes the holder of the run in `dir`.

@@ -13,9 +13,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 
-use ao_domain::port::runtime::{Held, Launch, RuntimeError, RuntimeRef};
+use ao_domain::port::runtime::{Held, Launch, RuntimeError, RuntimeRef, Stray};
 use ao_domain::{Exit, ProcessId, SessionId, Timestamp};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -337,8 +337,7 @@ pub(super) fn list(root: &Utf8Path) -> io::Result<Vec<RuntimeRef>> {
             continue;
         };
         for name in names(&root.join(&session))? {
-            let digits = name.strip_prefix(ASIDE_PREFIX).unwrap_or(&name);
-            if let Ok(generation) = digits.parse() {
+            if let Some(generation) = generation(&name) {
                 runs.push(RuntimeRef {
                     session: id.clone(),
                     generation,
@@ -349,6 +348,44 @@ pub(super) fn list(root: &Utf8Path) -> io::Result<Vec<RuntimeRef>> {
     runs.sort_by(|a, b| (&a.session, a.generation).cmp(&(&b.session, b.generation)));
     runs.dedup();
     Ok(runs)
+}
+
+/// What lies where only runs do and is none.
+pub(super) fn strays(root: &Utf8Path) -> io::Result<Vec<Stray>> {
+    let mut found = Vec::new();
+    for name in names(root)? {
+        let path = root.join(&name);
+        let session = name.parse::<SessionId>().ok();
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|file| file.is_dir());
+        if session.is_none() || !is_folder {
+            found.push(stray(&path, session));
+            continue;
+        }
+        for name in names(&path)? {
+            if generation(&name).is_none() {
+                found.push(stray(&path.join(name), session.clone()));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.what.cmp(&b.what));
+    Ok(found)
+}
+
+/// The stray at `path`, in words.
+pub(in crate::runtimes) fn stray(path: &Utf8Path, session: Option<SessionId>) -> Stray {
+    let kind = match fs::symlink_metadata(path).map(|file| file.file_type()) {
+        Ok(kind) if kind.is_socket() => "socket",
+        Ok(kind) if kind.is_dir() => "directory",
+        _ => "file",
+    };
+    Stray {
+        what: format!("{kind} {path}"),
+        session,
+    }
+}
+
+fn generation(name: &str) -> Option<u32> {
+    name.strip_prefix(ASIDE_PREFIX).unwrap_or(name).parse().ok()
 }
 
 fn names(dir: &Utf8Path) -> io::Result<Vec<String>> {
@@ -474,6 +511,40 @@ mod tests {
         assert!(dir.take_lock().unwrap().is_some());
         drop(old);
         assert_eq!(list(root).unwrap(), [at], "both directories are the same run");
+    }
+
+    #[test]
+    fn what_lies_among_runs_and_is_none_is_told() {
+        let (temp, dir, at) = run();
+        let root = Utf8Path::from_path(temp.path()).unwrap();
+        dir.make().unwrap();
+        fs::rename(dir.path(), aside(root, &at)).unwrap();
+        assert_eq!(strays(root).unwrap(), [], "a run, and one that is being removed");
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("web-8")).unwrap();
+        fs::create_dir(root.join("Notes")).unwrap();
+        fs::write(root.join("web-7/notes"), "mine").unwrap();
+        let told: Vec<_> = strays(root)
+            .unwrap()
+            .into_iter()
+            .map(|stray| {
+                (
+                    stray.what.replace(root.as_str(), ""),
+                    stray.session.map(|id| id.to_string()),
+                )
+            })
+            .collect();
+        let told: Vec<(&str, Option<&str>)> = told
+            .iter()
+            .map(|(what, id)| (what.as_str(), id.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("directory /Notes", None),
+                ("file /web-7/notes", Some("web-7")),
+                ("socket /web-8", Some("web-8")),
+            ]
+        );
     }
 
     #[test]

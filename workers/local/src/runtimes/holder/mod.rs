@@ -13,7 +13,7 @@
 //! | free | | yes | ended |
 //! | free | | no | gone: the holder was killed, or the machine was restarted |
 //!
-//! Runtimes differ in who starts the holder and in what stands around it ([`Around`]): nothing under `pty`, a
+//! Runtimes differ in who starts the holder and in what stands around it (`Around`): nothing under `pty`, a
 //! multiplexer's session elsewhere. That is asked when a run begins and when it is removed, and never in between.
 //!
 //! # What it does not do
@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::runtime::{
-    Held, Launch, Look, Press, Prompt, Runtime, RuntimeError, RuntimeRef, Screen, Size, Typing,
+    Held, Launch, Look, Press, Prompt, Runtime, RuntimeError, RuntimeRef, Screen, Size, Stray, Typing,
 };
 use ao_domain::{Exit, ProcessId};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -511,5 +511,15 @@ impl Runtime for Runs {
 
     fn list(&self) -> PortFuture<'_, Result<Vec<RuntimeRef>, RuntimeError>> {
         Box::pin(async move { files::list(&self.root).map_err(io_error("listing runs", &self.root)) })
+    }
+
+    fn strays(&self) -> PortFuture<'_, Result<Vec<Stray>, RuntimeError>> {
+        Box::pin(async move {
+            let doing = "looking for what is no run";
+            let runs = files::list(&self.root).map_err(io_error(doing, &self.root))?;
+            let mut found = files::strays(&self.root).map_err(io_error(doing, &self.root))?;
+            found.extend(self.around.strays(&runs)?);
+            Ok(found)
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! `ao run-agent`: what runs in the pane. It starts the run's holder, and is then the first of its viewers.
 //!
 //! # Theory of operation
-//! The launcher takes lock and outputs from the creator that waits for it ([`hand_over`]), starts the holder with
+//! The launcher takes lock and outputs from the creator that waits for it (`hand_over`), starts the holder with
 //! them, in a session of its own, and forgets them. From then on it shows in its pane what the agent shows, and sends
 //! it what is typed there, as `ao attach` does, until the holder has gone; then it ends, and with its only pane the session.
 //!

@@ -6,7 +6,7 @@
 //! ends, looks that cost nothing, texts that are typed after a look at the screen. zellij is asked twice in a run's
 //! life, when it begins and when it is removed; it is a window, and nothing depends on it.
 //!
-//! A session and its server are found again by name alone ([`place`]): a run that was half made is removed and made
+//! A session and its server are found again by name alone (`place`): a run that was half made is removed and made
 //! anew. A window that somebody closed (`zellij kill-session`, a killed server) is not opened again: the agent runs
 //! on, is looked at and typed to as before, and `ao attach` shows it.
 //!
@@ -29,7 +29,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::time::Duration;
 
 use ao_domain::port::PortFuture;
-use ao_domain::port::runtime::{RuntimeError, RuntimeRef};
+use ao_domain::port::runtime::{RuntimeError, RuntimeRef, Stray};
 use ao_domain::shell_word;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -56,6 +56,8 @@ pub struct ZellijConfig {
     pub root: Utf8PathBuf,
     /// Where sockets lie, with a short path: see [`sockets`].
     pub sockets: Utf8PathBuf,
+    /// Where the sockets of the user's own zellij lie, to tell what there only looks like ours: see [`sockets_of_user`].
+    pub others: Vec<Utf8PathBuf>,
     /// `zellij`: its name on `path`, or where it is.
     pub zellij: Utf8PathBuf,
     /// The daemon's `PATH`.
@@ -70,6 +72,15 @@ pub struct ZellijConfig {
 /// is.
 pub fn sockets() -> Utf8PathBuf {
     format!("/tmp/ao-zellij-{}", rustix::process::geteuid().as_raw()).into()
+}
+
+/// Where the user's own zellij keeps its sockets, in an environment of which `variable` tells the variables.
+pub fn sockets_of_user<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Vec<Utf8PathBuf> {
+    let own = variable("ZELLIJ_SOCKET_DIR").map(Utf8PathBuf::from);
+    let of_login = variable("XDG_RUNTIME_DIR").map(|dir| Utf8Path::new(dir).join(NAME));
+    let temp = Utf8Path::new(variable("TMPDIR").unwrap_or("/tmp"));
+    let common = temp.join(format!("zellij-{}", rustix::process::geteuid().as_raw()));
+    own.into_iter().chain(of_login).chain([common]).collect()
 }
 
 /// The runtime over the runs below `config.root`. Touches nothing.
@@ -241,5 +252,15 @@ impl Around for Windows {
             };
             session.remove().await
         })
+    }
+
+    fn strays(&self, runs: &[RuntimeRef]) -> Result<Vec<Stray>, RuntimeError> {
+        let ZellijConfig {
+            root,
+            sockets,
+            others,
+            ..
+        } = &self.config;
+        place::strays(sockets, root, runs, others).map_err(io_error("looking for zellij sessions", sockets))
     }
 }

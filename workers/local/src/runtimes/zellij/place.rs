@@ -8,10 +8,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
 
-use ao_domain::port::runtime::RuntimeRef;
+use ao_domain::SessionId;
+use ao_domain::port::runtime::{RuntimeRef, Stray};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::runtimes::holder::files::hash;
+use crate::runtimes::holder::files::{hash, stray};
 
 /// The longest session name: the path of a socket holds 103 bytes on every system. The directories below `/tmp` take 43 of
 /// them at most, and zellij's own (`/contract_version_1/`) 20.
@@ -33,12 +34,9 @@ impl Place {
     pub(super) fn of(base: &Utf8Path, root: &Utf8Path, at: &RuntimeRef) -> Self {
         let generation = at.generation.to_string();
         let session = at.session.as_str();
-        let short = |words: &[&str]| hash(words.iter().copied())[..8].to_owned();
         Self {
             base: base.to_owned(),
-            sockets: base
-                .join(short(&[root.as_str()]))
-                .join(short(&[session, &generation])),
+            sockets: of_root(base, root).join(short(&[session, &generation])),
             name: named(&format!("{session}.{generation}")),
         }
     }
@@ -88,6 +86,69 @@ impl Place {
             let _ = fs::remove_dir(dir); // the same
         }
     }
+}
+
+/// Sockets with names as ours that belong to none of `runs`: where ours lie, and in `others`, where the user's own zellij
+/// has its sessions.
+pub(super) fn strays(
+    base: &Utf8Path,
+    root: &Utf8Path,
+    runs: &[RuntimeRef],
+    others: &[Utf8PathBuf],
+) -> io::Result<Vec<Stray>> {
+    let places: Vec<Place> = runs.iter().map(|at| Place::of(base, root, at)).collect();
+    let mut found = Vec::new();
+    for dir in directories(&of_root(base, root))? {
+        let own = places.iter().find(|place| place.sockets == dir);
+        let sockets = sockets_below(&dir)?;
+        let foreign = |socket: &&Utf8PathBuf| own.is_none_or(|own| socket.file_name() != Some(&own.name));
+        found.extend(
+            sockets
+                .iter()
+                .filter(foreign)
+                .map(|path| stray(path, named_in(path))),
+        );
+        // A run that is being made has its directory first.
+        if own.is_none() && sockets.is_empty() {
+            found.push(stray(&dir, None));
+        }
+    }
+    for dir in others {
+        let looks_like_ours = |path: Utf8PathBuf| Some(stray(&path, Some(named_in(&path)?)));
+        found.extend(sockets_below(dir)?.into_iter().filter_map(looks_like_ours));
+    }
+    Ok(found)
+}
+
+/// The session that the name of a run's zellij session speaks of.
+fn named_in(socket: &Utf8Path) -> Option<SessionId> {
+    let (session, generation) = socket.file_name()?.rsplit_once('.')?;
+    generation.parse::<u32>().ok()?;
+    session.parse().ok()
+}
+
+/// Every socket in the directories of zellij's versions below `dir`.
+fn sockets_below(dir: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
+    let mut found = Vec::new();
+    for version in directories(dir)? {
+        for entry in version.read_dir_utf8()? {
+            let entry = entry?;
+            if entry.file_type()?.is_socket() {
+                found.push(entry.into_path());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The directory of all sockets of the runs below `root`.
+fn of_root(base: &Utf8Path, root: &Utf8Path) -> Utf8PathBuf {
+    base.join(short(&[root.as_str()]))
+}
+
+fn short(words: &[&str]) -> String {
+    hash(words.iter().copied())[..8].to_owned()
 }
 
 fn directories(dir: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
@@ -151,6 +212,49 @@ mod tests {
         assert_eq!(names.len(), runs.len());
         assert_ne!(place("/d", &runs[0]).sockets, place("/e", &runs[0]).sockets);
         assert_ne!(place("/d", &runs[0]).sockets, place("/d", &runs[1]).sockets);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_session_of_ours_is_told() {
+        use std::os::unix::net::UnixListener;
+        let temp = tempfile::tempdir().unwrap();
+        let temp = Utf8Path::from_path(temp.path()).unwrap();
+        let (base, root, others) = (temp.join("zj"), Utf8Path::new("/d"), temp.join("theirs"));
+        let run = at("web-1", 1);
+        let bind = |dir: &Utf8Path, name: &str| {
+            let version = dir.join("contract_version_1");
+            fs::create_dir_all(&version).unwrap();
+            UnixListener::bind(version.join(name)).unwrap()
+        };
+        let own = Place::of(&base, root, &run);
+        let another = Place::of(&base, root, &at("web-2", 1));
+        let of_another_root = Place::of(&base, Utf8Path::new("/e"), &run);
+        let _all = [
+            bind(&own.sockets, &own.name),
+            bind(&own.sockets, "mine"),
+            bind(&another.sockets, &another.name),
+            bind(&of_another_root.sockets, &of_another_root.name),
+            bind(&others, "web-3.1"),
+            bind(&others, "music"),
+        ];
+        let found = strays(&base, root, &[run], &[others, temp.join("nowhere")]).unwrap();
+        let mut told: Vec<(&str, Option<&str>)> = found
+            .iter()
+            .map(|one| {
+                let name = one.what.rsplit('/').next().unwrap();
+                (name, one.session.as_ref().map(SessionId::as_str))
+            })
+            .collect();
+        told.sort_unstable();
+        assert_eq!(
+            told,
+            [
+                ("mine", None),
+                ("web-2.1", Some("web-2")),
+                ("web-3.1", Some("web-3"))
+            ]
+        );
+        assert!(found.iter().all(|one| one.what.starts_with("socket ")));
     }
 
     #[test]
