@@ -7,9 +7,7 @@ use ao_tests::{Census, World, settle};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::AO;
-
-const STAND_IN: &str = env!("CARGO_BIN_EXE_stand-in-agent");
+use crate::{AO, STAND_IN};
 
 /// Runs `ao hooks shell EVENT` as an agent of that run would.
 fn hook(world: &World, id: &str, generation: u64, secret: &str, event: &str) {

@@ -7,9 +7,7 @@ use ao_tests::github::GitHub;
 use ao_tests::{Census, World, not_tested, settle};
 use serde_json::{Value, json};
 
-use crate::AO;
-
-const STAND_IN: &str = env!("CARGO_BIN_EXE_stand-in-agent");
+use crate::{AO, STAND_IN};
 
 fn ask(world: &World, method: &str, path: &str) -> (u16, Value) {
     let answer = world.ask(method, path, None);

@@ -9,9 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::AO;
-
-const STAND_IN: &str = env!("CARGO_BIN_EXE_stand-in-agent");
+use crate::{AO, STAND_IN};
 
 fn worktree(world: &World, id: &str) -> Utf8PathBuf {
     let session = world.until(id, "phase", "live");

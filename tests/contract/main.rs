@@ -24,3 +24,6 @@ mod zellij;
 
 /// The shipped program with crash points in it.
 const AO: &str = env!("CARGO_BIN_EXE_ao-with-faults");
+
+/// Stands in for Claude Code.
+const STAND_IN: &str = env!("CARGO_BIN_EXE_stand-in-agent");

@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use ao_tests::{Ao, World, settle};
+use ao_tests::{Ao, World, not_tested, settle};
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::AO;
+use crate::{AO, STAND_IN};
 
 /// A session that is over, with a commit of its own and a file that nobody has committed.
 fn over_with_work(world: &World) -> (String, Utf8PathBuf) {
@@ -315,4 +315,84 @@ fn what_is_ours_and_of_no_use_goes() {
         world.git(&["show", &format!("refs/ao/rescue/{id}/1:new")]),
         "rescued"
     );
+}
+
+/// Whoever runs runs on, whoever waits keeps its place, what is sent arrives once, and a session that is killed ends: there is nothing
+/// for a person to do.
+#[test]
+fn a_clock_that_jumps_an_hour_each_way_ends_nothing_and_loses_nothing() {
+    let mut world = World::new(AO);
+    if !world.own_clock() {
+        not_tested(
+            "a_clock_that_jumps_an_hour_each_way_ends_nothing_and_loses_nothing",
+            "there is no libfaketime: tests/run installs it",
+        );
+        return;
+    }
+    world.agent(STAND_IN);
+    world.set("AO_MAX_SESSIONS", "2");
+    world.set("AO_REQUEST_TIMEOUT", "1s"); // who waits in line is answered so soon
+    world.begin();
+    let speaks = world.spawn_claude("hello");
+    world.until(&speaks, "status", "idle");
+    let works = world.spawn("exec sleep 1000");
+    world.until(&works, "status", "working");
+    let in_line = ["first", "second"].map(|_| world.spawn("exec sleep 1000"));
+    let who = |world: &World, id: &str| {
+        let session = world.session(id);
+        (session["agentPid"].clone(), session["generation"].clone())
+    };
+    let before = (who(&world, &speaks), who(&world, &works));
+    let mut asked = vec!["hello".to_owned()];
+    // Forth, back, another hour back, and forth again.
+    for (n, at) in [3_600, 0, -3_600, 0].into_iter().enumerate() {
+        world.set_clock(at);
+        let words = format!("message {n}");
+        let send = json!({"message": words});
+        let path = format!("/api/v1/sessions/{speaks}/send");
+        assert_eq!(world.ask("POST", &path, Some(&send)).status, 200);
+        asked.push(words);
+        settle("it is heard once", || world.asked() == asked);
+        for (id, status) in [(&speaks, "idle"), (&works, "working")] {
+            settle("its status is what it was", || {
+                let session = world.session(id);
+                assert_eq!(session["phase"], "live", "{session}");
+                session["status"] == status
+            });
+        }
+        assert_eq!((who(&world, &speaks), who(&world, &works)), before);
+        for (place, id) in (1..).zip(&in_line) {
+            let session = world.session(id);
+            assert_eq!(
+                (&session["status"], &session["queue"]["place"]),
+                (&json!("queued"), &json!(place))
+            );
+        }
+    }
+    let messages = world.get(&format!("/api/v1/sessions/{speaks}/messages"));
+    let messages = messages["messages"].as_array().unwrap();
+    let sent_at = |n: usize| messages[n]["queuedAt"].as_str().unwrap();
+    assert!(
+        sent_at(0) > sent_at(1) && sent_at(1) > sent_at(2) && sent_at(2) < sent_at(3),
+        "{messages:?}"
+    );
+    assert!(
+        messages.iter().all(|message| message["state"] == "accepted"),
+        "{messages:?}"
+    );
+    world.set_clock(-3_600);
+    // Whoever looks over all of them goes on looking, although its next look was due in an hour.
+    let swept = "SELECT coalesce(max(finished_at), '') FROM sweeps";
+    let last = world.query(swept);
+    settle("they are looked at", || world.query(swept) < last);
+    let (_, ended) = kill(&world, &works);
+    assert_eq!(ended["worktree"]["state"], "removed");
+    world.until(&in_line[0], "status", "working");
+    assert_eq!(world.session(&in_line[1])["queue"]["place"], 1);
+    world.kill_9();
+    world.set_clock(3_600);
+    world.start();
+    world.until(&in_line[0], "status", "working");
+    assert_eq!(who(&world, &speaks), before.0);
+    assert_eq!(world.session(&in_line[1])["queue"]["place"], 1);
 }

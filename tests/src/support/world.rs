@@ -390,7 +390,39 @@ impl World {
         if let Some(mut daemon) = self.daemon.take() {
             let _ = daemon.kill();
             let _ = daemon.wait();
+            // Where it had a clock of its own, that is what it would have removed at its end.
+            for shared in ["faketime_shm_", "sem.faketime_sem_"] {
+                let _ = fs::remove_file(format!("/dev/shm/{shared}{}", daemon.id()));
+            }
         }
+    }
+
+    /// Gives every process started from now on a wall clock of this world's own; false where that cannot be had here (Debian
+    /// package faketime).
+    pub fn own_clock(&mut self) -> bool {
+        let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+        let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+        let Some(library) = libraries.find(|library| library.exists()) else {
+            return false;
+        };
+        self.set_clock(0);
+        self.set("LD_PRELOAD", &library.to_string_lossy());
+        self.set("FAKETIME_TIMESTAMP_FILE", self.dir.join("clock").as_str());
+        for (name, value) in [
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("NO_FAKE_STAT", "1"),
+        ] {
+            self.set(name, value);
+        }
+        true
+    }
+
+    /// Sets that clock so many seconds beside the machine's.
+    pub fn set_clock(&self, seconds: i64) {
+        let (clock, next) = (self.dir.join("clock"), self.dir.join("clock.new"));
+        fs::write(&next, format!("{seconds:+}\n")).expect("the world is writable");
+        fs::rename(next, clock).expect("the world is writable");
     }
 
     /// The machine is started again: nothing of this world runs, and every process started from now on finds another boot id where

@@ -1,6 +1,6 @@
 //! The machine's clocks.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ao_domain::Timestamp;
 use ao_domain::port::PortFuture;
@@ -11,13 +11,18 @@ use ao_domain::port::clock::Clock;
 pub struct SystemClock;
 
 /// How often a wait looks at the wall clock again: it may be set, and a machine may sleep, without tokio's timer
-/// noticing.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// noticing. For so long a status may say after it that nobody has looked.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The wall clock, for processes of ours that have no daemon around them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is what the port `Clock` is served by"
+)]
 pub fn now() -> Timestamp {
-    let at = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    Timestamp::from_millis(at.tv_sec * 1_000 + at.tv_nsec / 1_000_000)
+    // By the C library and not by the kernel itself: there a program's clock can be set for it alone (faketime(1)).
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp::from_millis(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
 }
 
 /// Milliseconds since boot, time asleep included; never set back.
