@@ -85,14 +85,21 @@ fn first_word_of_a_spawn(program: &str) {
     println!("ao spawn to its first line: {}", Figure::of(waits));
 }
 
-/// A hundred live sessions: memory of daemon and holders, and how long a new daemon takes to have adopted them all.
+/// A hundred live sessions: memory of daemon and holders, what the daemon does while nothing happens, and how long a new one takes to
+/// have adopted them all.
 fn many_sessions(program: &str) {
     const MANY: usize = 100;
     let mut world = World::started(program);
+    let starts = world.dir.join("starts");
     for _ in 0..MANY {
-        world.spawn("exec sleep 1000");
+        world.spawn(&format!("echo >> {starts}; exec sleep 10000"));
     }
     println!("daemon, {MANY} live sessions: {}", memory(world.pid()));
+    idle(world.pid());
+    println!(
+        "daemon, {MANY} live sessions, after that: {}",
+        memory(world.pid())
+    );
     let holders = world.census().running("pty-host");
     let private: u64 = holders.iter().map(|pid| private_kib(*pid)).sum();
     println!(
@@ -107,10 +114,69 @@ fn many_sessions(program: &str) {
     within(Duration::from_secs(60), "all sessions are adopted", || {
         (adopted(&world) == MANY).then_some(())
     });
+    let adopted = began.elapsed();
     println!(
-        "{MANY} live sessions, killed: ready after {ready:.0?}, all adopted after {:.0?}",
-        began.elapsed()
+        "{MANY} live sessions, killed: ready after {ready:.0?}, all adopted {:.0?} after that",
+        adopted - ready
     );
+    let agents = world.census().running("sleep 10000").len();
+    let started = fs::read_to_string(&starts).unwrap_or_default().lines().count();
+    println!(
+        "{agents} agents run, {} lost, {} started twice",
+        MANY.saturating_sub(agents),
+        started.saturating_sub(MANY)
+    );
+}
+
+/// What the daemon does in a minute in which nothing happens. It looks over everything once an hour, and has done so at its start.
+fn idle(pid: u32) {
+    const QUIET: Duration = Duration::from_secs(10);
+    const MINUTE: Duration = Duration::from_secs(60);
+    std::thread::park_timeout(QUIET);
+    let (before, began) = (Used::of(pid), Instant::now());
+    while let Some(left) = MINUTE.checked_sub(began.elapsed()) {
+        std::thread::park_timeout(left);
+    }
+    let after = Used::of(pid);
+    let cpu = (after.ticks - before.ticks) as f64 / Used::TICKS / began.elapsed().as_secs_f64();
+    println!(
+        "daemon, idle for a minute: {:.2} % of a core, {}",
+        cpu * 100.0,
+        // Each that ended has taken a page at least, which its parent is charged for.
+        if after.of_children == before.of_children {
+            "no process started and ended"
+        } else {
+            "processes were started"
+        }
+    );
+}
+
+/// What the kernel counts of a process: proc_pid_stat(5).
+struct Used {
+    /// `utime` and `stime`.
+    ticks: u64,
+    /// `cminflt`: minor faults of children that were waited for.
+    of_children: u64,
+}
+
+impl Used {
+    /// A second of `ticks` (`getconf CLK_TCK`): the same on every Linux that this runs on.
+    const TICKS: f64 = 100.0;
+
+    fn of(pid: u32) -> Self {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The name may hold anything, and ends with the last parenthesis; behind it stands the third field.
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .map_or("", |(_, rest)| rest)
+            .split_whitespace()
+            .collect();
+        let field = |number: usize| -> u64 { fields[number - 3].parse().expect("a number") };
+        Self {
+            ticks: field(14) + field(15),
+            of_children: field(11),
+        }
+    }
 }
 
 /// Sessions whose child of this daemon has read its rows and watches.

@@ -191,6 +191,7 @@ fn a_really_full_disk_is_an_error_and_nothing_that_was_there_is_lost() {
     let refused = refused.expect("the disk was never full");
     let text = String::from_utf8_lossy(&refused.body).to_lowercase();
     assert!(text.contains("full") || text.contains("space"), "{text}");
+    assert!(text.contains("make room, then repeat this"), "{text}");
     let sessions = world.get("/api/v1/sessions");
     assert_eq!(
         sessions["sessions"].as_array().unwrap().len(),

@@ -42,6 +42,29 @@ fn restored(world: &World, id: &str) -> Value {
     session
 }
 
+/// What `ao session get` says that brings it back.
+fn is_told_how_to_bring_back(world: &World, id: &str) {
+    let shown = world.ao(&["session", "get", id]).ok().out;
+    let command = format!("bring back with: ao session restore {id} --start-over\n");
+    assert!(shown.contains(&command), "{shown}");
+}
+
+/// Agents do not notice; the next daemon takes them up again, and the commands say that it is to be started.
+#[test]
+fn a_daemon_that_was_killed_is_started_again_and_finds_all_as_it_was() {
+    let mut world = World::started(AO);
+    let id = world.spawn("exec sleep 1000");
+    let before = world.until(&id, "status", "working");
+    world.kill_9();
+    let said = world.ao(&["session", "get", &id]);
+    assert!(said.code != 0 && said.err.contains("ao start"), "{said:?}");
+    world.start();
+    let after = world.until(&id, "status", "working");
+    for fact in ["agentPid", "generation", "phase"] {
+        assert_eq!(after[fact], before[fact]);
+    }
+}
+
 fn is_clean(world: &World, worktree: &Utf8Path) -> String {
     world.git_in(worktree, &["status", "--porcelain"])
 }
@@ -52,6 +75,7 @@ fn a_deleted_worktree_comes_back_from_its_branch() {
     let world = World::started(AO);
     let (id, worktree) = over_with_work(&world);
     fs::remove_dir_all(&worktree).unwrap();
+    is_told_how_to_bring_back(&world, &id);
     restored(&world, &id);
     assert_eq!(fs::read_to_string(worktree.join("committed")).unwrap(), "c\n");
     assert_eq!(is_clean(&world, &worktree), "");
@@ -148,7 +172,10 @@ fn a_repository_that_was_cloned_anew_takes_no_file_along() {
     world.git_in(&world.dir, &["clone", "-q", old.as_str(), world.repo.as_str()]);
     let (said, session) = kill(&world, &id);
     assert_eq!(session["worktree"]["state"], "kept");
-    assert!(said.out.contains("does not know"), "{said:?}");
+    assert!(
+        said.out.contains("does not know") && said.out.contains("`ao session restore` attaches it again"),
+        "{said:?}"
+    );
     work_is_whole(&worktree);
     // The clone has the session's branch from its origin.
     restored(&world, &id);
@@ -168,7 +195,10 @@ fn a_worktree_that_was_pruned_while_it_was_away_is_attached_again() {
     fs::rename(&away, &worktree).unwrap();
     let (said, session) = kill(&world, &id);
     assert_eq!(session["worktree"]["state"], "kept");
-    assert!(said.out.contains("restore its session"), "{said:?}");
+    assert!(
+        said.out.contains("`ao session restore` attaches it again"),
+        "{said:?}"
+    );
     work_is_whole(&worktree);
     restored(&world, &id);
     work_is_whole(&worktree);
@@ -186,6 +216,7 @@ fn a_branch_that_was_deleted_under_a_session_is_made_again() {
     world.git(&["update-ref", "-d", &format!("refs/heads/{branch}")]);
     let (said, session) = kill(&world, &id);
     assert_eq!(session["worktree"]["state"], "kept", "{said:?}");
+    is_told_how_to_bring_back(&world, &id);
     restored(&world, &id);
     assert_eq!(world.git(&["rev-parse", &branch]), tip);
     assert_eq!(fs::read_to_string(worktree.join("committed")).unwrap(), "c\n");
@@ -207,7 +238,11 @@ fn a_data_directory_that_moved_takes_its_sessions_along_and_a_copy_is_refused() 
     assert!(copied.success());
     world.set("AO_DATA_DIR", to.as_str());
     let refused = world.try_start().expect("a copy is refused");
-    assert!(refused.contains("this data directory is a copy"), "{refused}");
+    assert!(
+        refused.contains("this data directory is a copy")
+            && refused.contains("Start ao on that one (AO_DATA_DIR)"),
+        "{refused}"
+    );
     fs::remove_dir_all(&to).unwrap();
 
     fs::rename(&from, &to).unwrap();
@@ -247,6 +282,10 @@ fn a_data_directory_that_cannot_be_written_to_is_said_and_nothing_is_lost() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("Read-only"), "{said}");
     assert!(said.contains(world.data.as_str()), "it is said where: {said}");
+    assert!(
+        said.contains("see that you may write to it, or name another with AO_DATA_DIR"),
+        "{said}"
+    );
     world.start();
     work_is_whole(&worktree);
     restored(&world, &id);

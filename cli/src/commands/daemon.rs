@@ -38,6 +38,11 @@ pub(crate) enum DaemonError {
     /// Another daemon has the data directory.
     #[error("the data directory is taken")]
     Lock(#[source] LockError),
+    /// The data directory is there for nobody.
+    #[error(
+        "the data directory cannot be used: see that you may write to it, or name another with AO_DATA_DIR"
+    )]
+    NoDirectory(#[source] LockError),
     /// The Go original's daemon lives; it was left alone.
     #[error(
         "the original ao's daemon (process {pid}, port {port}) runs with the run file `{run_file}`: stop it with its own `ao stop`, or \
@@ -108,7 +113,10 @@ fn serve(env: &Env) -> Result<ExitCode, DaemonError> {
         .map_err(failed("making the data directory", &config.data_dir))?;
     refuse_beside_the_original(&config.run_file)?;
     // In this order: whoever has the lock is the only one; the port says so to the world; only then anything is touched.
-    let lock = DirLock::take(&config.data_dir).map_err(DaemonError::Lock)?;
+    let lock = DirLock::take(&config.data_dir).map_err(|error| match error {
+        LockError::Held { .. } => DaemonError::Lock(error),
+        LockError::Io { .. } => DaemonError::NoDirectory(error),
+    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("ao-worker")

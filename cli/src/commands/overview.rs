@@ -8,7 +8,7 @@ use ao_domain::{Timestamp, WorktreeState};
 use serde::Serialize;
 
 use super::restore::is_lost;
-use super::{kill, project, session, tree};
+use super::{kill, project, restore, session, tree};
 use crate::duration;
 use crate::env::Env;
 use crate::error::CliError;
@@ -185,10 +185,7 @@ fn wants(known: &Known, now: Timestamp) -> Vec<Want> {
                 );
             }
             _ if is_lost(session) => {
-                let command = match session.native_id {
-                    Some(_) => format!("ao session restore {id}"),
-                    None => format!("ao session restore {id} --start-over"),
-                };
+                let command = restore::command(session);
                 let why = session.reason.split(": ").next().unwrap_or_default();
                 want("lost", format!("{why} ({ago} ago)"), command);
             }

@@ -79,6 +79,16 @@ pub(crate) async fn restore(args: &RestoreArgs, env: &Env, out: &mut Out) -> Res
     spawn::up(&daemon, session, before, args.timeout, "restored", out).await
 }
 
+/// What brings `session` back: in the conversation it had, where it had one.
+pub(super) fn command(session: &Session) -> String {
+    let anew = if session.native_id.is_some() {
+        ""
+    } else {
+        " --start-over"
+    };
+    format!("ao session restore {}{anew}", session.id)
+}
+
 fn wish(id: &SessionId, start_over: bool) -> Ask {
     Ask::post(format!("/api/v1/sessions/{}/restore", encoded(id.as_str())))
         .json(&RestoreSession { start_over })

@@ -218,8 +218,7 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         .map(|_| format!("ao attach {}", session.id));
     // An ending one is brought back when it has ended.
     let is_over = matches!(session.phase, Phase::Finished | Phase::Ended);
-    let restore =
-        (is_over && session.native_id.is_some()).then(|| format!("ao session restore {}", session.id));
+    let restore = is_over.then(|| restore::command(session));
     let said_last = session
         .last_message
         .as_deref()
