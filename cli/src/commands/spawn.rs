@@ -279,10 +279,12 @@ fn step_in_words(session: &Session) -> String {
     if let Some(queue) = session.queue.as_ref().filter(|_| session.failure.is_none()) {
         return format!("{} ({} of {} that wait)", session.reason, queue.place, queue.of);
     }
+    // The rest of a longer one, such as the last lines of a command, is told when it is over.
+    let reason = session.reason.lines().next().unwrap_or_default();
     if session.status == Status::Queued {
-        session.reason.clone()
+        reason.to_owned()
     } else {
-        format!("{}: {}", session.status, session.reason)
+        format!("{}: {reason}", session.status)
     }
 }
 
@@ -406,6 +408,11 @@ mod tests {
             &json!({"status": "queued", "reason": "making the worktree"}),
         );
         assert_eq!(step_in_words(&queued), "making the worktree");
+        let long = session(
+            "web-1",
+            &json!({"status": "failed", "reason": "it failed:\nline 1\nline 2"}),
+        );
+        assert_eq!(step_in_words(&long), "failed: it failed:");
         let failed = session(
             "web-1",
             &json!({"endReason": "spawn_failed", "failure": "no such program"}),

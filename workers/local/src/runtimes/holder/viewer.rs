@@ -144,10 +144,8 @@ impl Viewer {
     pub(in crate::runtimes) fn in_pane(mut self, nobody: NobodyLooks) {
         let seen = told_size().filter(|size| !nobody(*size));
         let looked_at = seen.is_some();
-        let first = seen.map_or_else(|| self.size_of_program(), Ok);
-        let scrollback = Scrollback::Replace;
-        let begun = first.is_ok_and(|first| self.attach(first, scrollback))
-            && self.stream.set_read_timeout(None).is_ok();
+        let first = seen.unwrap_or(Attach::NO_SIZE);
+        let begun = self.stream.set_read_timeout(None).is_ok() && self.attach(first, Scrollback::Replace);
         if begun {
             self.run(Whose::Pane { nobody, looked_at });
         }
@@ -160,14 +158,6 @@ impl Viewer {
             scrollback,
         });
         self.stream.write_all(&attach.encode()).is_ok()
-    }
-
-    fn size_of_program(&mut self) -> io::Result<(u16, u16)> {
-        self.stream.write_all(&Frame::Screen.encode())?;
-        match answer(&mut self.stream, &mut self.decoder)? {
-            Frame::ScreenIs(shown) => Ok(shown.size),
-            other => Err(io::Error::other(format!("no screen but {other:?}"))),
-        }
     }
 
     fn run(&mut self, mut whose: Whose) -> End {
@@ -305,7 +295,8 @@ fn size() -> (u16, u16) {
     told_size().unwrap_or((80, 24))
 }
 
-fn told_size() -> Option<(u16, u16)> {
+/// The size of this process's terminal; `None` while it has none.
+pub(in crate::runtimes) fn told_size() -> Option<(u16, u16)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }

@@ -69,13 +69,18 @@ pub enum Scrollback {
 /// Wants to see the terminal from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
-    /// The client's columns.
+    /// The client's columns; 0, as of a terminal that has no size, leaves the agent's terminal as large as it is.
     pub cols: u16,
-    /// The client's rows.
+    /// The client's rows; the same.
     pub rows: u16,
     /// What to send of the lines above.
     #[serde(default)]
     pub scrollback: Scrollback,
+}
+
+impl Attach {
+    /// Columns and rows of a client that has no size.
+    pub const NO_SIZE: (u16, u16) = (0, 0);
 }
 
 /// A size in character cells.

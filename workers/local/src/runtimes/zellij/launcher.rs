@@ -12,7 +12,7 @@
 
 use std::io;
 use std::process::{Child, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -23,8 +23,17 @@ use crate::runtimes::holder::command;
 use crate::runtimes::holder::files::RunDir;
 use crate::runtimes::holder::viewer::{self, Raw, Signals, Viewer};
 
-/// How often a holder that is starting is tried.
+/// How often a holder that is starting is tried, and a pane that is not placed yet looked at.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
+
+/// [`TRY_AGAIN`], for `poll`.
+const PAUSE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: TRY_AGAIN.subsec_nanos() as i64,
+};
+
+/// Within what zellij has placed a pane whose program it has started; it takes hundredths of a second on a quiet machine.
+const PLACED: Duration = Duration::from_secs(10);
 
 /// The size that zellij gives the pane of a session that nobody has looked at yet.
 const UNSEEN: (u16, u16) = (50, 50);
@@ -52,7 +61,17 @@ fn run(dir: &RunDir, offer: &str, holder: &[&str]) -> io::Result<()> {
         viewer.in_pane(|size| size == UNSEEN);
     }
     drop(raw);
+    until_placed();
     Ok(())
+}
+
+/// zellij starts a pane's program first and places the pane then. One whose program has ended in between it would keep for ever,
+/// and with it the session. A placed pane has a size.
+fn until_placed() {
+    let began = Instant::now();
+    while viewer::told_size().is_none() && began.elapsed() < PLACED {
+        let _ = rustix::event::poll(&mut [], Some(&PAUSE)); // an error is a signal that came
+    }
 }
 
 /// A viewer, as soon as the holder answers; none when it ends without, or the pane does.
@@ -66,11 +85,7 @@ fn reach(dir: &RunDir, holder: &mut Child, mut signals: Signals) -> io::Result<O
             return Ok(None);
         }
         let mut fds = [PollFd::new(signals.get_read(), PollFlags::IN)];
-        let pause = Timespec {
-            tv_sec: 0,
-            tv_nsec: i64::from(TRY_AGAIN.subsec_nanos()),
-        };
-        let _ = rustix::event::poll(&mut fds, Some(&pause)); // an error is a signal that came
+        let _ = rustix::event::poll(&mut fds, Some(&PAUSE)); // an error is a signal that came
         if signals.pending().any(|signal| signal != SIGWINCH) {
             return Ok(None);
         }

@@ -8,7 +8,7 @@ use super::{Host, Phase, bounded, refused_ended};
 use crate::runtimes::holder::host::connection::Connection;
 use crate::runtimes::holder::host::log;
 use crate::runtimes::holder::host::typing::Asker;
-use crate::runtimes::holder::wire::{self, Cells, Frame, Hello, Refusal, Status};
+use crate::runtimes::holder::wire::{self, Attach, Cells, Frame, Hello, Refusal, Status};
 
 /// More clients than any number of windows; the next ones are turned away.
 const MOST_CLIENTS: usize = 64;
@@ -69,10 +69,12 @@ impl Host {
                 incomplete: self.engine.is_incomplete(),
             }),
             Frame::Attach(attach) => {
-                self.resize(Cells {
-                    cols: attach.cols,
-                    rows: attach.rows,
-                });
+                if (attach.cols, attach.rows) != Attach::NO_SIZE {
+                    self.resize(Cells {
+                        cols: attach.cols,
+                        rows: attach.rows,
+                    });
+                }
                 self.connections[at].wants_snapshot(attach.scrollback);
                 return;
             }
