@@ -33,6 +33,7 @@ use std::time::Duration;
 use ao_domain::RemoteRepo;
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
+use ao_domain::port::processes::Processes;
 use ao_domain::port::provision::Provisioner;
 use ao_domain::port::runtime::Runtimes;
 use ao_domain::port::spool::HookSpool;
@@ -67,6 +68,8 @@ pub struct Deps {
     pub upkeep: Arc<dyn Upkeep>,
     /// Looks at terminals.
     pub runtimes: Runtimes,
+    /// Looks at processes.
+    pub processes: Arc<dyn Processes>,
     /// Reads what post-create commands print.
     pub provisioner: Arc<dyn Provisioner>,
     /// The agents there are.

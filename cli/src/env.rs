@@ -196,11 +196,6 @@ impl Env {
         self.text("NO_COLOR").is_some() || self.text("TERM").as_deref() == Some("dumb")
     }
 
-    /// `USER`: who is logged in.
-    pub fn user(&self) -> Option<String> {
-        self.text("USER")
-    }
-
     /// `PATH`, empty where there is none.
     pub fn path(&self) -> OsString {
         self.vars
@@ -306,7 +301,7 @@ impl Env {
     }
 
     /// The value as text, where it is set, not empty, and text.
-    fn text(&self, name: &str) -> Option<String> {
+    pub fn text(&self, name: &str) -> Option<String> {
         let value = self.vars.get(std::ffi::OsStr::new(name))?.to_str()?;
         (!value.is_empty()).then(|| value.to_owned())
     }

@@ -260,6 +260,30 @@ fn a_data_directory_that_moved_takes_its_sessions_along_and_a_copy_is_refused() 
     assert_eq!(session["worktree"]["state"], "removed");
 }
 
+/// Reached by another name it is the same: sessions are there, and end as ever.
+#[test]
+fn a_data_directory_with_another_name_is_the_same() {
+    let mut world = World::started(AO);
+    let (id, worktree) = over_with_work(&world);
+    let live = world.spawn("exec sleep 1000");
+    world.kill_9();
+    let other = world.dir.join("other");
+    std::os::unix::fs::symlink(&world.data, &other).unwrap();
+    world.set("AO_DATA_DIR", other.as_str());
+    world.start();
+    world.until(&live, "status", "working");
+    work_is_whole(&worktree);
+    let (said, session) = kill(&world, &id);
+    assert_eq!(session["worktree"]["state"], "kept", "{said:?}");
+    world.ao(&["kill", &id, "--discard"]).ok();
+    let (_, session) = kill(&world, &live);
+    assert_eq!(session["worktree"]["state"], "removed");
+    assert!(!worktree.exists());
+    let new = world.spawn("exec sleep 1000");
+    let (_, session) = kill(&world, &new);
+    assert_eq!(session["worktree"]["state"], "removed");
+}
+
 /// What cannot be written to is said before anything begins, and is fine again when it can.
 #[test]
 fn a_data_directory_that_cannot_be_written_to_is_said_and_nothing_is_lost() {

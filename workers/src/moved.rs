@@ -1,6 +1,7 @@
 //! A data directory that was moved: its worktrees, git's records of them and the rows find each other again.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 
 use ao_domain::port::upkeep::Upkeep;
 use ao_domain::{Session, chain};
@@ -30,6 +31,9 @@ pub(crate) async fn follow(
         .filter_map(root_of)
         .collect();
     for from in elsewhere {
+        if is_the_same(&from, root) {
+            continue; // by another name: everything is where the rows say
+        }
         let of = |session: &&Session| session.worktree.starts_with(&from);
         let still_there = sessions
             .iter()
@@ -58,6 +62,16 @@ pub(crate) async fn follow(
         tracing::warn!(%from, to = %root, rows, "the data directory was moved: its sessions have followed");
     }
     Ok(())
+}
+
+/// Whether both are one directory, as where a link leads to it.
+fn is_the_same(one: &Utf8Path, other: &Utf8Path) -> bool {
+    let identity = |path: &Utf8Path| {
+        std::fs::metadata(path)
+            .map(|found| (found.dev(), found.ino()))
+            .ok()
+    };
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// `<root>/<project>/<session>`: the root.

@@ -49,9 +49,6 @@ const GIT_DEADLINE: Duration = Duration::from_secs(60);
 /// Reads that may go on at once. Each has a thread and a page cache; a list of a thousand sessions takes milliseconds.
 const READERS: u32 = 4;
 
-/// What `systemd-run --user` finds the user's manager by.
-const SCOPE_ENV: &[&str] = &["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
-
 /// What the daemon was told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -187,18 +184,12 @@ impl Wiring {
             let found = config.env.iter().find(|(known, _)| known == name);
             found.map(|(_, value)| value.as_str())
         };
+        let (_, scope) = logout::here(|name| variable(name).map(str::to_owned));
         let pty = pty::runtime(PtyConfig {
             root: data.join(pty::NAME),
             executable: own_image(&config.program),
             leading_args: config.holder.clone(),
-            scope: logout::scope(
-                logout::here(variable("USER")),
-                variable("PATH").unwrap_or_default(),
-            ),
-            scope_env: SCOPE_ENV
-                .iter()
-                .filter_map(|name| Some(((*name).to_owned(), variable(name)?.to_owned())))
-                .collect(),
+            scope: scope.clone(),
         });
         let zellij = zellij::runtime(ZellijConfig {
             root: data.join(zellij::NAME),
@@ -208,6 +199,7 @@ impl Wiring {
             path: path.clone(),
             launcher: bin.join("ao"),
             leading_args: config.launcher.clone(),
+            scope,
         });
         let worktree_root = data.join("worktrees");
         let git = GitWorktrees::new(GitConfig {
@@ -310,6 +302,7 @@ impl Wiring {
             outcomes: self.outcomes.clone(),
             upkeep: Arc::clone(&self.upkeep),
             runtimes: self.runtimes.clone(),
+            processes: Arc::clone(&self.processes),
             clock: Arc::clone(&self.clock),
         }
     }

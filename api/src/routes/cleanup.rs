@@ -25,7 +25,8 @@ pub(super) struct Whose {
     project: Option<String>,
 }
 
-/// Takes back the worktrees of sessions that are over. One that holds work which exists nowhere else is kept, and named.
+/// Takes back the worktrees of sessions that are over. One that holds work which exists nowhere else is kept, and named; and so is
+/// one whose session waits to be restored.
 ///
 /// Safe to repeat; one that was taken back is not named again.
 #[utoipa::path(
@@ -68,7 +69,8 @@ pub(super) async fn cleanup(
         )
     };
     let sessions = api.reader.sessions(&filter).await?;
-    let sessions: Vec<Session> = sessions.into_iter().filter(left).collect();
+    let (lost, sessions): (Vec<Session>, Vec<Session>) =
+        sessions.into_iter().filter(left).partition(Session::is_lost);
     for session in &sessions {
         let reason = session.end_reason.unwrap_or(EndReason::Killed);
         let stop = api
@@ -99,6 +101,15 @@ pub(super) async fn cleanup(
             });
         }
     }
+    let waits = lost.into_iter().map(|session| Skipped {
+        reason: format!(
+            "it waits for `ao session restore {0}`, or for `ao kill {0}`",
+            session.id
+        ),
+        worktree: (&session).into(),
+        session_id: session.id,
+    });
+    answer.skipped.extend(waits);
     json(StatusCode::OK, &answer)
 }
 

@@ -1,8 +1,9 @@
 //! What carries our names and belongs to nobody any more. Looked for when it is asked.
 
 use ao_derive::leftovers;
-use ao_domain::port::runtime::Look;
+use ao_domain::port::runtime::{Look, Runtime, RuntimeError};
 use ao_domain::port::upkeep;
+use ao_domain::{ProcessId, Session};
 use ao_facts::Filter;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -41,39 +42,66 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Response, ApiError> {
             repo: one.of.repo.as_ref().map(ToString::to_string),
         })
         .collect();
+    let mut unread: Vec<Unread> = traces
+        .unread
+        .iter()
+        .map(|(repo, error)| Unread {
+            what: format!("repository {repo}"),
+            why: ao_domain::chain(error).to_string(),
+        })
+        .collect();
     for name in api.runtimes.names() {
         let Some(runtime) = api.runtimes.get(name) else {
             continue;
         };
-        let mut runs = Vec::new();
-        for run in runtime.list().await.unwrap_or_default() {
-            // Who cannot be looked at is not gone.
-            let look = runtime.look(&run).await.unwrap_or(Look::Silent);
-            runs.push((run, look));
+        match tokio::time::timeout(api.config.patience, of_runtime(&api, runtime, &sessions)).await {
+            Ok(Ok(more)) => found.extend(more),
+            Ok(Err(error)) => unread.push(Unread {
+                what: format!("terminals ({name})"),
+                why: ao_domain::chain(&error).to_string(),
+            }),
+            Err(_) => unread.push(Unread {
+                what: format!("terminals ({name})"),
+                why: "looking at them took too long".to_owned(),
+            }),
         }
-        found.extend(leftovers::runs(&runs, &sessions).into_iter().map(|one| Leftover {
-            what: format!("{} ({name})", one.what),
+    }
+    let list = LeftoverList {
+        leftovers: found,
+        unread,
+    };
+    json(StatusCode::OK, &list)
+}
+
+/// What a runtime holds for nobody, and what only looks as if it did.
+async fn of_runtime(
+    api: &Api,
+    runtime: &dyn Runtime,
+    sessions: &[Session],
+) -> Result<Vec<Leftover>, RuntimeError> {
+    let mut runs = Vec::new();
+    for run in runtime.list().await? {
+        // Who cannot be looked at is not gone.
+        let look = runtime.look(&run).await.unwrap_or(Look::Silent);
+        runs.push((run, look));
+    }
+    let strays = runtime.strays().await?;
+    let is_alive = |process: &ProcessId| api.processes.is_alive(process) != Some(false);
+    let runs = leftovers::runs(&runs, sessions, is_alive)
+        .into_iter()
+        .map(|one| Leftover {
+            what: format!("{} ({})", one.what, runtime.name()),
             why: one.why.to_owned(),
             goes: one.may_go,
             session_id: Some(one.of.session.clone()),
             repo: None,
-        }));
-        let strays = runtime.strays().await.unwrap_or_default();
-        found.extend(leftovers::strays(&strays).into_iter().map(|one| Leftover {
-            what: one.what,
-            why: one.why.to_owned(),
-            goes: one.may_go,
-            session_id: one.of.session.clone(),
-            repo: None,
-        }));
-    }
-    let unread = traces.unread.iter().map(|(repo, error)| Unread {
-        repo: repo.to_string(),
-        why: ao_domain::chain(error).to_string(),
+        });
+    let strays = leftovers::strays(&strays).into_iter().map(|one| Leftover {
+        what: one.what,
+        why: one.why.to_owned(),
+        goes: one.may_go,
+        session_id: one.of.session.clone(),
+        repo: None,
     });
-    let list = LeftoverList {
-        leftovers: found,
-        unread: unread.collect(),
-    };
-    json(StatusCode::OK, &list)
+    Ok(runs.chain(strays).collect())
 }

@@ -202,7 +202,15 @@ pub(super) async fn relocate(
     loop {
         let project = active(&api, &id).await?;
         if project.moves_to.is_none() {
-            return match project.move_failed.clone().filter(|_| project.path != top) {
+            let overtaken = || {
+                format!(
+                    "somebody else has moved it meanwhile: it is at `{}`",
+                    project.path
+                )
+            };
+            let not_moved =
+                (project.path != top).then(|| project.move_failed.clone().unwrap_or_else(overtaken));
+            return match not_moved {
                 Some(why) => Err(ApiError::conflict("PROJECT_NOT_MOVED", why)),
                 None => json(
                     StatusCode::OK,
@@ -369,6 +377,7 @@ fn shown(project: ao_domain::Project) -> Project {
         default_branch: project.default_branch,
         config: project.config,
         moves_to: project.moves_to.map(Into::into),
+        move_failed: project.move_failed,
         resolve_error: None,
     }
 }

@@ -65,6 +65,12 @@ pub(super) async fn restore(
             return Err(ApiError::conflict("NOTHING_TO_RESUME", message));
         }
         Restored::OrchestratorLives(other) => return Err(orchestrator_lives(&id.project(), &other)),
+        Restored::NoProject(project) => {
+            let message = format!(
+                "the project of `{id}` was removed: register it again, with its id, then restore: ao project add PATH --id {project}"
+            );
+            return Err(ApiError::conflict("PROJECT_REMOVED", message).detail("projectId", project.as_str()));
+        }
     }
     wake(&api, &id);
     up(&api, &headers, &id, StatusCode::OK).await

@@ -23,11 +23,11 @@ pub struct Leftover {
     pub repo: Option<String>,
 }
 
-/// A repository that could not be asked.
+/// What could not be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unread {
-    /// Which.
-    pub repo: String,
+    /// What it is, in a few words.
+    pub what: String,
     /// Why.
     pub why: String,
 }

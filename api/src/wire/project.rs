@@ -64,6 +64,9 @@ pub struct Project {
     /// Where somebody says that its repository is now, until every worktree has followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moves_to: Option<String>,
+    /// Why its worktrees did not follow, when somebody said that last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_failed: Option<String>,
     /// Why it cannot be worked on now; absent when it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolve_error: Option<String>,

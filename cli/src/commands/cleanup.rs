@@ -16,8 +16,8 @@ use crate::render::{Out, Tone};
 
 /// Take back the worktrees of sessions that are over
 ///
-/// One that holds work which exists nowhere else stays, and is named with what it holds and how to remove it. Branches with
-/// commits stay.
+/// One that holds work which exists nowhere else stays, and is named with what it holds and how to remove it. What waits to be
+/// restored stays too, and branches with commits.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -234,6 +234,7 @@ fn deps(
         worktrees: Arc::clone(&wiring.worktrees),
         upkeep: Arc::clone(&wiring.upkeep),
         runtimes: wiring.runtimes.clone(),
+        processes: Arc::clone(&wiring.processes),
         provisioner: Arc::clone(&wiring.provisioner),
         agents: Arc::clone(&wiring.agents),
         repository_of: Arc::new(move |remote| forge.repository(remote)),

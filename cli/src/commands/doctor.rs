@@ -81,6 +81,9 @@ struct Check {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// Everything of which the message names the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<String>,
 }
 
 impl Check {
@@ -92,6 +95,7 @@ impl Check {
             // A check is one line, also where SQLite or git said more.
             message: message.into().replace('\n', "; "),
             remedy: None,
+            details: Vec::new(),
         }
     }
 
@@ -191,7 +195,7 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.extend(agents(env).await);
     checks.push(codex(&env.path()).await);
     checks.push(github(args.offline, env).await);
-    checks.push(logout::check(env.user().as_deref()));
+    checks.push(logout::check(env));
     if runs {
         checks.extend(hosts(&places, env).await);
         if let Ok(daemon) = Daemon::find(&places, env.session()) {

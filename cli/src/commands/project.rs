@@ -216,6 +216,8 @@ async fn get(args: &GetArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
         ("path", project.path),
         ("repo", project.repo),
         ("default branch", project.default_branch),
+        ("on its way to", project.moves_to.unwrap_or_default()),
+        ("not moved", project.move_failed.unwrap_or_default()),
         ("resolve error", project.resolve_error.unwrap_or_default()),
     ];
     for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use ao_derive::leftovers;
 use ao_domain::port::clock::Clock;
+use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{Look, RuntimeRef, Runtimes};
 use ao_domain::port::upkeep::{self, Reclaimed, Upkeep};
-use ao_domain::{Project, Timestamp, chain};
+use ao_domain::{ProcessId, Project, Timestamp, chain};
 use ao_facts::{FactsError, Filter, OutcomeWriter, Reader};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 use camino::Utf8Path;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub upkeep: Arc<dyn Upkeep>,
     /// The runtimes.
     pub runtimes: Runtimes,
+    /// Whether a holder is there.
+    pub processes: Arc<dyn Processes>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -125,7 +128,8 @@ impl Janitor {
                 continue;
             };
             let runs = self.runs(ctx, name).await?;
-            for one in leftovers::runs(&runs, &sessions) {
+            let is_alive = |process: &ProcessId| self.0.processes.is_alive(process) != Some(false);
+            for one in leftovers::runs(&runs, &sessions, is_alive) {
                 if one.may_go {
                     let gone = step!("janitor.run", ctx.within(GITS, runtime.destroy(one.of)));
                     told(

@@ -15,7 +15,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ao_derive::{Admission, Around, Habits, Load, Step, admission, next_step};
+use ao_derive::{Admission, Around, Habits, KEEP_LAST_SCREEN, Load, Step, admission, next_step};
 use ao_domain::port::agent::Agents;
 use ao_domain::port::clock::Clock;
 use ao_domain::port::letters::Letters;
@@ -234,10 +234,14 @@ impl SessionChild {
                 tracing::info!(session = %self.id, "comes back after a restart of the machine");
                 Ok(())
             }
-            // It stays over, and is named among those that wait: looked at again when a fact changes.
+            // It stays over, and is named among those that wait, for as long as any other that is over.
             other => {
                 tracing::warn!(session = %self.id, ?other, "cannot come back by itself");
-                self.wait(ctx, session, None, None).await
+                let until = session
+                    .ended_at
+                    .unwrap_or(session.phase_at)
+                    .plus(KEEP_LAST_SCREEN);
+                self.wait(ctx, session, Some(until), None).await
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use ao_domain::port::runtime::{Look, RuntimeRef, Stray};
 use ao_domain::port::upkeep::{Standing, Thing, Trace};
-use ao_domain::{Phase, Session, SessionId};
+use ao_domain::{Phase, ProcessId, Session, SessionId};
 
 /// Something that was found, and what is to be done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +46,20 @@ pub fn traces<'a>(traces: &'a [Trace], sessions: &[Session]) -> Vec<Leftover<&'a
     traces.iter().filter_map(judge).collect()
 }
 
-/// What of the runs that a runtime holds or has left is of no session that could need it. `Silent` says nothing, so it stays.
-pub fn runs<'a>(runs: &'a [(RuntimeRef, Look)], sessions: &[Session]) -> Vec<Leftover<&'a RuntimeRef>> {
+/// What of the runs that a runtime holds or has left is of no session that could need it. `Silent` says nothing, so it stays; and so
+/// does one whose holder is there, for a person may work in its shell. `is_alive` tells of a process.
+pub fn runs<'a>(
+    runs: &'a [(RuntimeRef, Look)],
+    sessions: &[Session],
+    is_alive: impl Fn(&ProcessId) -> bool,
+) -> Vec<Leftover<&'a RuntimeRef>> {
     let judge = |(run, look): &'a (RuntimeRef, Look)| {
         let known = sessions.iter().find(|session| session.id == run.session);
         let alive = match look {
             Look::Running(_) | Look::Silent => true,
             Look::Gone { agent_alive, .. } => *agent_alive,
-            Look::Ended(_) | Look::Absent => false,
+            Look::Ended(held) => is_alive(&held.holder),
+            Look::Absent => false,
         };
         let (may_go, why) = match known {
             // Its child ends an earlier run before it starts the next, and the last one when it is told to.
@@ -103,6 +109,9 @@ fn in_words(thing: &Thing) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ao_domain::Exit;
+    use ao_domain::port::runtime::Held;
+
     use super::*;
     use crate::status::tests::live;
 
@@ -168,8 +177,22 @@ mod tests {
             held: None,
             agent_alive,
         };
+        let process = |pid| ProcessId {
+            pid,
+            started: 1,
+            boot: "this".to_owned(),
+        };
+        let ended = |holder| {
+            Look::Ended(Held {
+                holder: process(holder),
+                agent: process(9),
+                exit: Some(Exit::Code(0)),
+            })
+        };
         let (living, over) = ([live()], [at(Phase::Ended)]);
         for (look, sessions, expected) in [
+            (ended(7), &over[..], Some(true)),
+            (ended(8), &over[..], Some(false)),
             (gone(false), &living[..], None),
             (gone(false), &over[..], Some(true)),
             (gone(true), &over[..], Some(false)),
@@ -178,7 +201,7 @@ mod tests {
             (gone(false), &[][..], Some(false)),
         ] {
             let found = [run(look.clone())];
-            let judged = runs(&found, sessions);
+            let judged = runs(&found, sessions, |process| process.pid == 8);
             assert_eq!(
                 judged.first().map(|one| one.may_go),
                 expected,

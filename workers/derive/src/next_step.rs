@@ -135,16 +135,15 @@ fn why_dead(session: &Session, boot: Option<&str>) -> EndReason {
 }
 
 fn finished(session: &Session, around: Around<'_>) -> Step {
-    let can_go_on = session.native_id.is_some() && session.end_reason == Some(EndReason::Rebooted);
-    if around.restores && can_go_on {
-        return Step::ComeBack;
-    }
     let until = session
         .ended_at
         .unwrap_or(session.phase_at)
         .plus(KEEP_LAST_SCREEN);
+    let can_go_on = session.native_id.is_some() && session.end_reason == Some(EndReason::Rebooted);
     if around.now >= until {
         Step::Enter(Phase::Ended)
+    } else if around.restores && can_go_on {
+        Step::ComeBack
     } else {
         Step::Watch { until: Some(until) }
     }
@@ -371,5 +370,15 @@ mod tests {
             );
             assert_ne!(step(&session), Step::ComeBack, "nobody wants that");
         }
+        let lost = over(EndReason::Rebooted, Some("n"));
+        let late = Around {
+            now: lost.ended_at.unwrap_or(lost.phase_at).plus(KEEP_LAST_SCREEN),
+            ..restores
+        };
+        assert_eq!(
+            next_step(&lost, late),
+            Step::Enter(Phase::Ended),
+            "one that could not come back for so long does not do so weeks later"
+        );
     }
 }

@@ -390,8 +390,13 @@ fn end_in_words(session: &Session) -> String {
         (Some(EndReason::Completed), _) => "its work is done".to_owned(),
         (Some(EndReason::Replaced), _) => "another orchestrator took its place".to_owned(),
         (Some(EndReason::Rebooted), _) => {
+            let anew = if session.native_id.is_some() {
+                ""
+            } else {
+                " --start-over"
+            };
             format!(
-                "the machine was restarted under it: ao session restore {}",
+                "the machine was restarted under it: ao session restore {}{anew}",
                 session.id
             )
         }

@@ -435,4 +435,12 @@ impl Session {
             Phase::Finished | Phase::Stopping | Phase::Freeing | Phase::Ended
         )
     }
+
+    /// Whether it ended without anybody's will, and nothing has been done about it since: it waits to be restored.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.phase, Phase::Finished | Phase::Ended)
+            && self.desired == Desired::Run
+            && self.worktree_state == WorktreeState::Active
+            && self.end_reason.is_some_and(EndReason::is_loss)
+    }
 }

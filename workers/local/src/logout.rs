@@ -30,14 +30,29 @@ pub enum Logout {
     Manager,
 }
 
-/// How it stands here, for the user called `user`.
-pub fn here(user: Option<&str>) -> Logout {
-    let group = fs::read_to_string(GROUP).unwrap_or_default();
-    let lingers = user.is_some_and(|user| Utf8Path::new(LINGER).join(user).exists());
-    standing(Utf8Path::new(BOOTED).exists(), &group, lingers)
+/// The variables that say where the user's manager is reached.
+const OF_MANAGER: [&str; 2] = ["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
+
+/// What starts a process where the end of a login does not reach it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The words before the process's own; none starts it as it is.
+    pub words: Vec<String>,
+    /// What those words need of the environment. Nobody else gets it.
+    pub env: Vec<(String, String)>,
 }
 
-fn standing(booted: bool, group: &str, lingers: bool) -> Logout {
+/// How it stands here, and how holders are started because of that, in an environment of which `variable` tells the variables.
+pub fn here(variable: impl Fn(&str) -> Option<String>) -> (Logout, Scope) {
+    let group = fs::read_to_string(GROUP).unwrap_or_default();
+    let lingers = variable("USER").is_some_and(|user| Utf8Path::new(LINGER).join(user).exists());
+    let scope = if lingers { scope(&variable) } else { None };
+    let logout = standing(Utf8Path::new(BOOTED).exists(), &group, scope.is_some());
+    let scope = scope.filter(|_| logout == Logout::Scoped);
+    (logout, scope.unwrap_or_default())
+}
+
+fn standing(booted: bool, group: &str, can_be_scoped: bool) -> Logout {
     let path = group
         .lines()
         .find_map(|line| line.strip_prefix("0::"))
@@ -45,7 +60,7 @@ fn standing(booted: bool, group: &str, lingers: bool) -> Logout {
     let parts = || path.split('/');
     let in_manager = parts().any(|part| part.starts_with("user@") && part.ends_with(".service"));
     let in_login = parts().any(|part| part.starts_with("session-") && part.ends_with(".scope"));
-    match (booted && (in_manager || in_login), lingers) {
+    match (booted && (in_manager || in_login), can_be_scoped) {
         (false, _) => Logout::Nothing,
         (true, true) => Logout::Scoped,
         (true, false) if in_manager => Logout::Manager,
@@ -53,24 +68,30 @@ fn standing(booted: bool, group: &str, lingers: bool) -> Logout {
     }
 }
 
-/// The words before a holder's own that start it in a scope of the user's manager; none where that is not to be done. `path` is where
-/// programs are looked for.
-pub fn scope(logout: Logout, path: &str) -> Vec<String> {
-    if logout != Logout::Scoped {
-        return Vec::new();
+/// By `systemd-run`, where that is and the user's manager can be reached: else it would end without a word.
+fn scope(variable: impl Fn(&str) -> Option<String>) -> Option<Scope> {
+    let manager = Utf8PathBuf::from(variable(OF_MANAGER[0])?);
+    if !["systemd/private", "bus"]
+        .iter()
+        .any(|socket| manager.join(socket).exists())
+    {
+        return None;
     }
-    let program = path
+    let program = variable("PATH")?
         .split(':')
         .map(|folder| Utf8PathBuf::from(folder).join("systemd-run"))
-        .find(|program| program.is_file());
-    let Some(program) = program else {
-        return Vec::new();
-    };
+        .find(|program| program.is_file())?;
     // It registers the scope and then becomes the holder: the process is the same.
     let words = ["--user", "--scope", "--quiet", "--collect", "--"];
-    std::iter::once(program.into_string())
-        .chain(words.map(str::to_owned))
-        .collect()
+    let env = OF_MANAGER
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), variable(name)?)));
+    Some(Scope {
+        words: std::iter::once(program.into_string())
+            .chain(words.map(str::to_owned))
+            .collect(),
+        env: env.collect(),
+    })
 }
 
 #[cfg(test)]
@@ -81,7 +102,7 @@ mod tests {
     fn who_ends_what_at_a_logout() {
         let login = "0::/user.slice/user-1000.slice/session-3.scope\n";
         let manager = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-term.scope\n";
-        for (booted, group, lingers, expected) in [
+        for (booted, group, can_be_scoped, expected) in [
             (true, login, true, Logout::Scoped),
             (true, manager, true, Logout::Scoped),
             (true, login, false, Logout::Login),
@@ -90,13 +111,26 @@ mod tests {
             (true, "4:memory:/x\n", true, Logout::Nothing),
             (false, login, true, Logout::Nothing),
         ] {
-            assert_eq!(standing(booted, group, lingers), expected, "{group}");
+            assert_eq!(standing(booted, group, can_be_scoped), expected, "{group}");
         }
     }
 
     #[test]
-    fn a_scope_is_asked_for_only_where_it_helps() {
-        assert!(scope(Logout::Login, "/usr/bin").is_empty());
-        assert!(scope(Logout::Scoped, "/nowhere").is_empty(), "no systemd-run");
+    fn a_scope_needs_the_program_and_the_users_manager() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(temp.path()).unwrap();
+        let asked = || {
+            scope(|name| match name {
+                "PATH" | "XDG_RUNTIME_DIR" => Some(dir.to_string()),
+                _ => None,
+            })
+        };
+        assert_eq!(asked(), None, "neither");
+        fs::write(dir.join("systemd-run"), "").unwrap();
+        assert_eq!(asked(), None, "nobody listens");
+        fs::write(dir.join("bus"), "").unwrap();
+        let scope = asked().expect("both are there");
+        assert_eq!(scope.words[0], dir.join("systemd-run").as_str());
+        assert_eq!(scope.env, [("XDG_RUNTIME_DIR".to_owned(), dir.to_string())]);
     }
 }

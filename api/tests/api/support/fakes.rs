@@ -10,12 +10,22 @@ use ao_domain::port::agent::{
     Style, Takes,
 };
 use ao_domain::port::clock::Clock;
+use ao_domain::port::processes::Processes;
 use ao_domain::port::provision::{Furnished, PostCreate, ProvisionError, Provisioner};
 use ao_domain::port::spool::{HookSpool, SpoolError, Spooled};
 use ao_domain::port::upkeep::{Rebased, Reclaimed, Standing, Thing, Trace, Traces, Upkeep};
 use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
-use ao_domain::{HookRecord, Repository, SessionId, Signal, Timestamp, WorktreeOwner};
+use ao_domain::{HookRecord, ProcessId, Repository, SessionId, Signal, Timestamp, WorktreeOwner};
 use camino::{Utf8Path, Utf8PathBuf};
+
+/// Nobody runs.
+pub(crate) struct NoProcesses;
+
+impl Processes for NoProcesses {
+    fn is_alive(&self, _: &ProcessId) -> Option<bool> {
+        Some(false)
+    }
+}
 
 /// A clock that stands until it is moved.
 pub(crate) struct FakeClock(AtomicI64);

@@ -23,7 +23,7 @@ use camino::Utf8PathBuf;
 use tokio::net::TcpListener;
 
 pub(crate) use client::{Answer, Line, Stream, request};
-pub(crate) use fakes::{FakeAgents, FakeClock, FakeProvisioner, FakeSpool, FakeWorktrees};
+pub(crate) use fakes::{FakeAgents, FakeClock, FakeProvisioner, FakeSpool, FakeWorktrees, NoProcesses};
 
 /// The token of every daemon here.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -86,6 +86,7 @@ impl World {
             worktrees: Arc::new(FakeWorktrees),
             upkeep: Arc::new(FakeWorktrees),
             runtimes: Runtimes::new([]),
+            processes: Arc::new(NoProcesses),
             provisioner: Arc::new(FakeProvisioner),
             agents: Arc::new(FakeAgents::default()),
             repository_of: Arc::new(|remote| {

@@ -27,17 +27,7 @@ fn found(asked: Result<LeftoverList, CliError>) -> Check {
         Err(error) => return check(Level::Warn, format!("what is left over cannot be told: {error}")),
     };
     let (goes, stays): (Vec<&Leftover>, Vec<&Leftover>) = list.leftovers.iter().partition(|one| one.goes);
-    if let Some(unread) = list.unread.first() {
-        let message = format!(
-            "{} repositories cannot be looked at, such as {}: {}",
-            list.unread.len(),
-            unread.repo,
-            unread.why
-        );
-        let remedy = "where one has moved: ao project move PROJECT PATH";
-        return check(Level::Warn, message).with(remedy);
-    }
-    if stays.is_empty() {
+    if stays.is_empty() && list.unread.is_empty() {
         return check(
             Level::Pass,
             match goes.len() {
@@ -46,22 +36,39 @@ fn found(asked: Result<LeftoverList, CliError>) -> Check {
             },
         );
     }
-    let named: Vec<String> = stays.iter().take(NAMED).map(|one| in_words(one)).collect();
-    let more = stays.len().saturating_sub(NAMED);
-    let rest = if more > 0 {
-        format!(" and {more} more: ao doctor --json")
-    } else {
-        String::new()
-    };
-    check(
-        Level::Warn,
-        format!(
-            "{} that ao does not touch: {}{rest}",
+    let mut said = Vec::new();
+    let mut remedies = Vec::new();
+    if !stays.is_empty() {
+        let named: Vec<String> = stays.iter().take(NAMED).map(|one| in_words(one)).collect();
+        let more = match stays.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more: ao doctor --json"),
+        };
+        said.push(format!(
+            "{} that ao does not touch: {}{more}",
             stays.len(),
             named.join("; ")
-        ),
-    )
-    .with("look at each; what you do not need, remove by hand")
+        ));
+        remedies.push("look at each; what you do not need, remove by hand");
+    }
+    if let Some(first) = list.unread.first() {
+        said.push(format!(
+            "{} cannot be looked at, such as {}: {}",
+            list.unread.len(),
+            first.what,
+            first.why
+        ));
+        remedies.push("where a repository has moved: ao project move PROJECT PATH");
+    }
+    let details = stays.iter().map(|one| in_words(one));
+    let unread = list
+        .unread
+        .iter()
+        .map(|one| format!("{} cannot be looked at: {}", one.what, one.why));
+    Check {
+        details: details.chain(unread).collect(),
+        ..check(Level::Warn, said.join("; ")).with(remedies.join("; "))
+    }
 }
 
 fn in_words(one: &Leftover) -> String {

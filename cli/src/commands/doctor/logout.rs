@@ -3,9 +3,10 @@
 use ao_local::logout::{Logout, here};
 
 use super::{Check, Level};
+use crate::env::Env;
 
-pub(super) fn check(user: Option<&str>) -> Check {
-    of(here(user))
+pub(super) fn check(env: &Env) -> Check {
+    of(here(|name| env.text(name)).0)
 }
 
 fn of(logout: Logout) -> Check {

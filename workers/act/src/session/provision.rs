@@ -19,10 +19,18 @@ impl SessionChild {
     pub(super) async fn furnish(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
         let owner = session.owner();
         let links = &session.setup.symlinks;
-        let furnished = step!(
-            "provision.furnish",
-            ctx.within(FURNISH, self.parts.provisioner.furnish(&owner, links))
-        );
+        let furnish = async {
+            step!(
+                "provision.furnish",
+                ctx.within(FURNISH, self.parts.provisioner.furnish(&owner, links))
+            )
+        };
+        // Somebody who wants the session gone does not wait for its copies: dropped, it leaves nothing half copied.
+        let furnished = tokio::select! {
+            biased;
+            () = self.unwanted(session) => return Ok(()),
+            furnished = furnish => furnished,
+        };
         match furnished.map_err(|_| SessionError::Overdue("linking and copying into the worktree"))? {
             Ok(furnished) => {
                 let mut skipped: Vec<String> = furnished.left_out.iter().map(ToString::to_string).collect();
@@ -55,7 +63,7 @@ impl SessionChild {
             env: &env,
             limit,
         };
-        // Somebody who wants the session gone does not wait for its packages: dropping the command ends it.
+        // The same with its packages: dropping the command ends it.
         let run = async {
             step!(
                 "provision.command",

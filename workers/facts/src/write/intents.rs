@@ -171,6 +171,8 @@ pub enum Restored {
     NothingToResume,
     /// The project has another orchestrator that is wanted; nothing was written.
     OrchestratorLives(SessionId),
+    /// Its project was removed; nothing was written.
+    NoProject(ProjectId),
 }
 
 impl IntentWriter {
@@ -351,12 +353,7 @@ impl IntentWriter {
                 fresh: false,
             });
         }
-        let project = projects::Entity::find_by_id(new.project.as_str())
-            .filter(projects::Column::ArchivedAt.is_null())
-            .one(tx.connection())
-            .await
-            .map_err(read("projects"))?;
-        if project.is_none() {
+        if !tx.has_project(&new.project).await? {
             return Ok(Spawn::NoProject);
         }
         let mut replaces = None;
@@ -415,6 +412,8 @@ impl IntentWriter {
         now: Timestamp,
     ) -> Result<Stop, FactsError> {
         let ended = row.phase == Phase::Ended.as_str();
+        // Only of a stop that is under way it stays wanted; one that is over was about what was there then.
+        let discards = row.discard && !ended && row.phase != Phase::Finished.as_str();
         let left = [WorktreeState::Kept, WorktreeState::Active]
             .iter()
             .any(|state| row.worktree_state == state.as_str());
@@ -424,7 +423,7 @@ impl IntentWriter {
         let now = now.to_string();
         let mut update = sessions::Entity::update_many()
             .col_expr(sessions::Column::Desired, Expr::value(Desired::Stop.as_str()))
-            .col_expr(sessions::Column::Discard, Expr::value(discard || row.discard))
+            .col_expr(sessions::Column::Discard, Expr::value(discard || discards))
             .col_expr(sessions::Column::SparesWorktree, Expr::value(false))
             .col_expr(
                 sessions::Column::EndReason,

@@ -11,12 +11,15 @@ pub(crate) mod pulls;
 mod restore;
 pub(crate) mod salvage;
 
-use ao_domain::SessionId;
+use ao_domain::{ProjectId, SessionId};
 use ao_supervisor::Incarnation;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryResult, Statement, Value};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter as _,
+    QueryResult, Statement, Value,
+};
 
 use crate::FactsError;
-use crate::entity::sessions;
+use crate::entity::{projects, sessions};
 use crate::error::{read, write};
 use crate::pulse::Pulse;
 
@@ -108,6 +111,15 @@ impl WriteTx {
     }
 
     /// The session's own row, without its process.
+    /// Whether there is a project of that name which was not removed.
+    pub(crate) async fn has_project(&self, id: &ProjectId) -> Result<bool, FactsError> {
+        let found = projects::Entity::find_by_id(id.as_str())
+            .filter(projects::Column::ArchivedAt.is_null())
+            .one(&self.tx)
+            .await;
+        Ok(found.map_err(read("projects"))?.is_some())
+    }
+
     pub(crate) async fn session(&self, id: &SessionId) -> Result<Option<sessions::Model>, FactsError> {
         sessions::Entity::find_by_id(id.as_str())
             .one(&self.tx)

@@ -24,6 +24,9 @@ pub(super) async fn restore_in(tx: &WriteTx, id: &SessionId, new: NewRun) -> Res
         return Ok(Restored::NothingToResume);
     }
     let project: ProjectId = parse("sessions", &row.id, "project_id", &row.project_id)?;
+    if !tx.has_project(&project).await? {
+        return Ok(Restored::NoProject(project));
+    }
     if row.kind == SessionKind::Orchestrator.as_str()
         && let Orchestrators { now, next } = orchestrators(tx, &project).await?
         && let Some(other) = now.or(next)

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ao_domain::{Desired, EndReason, Phase, SessionKind, WorktreeState};
-use ao_facts::{Added, Changes, NewProject, NewSession, ProjectRemoval, Spawn, Stop, Store};
+use ao_domain::{Desired, EndReason, Phase, ProjectId, SessionKind, WorktreeState};
+use ao_facts::{
+    Added, Changes, NewProject, NewRun, NewSession, ProjectRemoval, Restored, Spawn, Stop, Store,
+};
 use camino::Utf8Path;
 use tokio::task::JoinSet;
 
@@ -431,6 +433,47 @@ async fn an_ended_session_that_left_its_worktree_is_freed_again() {
         );
         assert_eq!(now.phase_at, if phase == Phase::Stopping { at(7) } else { at(2) });
     }
+}
+
+/// What a person said of the worktree as it was then says nothing about what was put there since.
+#[tokio::test]
+async fn what_is_over_is_discarded_only_if_that_is_said_anew() {
+    let (_place, store) = world().await;
+    for phase in [Phase::Ended, Phase::Finished] {
+        for discard in [false, true] {
+            let id = spawn(&store, "web").await;
+            let kept = Changes {
+                worktree_state: Some(WorktreeState::Kept),
+                discard: true,
+                ..Changes::default()
+            };
+            put_with(&store, &id, phase, kept).await;
+            assert!(get(&store, &id).await.discard);
+            let intents = store.intents();
+            let stop = intents.stop(&id, EndReason::Killed, discard, at(7)).await;
+            assert_eq!(stop.unwrap(), Stop::Stopping);
+            assert_eq!(get(&store, &id).await.discard, discard, "{phase}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_restored_in_a_project_that_was_removed() {
+    let (_place, store) = world().await;
+    let id = spawn(&store, "web").await;
+    put(&store, &id, Phase::Ended).await;
+    let web: ProjectId = "web".parse().unwrap();
+    store.intents().remove_project(&web, at(6)).await.unwrap();
+    let new = NewRun {
+        start_over: true,
+        secret: "1".repeat(32),
+        now: at(7),
+    };
+    assert_eq!(
+        store.intents().restore(&id, new).await.unwrap(),
+        Restored::NoProject(web)
+    );
+    assert_eq!(get(&store, &id).await.generation, 1);
 }
 
 #[tokio::test]

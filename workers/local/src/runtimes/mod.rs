@@ -5,6 +5,7 @@ use camino::Utf8Path;
 use self::holder::Runs;
 use self::pty::PtyConfig;
 use self::zellij::ZellijConfig;
+use crate::logout::Scope;
 
 pub mod holder;
 pub mod pty;
@@ -18,8 +19,7 @@ pub fn kept_in(data: &Utf8Path) -> [Runs; 2] {
             root: data.join(pty::NAME),
             executable: "ao".into(),
             leading_args: Vec::new(),
-            scope: Vec::new(),
-            scope_env: Vec::new(),
+            scope: Scope::default(),
         }),
         zellij::runtime(ZellijConfig {
             root: data.join(zellij::NAME),
@@ -29,6 +29,7 @@ pub fn kept_in(data: &Utf8Path) -> [Runs; 2] {
             path: std::ffi::OsString::new(),
             launcher: "ao".into(),
             leading_args: Vec::new(),
+            scope: Scope::default(),
         }),
     ]
 }

@@ -7,6 +7,7 @@ use tokio::process::Command;
 
 use super::holder::files::RunDir;
 use super::holder::{Around, Runs, Start, command};
+use crate::logout::Scope;
 
 /// Its name, and that of the folder of its runs in the data directory.
 pub const NAME: &str = "pty";
@@ -20,10 +21,8 @@ pub struct PtyConfig {
     pub executable: Utf8PathBuf,
     /// What makes it a holder: `pty-host`. The run's directory is added.
     pub leading_args: Vec<String>,
-    /// The words before the program's own that start it where the end of a login does not reach it; none starts it as it is.
-    pub scope: Vec<String>,
-    /// What those words need of the environment. The agent gets none of it.
-    pub scope_env: Vec<(String, String)>,
+    /// What starts it where the end of a login does not reach it.
+    pub scope: Scope,
 }
 
 /// The built-in runtime over the runs below `config.root`. Touches nothing.
@@ -32,7 +31,6 @@ pub fn runtime(config: PtyConfig) -> Runs {
         executable: config.executable,
         leading_args: config.leading_args,
         scope: config.scope,
-        scope_env: config.scope_env,
     };
     Runs::new(config.root, bare)
 }
@@ -42,8 +40,7 @@ pub fn runtime(config: PtyConfig) -> Runs {
 struct Bare {
     executable: Utf8PathBuf,
     leading_args: Vec<String>,
-    scope: Vec<String>,
-    scope_env: Vec<(String, String)>,
+    scope: Scope,
 }
 
 impl Around for Bare {
@@ -62,7 +59,7 @@ impl Around for Bare {
         with: Start,
     ) -> PortFuture<'a, Result<(), RuntimeError>> {
         Box::pin(async move {
-            let mut command = match self.scope.split_first() {
+            let mut command = match self.scope.words.split_first() {
                 None => Command::from(command(&self.executable, &self.leading_args, dir.path(), with)),
                 Some((first, words)) => {
                     // What it becomes is named as an image of this process: its own would be the program in between.
@@ -77,7 +74,7 @@ impl Around for Bare {
                         .chain(&self.leading_args);
                     let words: Vec<&String> = words.collect();
                     let mut command = Command::from(command(Utf8Path::new(first), &words, dir.path(), with));
-                    command.envs(self.scope_env.iter().map(|(name, value)| (name, value)));
+                    command.envs(self.scope.env.iter().map(|(name, value)| (name, value)));
                     command
                 }
             };

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use ao_domain::port::runtime::{Look, Runtime as _};
+use ao_local::logout::Scope;
 use ao_local::runtimes::pty::{self, PtyConfig};
+use camino::Utf8PathBuf;
 
 use crate::support::{Kind, World, at, block_on, ourselves};
 
@@ -15,24 +17,33 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     )]
 }
 
-/// The process is the holder's own from the start, its image is ours, and the agent gets nothing of what the scope needs.
-fn a_holder_is_started_through_what_puts_it_into_a_scope_of_its_own() {
-    assert!(matches!(Kind::here(), Kind::Pty));
-    let world = World::new();
+/// What stands in for it, and the file in which it says how it was called.
+pub(crate) fn stand_in(world: &World) -> (Scope, Utf8PathBuf) {
     let (stand_in, said) = (world.file("systemd-run"), world.file("said"));
     let script = format!(
         "#!/bin/sh\necho \"$* $XDG_RUNTIME_DIR $$\" >> {said}\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n"
     );
     fs::write(&stand_in, script).expect("the test's own directory");
     fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).expect("our file");
+    let scope = Scope {
+        words: [stand_in.as_str(), "--user", "--scope", "--"]
+            .map(ToOwned::to_owned)
+            .to_vec(),
+        env: vec![("XDG_RUNTIME_DIR".to_owned(), "/run/user/7".to_owned())],
+    };
+    (scope, said)
+}
+
+/// The process is the holder's own from the start, its image is ours, and the agent gets nothing of what the scope needs.
+fn a_holder_is_started_through_what_puts_it_into_a_scope_of_its_own() {
+    assert!(matches!(Kind::here(), Kind::Pty));
+    let world = World::new();
+    let (scope, said) = stand_in(&world);
     let runtime = pty::runtime(PtyConfig {
         root: world.root.clone(),
         executable: ourselves(),
         leading_args: vec!["pty-host".to_owned()],
-        scope: [stand_in.as_str(), "--user", "--scope", "--"]
-            .map(ToOwned::to_owned)
-            .to_vec(),
-        scope_env: vec![("XDG_RUNTIME_DIR".to_owned(), "/run/user/7".to_owned())],
+        scope,
     });
     block_on(async {
         let name = at("web-1", 1);

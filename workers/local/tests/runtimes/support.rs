@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ao_domain::port::runtime::{Held, Launch, Look, Runtime as _, RuntimeRef};
 use ao_domain::{Exit, ProcessId};
+use ao_local::logout::Scope;
 use ao_local::runtimes::holder::Runs;
 use ao_local::runtimes::pty::{self, PtyConfig};
 use ao_local::runtimes::zellij::{self, ZellijConfig};
@@ -112,8 +113,7 @@ pub(crate) fn runtime_below(kind: Kind, root: &Utf8Path) -> Runs {
             root: root.to_owned(),
             executable: ourselves(),
             leading_args: vec!["pty-host".to_owned()],
-            scope: Vec::new(),
-            scope_env: Vec::new(),
+            scope: Scope::default(),
         }),
         Kind::Zellij => zellij::runtime(zellij_config(root)),
     }
@@ -128,6 +128,7 @@ pub(crate) fn zellij_config(root: &Utf8Path) -> ZellijConfig {
         path: "/usr/bin:/bin".into(),
         launcher: ourselves(),
         leading_args: vec!["run-agent".to_owned()],
+        scope: Scope::default(),
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("a_poor_environment_is_enough", poor_environment),
         ("directories_may_have_any_name", any_name),
         ("a_zellij_that_will_not_do_starts_nothing", will_not_do),
+        ("a_server_is_started_in_a_scope_of_its_own", in_a_scope),
     ]
 }
 
@@ -177,6 +178,33 @@ fn enter_after_the_end() {
             panic!("it has ended");
         };
         assert_eq!(ended.agent, held.agent);
+    });
+}
+
+/// The server, and launcher, holder and agent below it; the agent gets nothing of what the scope needs.
+fn in_a_scope() {
+    let world = World::new();
+    let (scope, said) = crate::scope::stand_in(&world);
+    let runtime = zellij::runtime(ZellijConfig {
+        scope,
+        ..zellij_config(&world.root)
+    });
+    block_on(async {
+        let seen = world.file("seen");
+        let launch = world.sh(
+            at("web-1", 1),
+            &format!("env > {seen}.part; mv {seen}.part {seen}; exec sleep 1000"),
+        );
+        runtime.create(&launch).await.unwrap();
+        let line = fs::read_to_string(&said).unwrap();
+        assert!(
+            line.starts_with("--user --scope -- ") && line.contains(" attach --create-background "),
+            "{line}"
+        );
+        assert_eq!(line.lines().count(), 1, "one call makes the server: {line}");
+        let env = read_when(&seen, |text| !text.is_empty()).await;
+        assert!(!env.contains("XDG_RUNTIME_DIR"), "{env}");
+        runtime.destroy(&at("web-1", 1)).await.unwrap();
     });
 }
 

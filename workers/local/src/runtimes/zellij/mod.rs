@@ -39,6 +39,7 @@ use self::program::{FOLDERS, Program};
 use self::session::Session;
 use super::holder::files::{RunDir, io_error};
 use super::holder::{Around, Runs, Start};
+use crate::logout::Scope;
 
 /// Its name, and that of the folder of its runs in the data directory.
 pub const NAME: &str = "zellij";
@@ -66,6 +67,8 @@ pub struct ZellijConfig {
     pub launcher: Utf8PathBuf,
     /// What makes it a launcher: `run-agent`. The run's directory and the offer's name are added.
     pub leading_args: Vec<String>,
+    /// What starts the server, and with it launcher and holder, where the end of a login does not reach them.
+    pub scope: Scope,
 }
 
 /// Where sockets lie: a place for this user with a path so short that a socket's fits, whatever the data directory's
@@ -159,6 +162,7 @@ impl Windows {
             name: self.config.zellij.clone(),
             path: self.config.path.clone(),
             own: own.0.clone(),
+            scope: self.config.scope.clone(),
         }
     }
 
@@ -194,7 +198,7 @@ impl Windows {
             .map_err(io_error("writing zellij's files", &own.0))?;
         let (settings, layout) = (own.config(), own.layout());
         let made = zellij
-            .call(
+            .call_in_scope(
                 &[
                     "--config-dir",
                     settings.as_str(),
@@ -205,7 +209,7 @@ impl Windows {
                     "--default-layout",
                     layout.as_str(),
                 ],
-                Some(&place),
+                &place,
             )
             .await
             .map_err(|error| zellij.not_started(error.to_string()))?;

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use tokio::process::Command;
 
 use super::place::Place;
+use crate::logout::Scope;
 
 /// The oldest zellij that behaves as found.
 const OLDEST: (u32, u32, u32) = (0, 44, 3);
@@ -32,6 +33,8 @@ pub(super) struct Program {
     pub(super) path: OsString,
     /// The folder of everything that it writes: the user's own zellij keeps its settings, its cache and its log to itself.
     pub(super) own: Utf8PathBuf,
+    /// What starts it where the end of a login does not reach it.
+    pub(super) scope: Scope,
 }
 
 /// Where in that folder what would lie in the user's directories otherwise.
@@ -90,16 +93,33 @@ impl Program {
     /// # Errors
     /// When it cannot be started or is not over in time: then it was killed, and nobody knows what it did.
     pub(super) async fn call(&self, arguments: &[&str], place: Option<&Place>) -> io::Result<Said> {
+        self.call_by(&Scope::default(), arguments, place).await
+    }
+
+    /// The same where a server is made, which is to outlive the login.
+    pub(super) async fn call_in_scope(&self, arguments: &[&str], place: &Place) -> io::Result<Said> {
+        self.call_by(&self.scope, arguments, Some(place)).await
+    }
+
+    async fn call_by(&self, scope: &Scope, arguments: &[&str], place: Option<&Place>) -> io::Result<Said> {
         let (heard, said) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&heard, true)?;
         #[expect(
             clippy::disallowed_methods,
             reason = "zellij is called here, with a deadline and a group of its own"
         )]
-        let mut command = Command::new(&self.name);
+        let mut command = match scope.words.split_first() {
+            None => Command::new(&self.name),
+            Some((first, words)) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(&self.name);
+                command
+            }
+        };
         command
             .args(arguments)
             .env_clear()
+            .envs(scope.env.iter().map(|(name, value)| (name, value)))
             .env("PATH", &self.path)
             .env("TERM", "xterm-256color")
             .env("COLORTERM", "truecolor")

@@ -234,7 +234,14 @@ impl Printed {
     /// Takes what is in the pipe now. Not cancel safe: the log may be lost.
     async fn take(&mut self, pipe: &mut Receiver) -> io::Result<Took> {
         let mut piece = vec![0; PIECE];
-        match pipe.try_read(&mut piece) {
+        let read = match pipe.try_read(&mut piece) {
+            // tokio has not heard of it yet, which says nothing about what is there: the shell's end may be told before its last words.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                rustix::io::read(&*pipe, &mut piece).map_err(io::Error::from)
+            }
+            read => read,
+        };
+        match read {
             Ok(0) => Ok(Took::End),
             Ok(read) => {
                 piece.truncate(read);
