@@ -31,9 +31,6 @@ pub(crate) async fn follow(
         .filter_map(root_of)
         .collect();
     for from in elsewhere {
-        if is_the_same(&from, root) {
-            continue; // by another name: everything is where the rows say
-        }
         let of = |session: &&Session| session.worktree.starts_with(&from);
         let still_there = sessions
             .iter()
@@ -62,6 +59,19 @@ pub(crate) async fn follow(
         tracing::warn!(%from, to = %root, rows, "the data directory was moved: its sessions have followed");
     }
     Ok(())
+}
+
+/// The folder of all worktrees by the name that rows and git have for it, where it is reached by another one now.
+pub(crate) async fn known_name(reader: &Reader, root: Utf8PathBuf) -> Result<Utf8PathBuf, OpenError> {
+    let sessions = reader
+        .sessions(&Filter::default())
+        .await
+        .map_err(OpenError::Facts)?;
+    let known = sessions
+        .iter()
+        .filter_map(root_of)
+        .find(|known| *known != root && is_the_same(known, &root));
+    Ok(known.unwrap_or(root))
 }
 
 /// Whether both are one directory, as where a link leads to it.

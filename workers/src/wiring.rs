@@ -40,7 +40,7 @@ use ao_observe::exchange::Exchange;
 use ao_observe::{pull_request, repository};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::moved::follow;
+use crate::moved::{follow, known_name};
 use crate::salvage::salvage;
 
 /// One `git` call; a checkout is given longer by the adapter itself.
@@ -201,7 +201,7 @@ impl Wiring {
             leading_args: config.launcher.clone(),
             scope,
         });
-        let worktree_root = data.join("worktrees");
+        let worktree_root = known_name(&store.reader(), data.join("worktrees")).await?;
         let git = GitWorktrees::new(GitConfig {
             root: worktree_root.clone(),
             locks: data.join("work"),
