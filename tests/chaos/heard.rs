@@ -27,9 +27,15 @@ exec sleep 1000
         let mut world = with_a_program(deed, |_| script.to_owned());
         let id = id_of(&ask_for_session(&world, "", "the-key"));
         let before = world.until(&id, "status", "working");
+        let path = format!("ao/observe/transcripts/{id}");
+        let cut = world.tree().incarnation(&path);
         world.arm(point, deed);
         fs::write(world.dir.join("home/now"), "").unwrap();
         get_over(&mut world, point, deed);
+        if deed == "hang" {
+            // The next one begins with the file as it is now.
+            settle("it is replaced", || world.tree().incarnation(&path) > cut);
+        }
         let after = world.until(&id, "status", "idle");
         assert_eq!(after["agentPid"], before["agentPid"], "{point}");
         // The next word of the file comes through, so all before it was read, by whoever reads now, too.

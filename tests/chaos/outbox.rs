@@ -152,6 +152,12 @@ fn cut_an_answer(deed: &str) {
             let said =
                 world.query("SELECT group_concat(event, ' ') FROM (SELECT event FROM signals ORDER BY seq)");
             assert_eq!(said.matches("PostToolUse").count(), 1, "{point}: {said}");
+            let answers = messages(&world, &id).into_iter();
+            let answers: Vec<Value> = answers.filter(|message| message["kind"] == "answer").collect();
+            assert!(
+                answers.iter().any(|answer| answer["state"] == "accepted"),
+                "{point}: {answers:?}"
+            );
             end(&world, &id);
         },
     );

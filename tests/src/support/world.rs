@@ -184,7 +184,8 @@ impl World {
     pub fn asked(&self) -> Vec<String> {
         let asked = fs::read_to_string(self.dir.join("home/asked")).unwrap_or_default();
         asked
-            .lines()
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n')) // or it is being written
             .map(|line| serde_json::from_str(line).expect("each line is a text"))
             .collect()
     }
