@@ -152,7 +152,7 @@ impl GitWorktrees {
             let unsavable = self.unsavable(place, weighed).await?;
             let (submodules, nested): (Vec<PathBuf>, Vec<PathBuf>) = unsavable
                 .into_iter()
-                .partition(|path| weighed.submodules.contains(path));
+                .partition(|path| weighed.submodules.contains(path) || weighed.histories.contains(path));
             let mut holdings: Vec<Holding> = submodules
                 .iter()
                 .filter_map(|path| named(std::slice::from_ref(path))?.1.pop())
