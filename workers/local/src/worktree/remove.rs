@@ -22,6 +22,7 @@ use super::provision::company;
 use super::record::{Record, Stage, io_error};
 use super::registry::{self, Entry, Place};
 use super::settle::{aside, gone, put_back};
+use super::traces::asides;
 use super::weigh::{Weighed, named};
 use super::{GitWorktrees, is_empty, is_there};
 
@@ -178,6 +179,11 @@ impl GitWorktrees {
             return Ok(Removal::Removed { rescue: Some(rescue) });
         }
         if link::repository(&owner.repo).is_none() {
+            for aside in asides(owner) {
+                if is_there(&aside)? {
+                    return Err(repository_gone(owner)); // without the record it would be nobody's
+                }
+            }
             Record::delete(lock)?;
             return Ok(Removal::Absent);
         }

@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 
 use ao_domain::port::upkeep::{Standing, Thing, Trace, Traces};
 use ao_domain::port::worktrees::WorktreeError;
-use ao_domain::{SessionId, Timestamp};
+use ao_domain::{SessionId, Timestamp, WorktreeOwner};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::link::{self, Link};
@@ -22,6 +22,11 @@ use super::{GitWorktrees, is_there, refs};
 
 /// The names a worktree has beside its own while it leaves or is attached.
 pub(super) const ASIDE: [&str; 3] = [".leaving-", ".gone-", ".attaching-"];
+
+/// Where the worktree of `owner` is under those names.
+pub(super) fn asides(owner: &WorktreeOwner) -> [Utf8PathBuf; 3] {
+    ASIDE.map(|aside| owner.path.with_file_name(format!("{aside}{}", owner.session)))
+}
 
 impl GitWorktrees {
     pub(super) async fn all_traces(&self, repos: &[Utf8PathBuf]) -> Result<Traces, WorktreeError> {
@@ -57,13 +62,7 @@ impl GitWorktrees {
     /// A record whose worktree is not there, unless what it is kept for is a trace of its own.
     async fn record_trace(&self, record: &Record) -> Result<Option<Trace>, WorktreeError> {
         let owned = record.owned();
-        let beside = ASIDE.map(|aside| {
-            owned
-                .owner
-                .path
-                .with_file_name(format!("{aside}{}", record.session))
-        });
-        if is_there(&owned.owner.path)? || beside.iter().any(|path| path.exists()) {
+        if is_there(&owned.owner.path)? || asides(&owned.owner).iter().any(|path| path.exists()) {
             return Ok(None);
         }
         let standing = if link::repository(&record.repo).is_none() {
