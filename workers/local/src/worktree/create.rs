@@ -168,7 +168,9 @@ fn choose(
         let start = names.start.clone().ok_or_else(|| WorktreeError::BaseNotFound {
             base: plan.base.clone(),
         })?;
-        let made_at = (!plan.branch_given).then(|| start.clone());
+        // A session that comes back is given the branch it had; where that went with its worktree, it is made anew.
+        let own = owner.branch.starts_with(&format!("ao/{}/", owner.session));
+        let made_at = (own || !plan.branch_given).then(|| start.clone());
         return Ok((start, made_at));
     };
     if plan.branch_given {

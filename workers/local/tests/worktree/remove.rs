@@ -190,3 +190,28 @@ async fn one_that_stands_aside_is_not_forgotten_while_its_repository_is_away() {
         assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_session_s_own_branch_that_is_made_again_is_ours_again() {
+    let world = World::new("own again");
+    world.make(1).await;
+    assert_eq!(world.remove(1).await.unwrap(), GONE);
+    // As a session that comes back asks for it: on the branch it had.
+    let mut plan = world.plan(1);
+    plan.branch_given = true;
+    world.git.create(&plan).await.unwrap();
+    assert_eq!(world.remove(1).await.unwrap(), GONE);
+    assert!(!world.branch_exists("ao/web-1/root"));
+    assert_eq!(world.left_over(), Vec::<String>::new());
+
+    // One that is there may hold somebody's work.
+    world.run(&world.repo, &["branch", "-q", "ao/web-1/root"]);
+    world.git.create(&plan).await.unwrap();
+    assert_eq!(world.remove(1).await.unwrap(), GONE);
+    assert!(world.branch_exists("ao/web-1/root"));
+    // And another session's name is no claim.
+    plan.owner.branch = "ao/web-11/root".to_owned();
+    world.git.create(&plan).await.unwrap();
+    assert_eq!(world.git.remove(&plan.owner, false, &[]).await.unwrap(), GONE);
+    assert!(world.branch_exists("ao/web-11/root"));
+}
