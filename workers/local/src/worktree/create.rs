@@ -10,7 +10,6 @@ use ao_domain::WorktreeOwner;
 use ao_domain::port::worktrees::{WorktreeError, WorktreePlan};
 
 use super::lock::Lock;
-use super::moved::mend_back;
 use super::record::{Record, Stage, io_error};
 use super::refs::{self, Names};
 use super::registry::{self, Entry, Place};
@@ -59,7 +58,7 @@ impl GitWorktrees {
                     self.unregister_missing(lock, owner, &entry).await?;
                 }
                 None if !is_empty(&owner.path)? => {
-                    if !mend_back(owner, record.as_ref())? {
+                    if !self.mend_back(lock, owner, record.as_ref()).await? {
                         self.attach(lock, plan, record.as_ref(), &entries).await?;
                     }
                     return Box::pin(self.create_once(lock, plan)).await; // it is taken over

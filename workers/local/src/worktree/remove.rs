@@ -17,7 +17,6 @@ use super::create::{not_ours, repository_gone};
 use super::link;
 use super::lock::Lock;
 use super::mend::stray;
-use super::moved::mend_back;
 use super::provision::company;
 use super::record::{Record, Stage, io_error};
 use super::registry::{self, Entry, Place};
@@ -41,7 +40,7 @@ impl GitWorktrees {
         }
         let record = Record::of(lock, owner)?;
         let mut found = registry::find(&self.git, owner).await?;
-        if found.is_none() && mend_back(owner, record.as_ref())? {
+        if found.is_none() && self.mend_back(lock, owner, record.as_ref()).await? {
             found = registry::find(&self.git, owner).await?;
         }
         let mut entry = found.ok_or_else(|| stray(owner, record.as_ref()))?;
