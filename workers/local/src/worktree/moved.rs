@@ -14,6 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::create::{not_ours, repository_gone};
 use super::link::{self, Link};
 use super::lock::Lock;
+use super::provision::links;
 use super::record::{Record, blocking};
 use super::submodules::Home;
 use super::{GitWorktrees, close, is_empty};
@@ -51,6 +52,13 @@ impl GitWorktrees {
             let [was, now] = [&was, &kept].map(|gitdir| Home { tree, gitdir });
             self.move_submodules(lock, was, now).await?;
             link::point(tree, &kept)?;
+        }
+        if !is_empty(&owner.path)? {
+            let (held, was, repo) = (lock.clone(), owner.clone(), repo.to_owned());
+            blocking("re-pointing links", &owner.path, move || {
+                links::follow(&held, &was, &repo)
+            })
+            .await?;
         }
         if let Some(mut record) = record.filter(|record| record.repo != now.repo) {
             record.repo.clone_from(&now.repo);

@@ -19,7 +19,7 @@ pub(super) mod company;
 mod copies;
 mod exclude;
 mod ignored;
-mod links;
+pub(super) mod links;
 mod log;
 mod manifest;
 
