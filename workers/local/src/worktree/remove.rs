@@ -89,7 +89,7 @@ impl GitWorktrees {
         if let Some(holdings) = self.stays(&place, &weighed, discard).await? {
             return Ok(Removal::Kept(holdings));
         }
-        company::leave(lock, owner.session.as_str()).await?;
+        company::leave(lock, owner).await?;
         if Record::of(lock, owner)?.is_none() {
             // Without one nobody would look for what is moved aside, should we be killed.
             let start = weighed.head.unwrap_or_default();
@@ -172,7 +172,7 @@ impl GitWorktrees {
 
     /// It is not there: what is left of it elsewhere goes too.
     async fn absent(&self, lock: &Lock, owner: &WorktreeOwner) -> Result<Removal, WorktreeError> {
-        company::leave(lock, owner.session.as_str()).await?;
+        company::leave(lock, owner).await?;
         let record = Record::of(lock, owner)?;
         if let Some(rescue) = record.as_ref().and_then(|record| record.rescue.clone()) {
             return Ok(Removal::Removed { rescue: Some(rescue) });
