@@ -16,6 +16,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::link::{self, Link};
 use super::lock::Lock;
+use super::provision::draft;
 use super::record::{Record, Stage, blocking, io_error, sessions_in};
 use super::registry::{self, resolved};
 use super::{GitWorktrees, is_there, refs};
@@ -257,10 +258,8 @@ fn directories(
     for path in paths {
         let name = path.file_name().unwrap_or_default();
         let record = records.iter().find(|record| {
-            record.path == path
-                || ASIDE
-                    .iter()
-                    .any(|aside| record.path.with_file_name(format!("{aside}{}", record.session)) == path)
+            let owner = record.owned().owner;
+            owner.path == path || asides(&owner).contains(&path) || draft(&owner) == path
         });
         let further = records.iter().any(|record| record.path.starts_with(&path));
         let goes_on = record.is_none() && (folder == root || further);
@@ -284,6 +283,9 @@ fn directories(
 /// How a directory stands that `record` speaks of.
 fn directory(path: &Utf8Path, record: &Record) -> Standing {
     let name = path.file_name().unwrap_or_default();
+    if *path == draft(&record.owned().owner) {
+        return Standing::InUse; // being copied, or cut; it goes with the next copy or with the worktree
+    }
     if *path != record.path {
         let deletable = name.starts_with(".gone-") && record.stage == Stage::Leaving;
         return if deletable || name.starts_with(".attaching-") {

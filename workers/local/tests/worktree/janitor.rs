@@ -189,6 +189,21 @@ async fn what_was_saved_of_a_deleted_directory_is_told() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_being_copied_is_ours() {
+    let world = World::new("janitor copying");
+    world.make(1).await;
+    world.write("data/worktrees/web/.copying-web-1", "half");
+    let expected = [
+        "directory /data/worktrees/web/.copying-web-1: InUse",
+        "directory /data/worktrees/web/web-1: InUse",
+    ];
+    assert_eq!(listed(&world).await[..2], expected);
+    assert_eq!(reclaimed(&world).await, Vec::<String>::new());
+    world.remove(1).await.unwrap();
+    assert_eq!(world.left_over(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn what_a_killed_removal_left_goes_and_what_it_had_not_weighed_stays() {
     let world = World::new("janitor killed");
     for num in 1..=2 {

@@ -39,6 +39,7 @@ use super::lock::Lock;
 use super::record::{blocking, io_error};
 use super::registry::Place;
 use beneath::Folder;
+pub(super) use copies::draft;
 use copies::{Copier, lossy};
 use ignored::Tracked;
 use links::Link;
