@@ -134,7 +134,7 @@ impl Janitor {
                     let gone = step!("janitor.run", ctx.within(GITS, runtime.destroy(one.of)));
                     told(
                         gone.map_err(|_| Overdue("taking back a terminal"))?
-                            .map(|()| Reclaimed::Gone),
+                            .map(|()| Reclaimed::Gone { rescued: None }),
                         &one.what,
                     );
                 }
@@ -168,7 +168,10 @@ impl Janitor {
 
 fn told<E: std::error::Error + 'static>(gone: Result<Reclaimed, E>, what: &str) {
     match gone {
-        Ok(Reclaimed::Gone) => tracing::info!(what, "taken back: it was left over"),
+        Ok(Reclaimed::Gone {
+            rescued: Some(rescued),
+        }) => tracing::warn!(what, rescued, "taken back; what was still kept of it is saved"),
+        Ok(Reclaimed::Gone { rescued: None }) => tracing::info!(what, "taken back: it was left over"),
         Ok(Reclaimed::Stays) => tracing::debug!(what, "looked at again, it is not left over"),
         Err(error) => {
             let error: &dyn std::error::Error = &error;

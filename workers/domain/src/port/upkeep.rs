@@ -94,10 +94,13 @@ pub struct Traces {
 }
 
 /// What became of a trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reclaimed {
     /// It is gone, or was already.
-    Gone,
+    Gone {
+        /// The ref under which was saved what git still kept of it and nothing else held.
+        rescued: Option<String>,
+    },
     /// It stays: looked at again, it is not, or no longer, a leftover.
     Stays,
 }

@@ -10,7 +10,6 @@ use ao_domain::WorktreeOwner;
 use ao_domain::port::worktrees::{WorktreeError, WorktreePlan};
 
 use super::lock::Lock;
-use super::moved::mend_back;
 use super::record::{Record, Stage, io_error};
 use super::refs::{self, Names};
 use super::registry::{self, Entry, Place};
@@ -59,7 +58,7 @@ impl GitWorktrees {
                     self.unregister_missing(lock, owner, &entry).await?;
                 }
                 None if !is_empty(&owner.path)? => {
-                    if !mend_back(owner, record.as_ref())? {
+                    if !self.mend_back(lock, owner, record.as_ref()).await? {
                         self.attach(lock, plan, record.as_ref(), &entries).await?;
                     }
                     return Box::pin(self.create_once(lock, plan)).await; // it is taken over
@@ -168,7 +167,9 @@ fn choose(
         let start = names.start.clone().ok_or_else(|| WorktreeError::BaseNotFound {
             base: plan.base.clone(),
         })?;
-        let made_at = (!plan.branch_given).then(|| start.clone());
+        // A session that comes back is given the branch it had; where that went with its worktree, it is made anew.
+        let own = owner.branch.starts_with(&format!("ao/{}/", owner.session));
+        let made_at = (own || !plan.branch_given).then(|| start.clone());
         return Ok((start, made_at));
     };
     if plan.branch_given {

@@ -14,6 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::create::{not_ours, repository_gone};
 use super::link::{self, Link};
 use super::lock::Lock;
+use super::provision::links;
 use super::record::{Record, blocking};
 use super::submodules::Home;
 use super::{GitWorktrees, close, is_empty};
@@ -51,6 +52,13 @@ impl GitWorktrees {
             let [was, now] = [&was, &kept].map(|gitdir| Home { tree, gitdir });
             self.move_submodules(lock, was, now).await?;
             link::point(tree, &kept)?;
+        }
+        if !is_empty(&owner.path)? {
+            let (held, was, repo) = (lock.clone(), owner.clone(), repo.to_owned());
+            blocking("re-pointing links", &owner.path, move || {
+                links::follow(&held, &was, &repo)
+            })
+            .await?;
         }
         if let Some(mut record) = record.filter(|record| record.repo != now.repo) {
             record.repo.clone_from(&now.repo);
@@ -105,7 +113,10 @@ impl GitWorktrees {
         let Some(mut record) = Record::of(lock, was)? else {
             return Ok(()); // somebody was faster
         };
-        let linked = self.follow(lock, was, owner).await;
+        let linked = match self.follow(lock, was, owner).await {
+            Ok(()) => self.move_lines(lock, was, owner).await,
+            other => other,
+        };
         if matches!(linked, Err(WorktreeError::Copied { .. })) {
             return linked;
         }
@@ -154,6 +165,36 @@ impl GitWorktrees {
             _ => Ok(()),
         }
     }
+
+    /// Has git know the worktree by the path it has now, where it names its folder in the right repository and lies where our
+    /// record says, but that folder names a place where nothing is: the folder of all worktrees was moved while the repository was
+    /// absent. Returns whether that was so.
+    pub(super) async fn mend_back(
+        &self,
+        lock: &Lock,
+        owner: &WorktreeOwner,
+        record: Option<&Record>,
+    ) -> Result<bool, WorktreeError> {
+        match (record, Link::of(&owner.path)) {
+            (Some(_), Link::Leads(gitdir))
+                if link::common(&gitdir) == link::repository(&owner.repo)
+                    && link::back(&gitdir).is_some()
+                    && still_there(&gitdir).is_none() =>
+            {
+                tracing::warn!(session = %owner.session, path = %owner.path, "git is told where the worktree is now");
+                if let Some(path) = named(&gitdir) {
+                    let was = WorktreeOwner {
+                        path,
+                        ..owner.clone()
+                    };
+                    self.move_lines(lock, &was, owner).await?;
+                }
+                link::point_back(&gitdir, &owner.path)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
 }
 
 /// The folder in the repository as it is `now` that the worktree does not name yet.
@@ -200,27 +241,13 @@ fn relink(
     }
 }
 
-/// The worktree that `gitdir` names, if something lies there.
-fn still_there(gitdir: &Utf8Path) -> Option<Utf8PathBuf> {
+/// The worktree that `gitdir` names, be it there or not.
+fn named(gitdir: &Utf8Path) -> Option<Utf8PathBuf> {
     let back = link::plain(&link::back(gitdir)?);
-    let first = Utf8PathBuf::try_from(back.parent()?.to_owned()).ok()?;
-    first.join(".git").symlink_metadata().is_ok().then_some(first)
+    Utf8PathBuf::try_from(back.parent()?.to_owned()).ok()
 }
 
-/// Has git know the worktree by the path it has now, where it names its folder in the right repository and lies where our
-/// record says, but that folder names a place where nothing is: the folder of all worktrees was moved while the repository was
-/// absent. Returns whether that was so.
-pub(super) fn mend_back(owner: &WorktreeOwner, record: Option<&Record>) -> Result<bool, WorktreeError> {
-    match (record, Link::of(&owner.path)) {
-        (Some(_), Link::Leads(gitdir))
-            if link::common(&gitdir) == link::repository(&owner.repo)
-                && link::back(&gitdir).is_some()
-                && still_there(&gitdir).is_none() =>
-        {
-            tracing::warn!(session = %owner.session, path = %owner.path, "git is told where the worktree is now");
-            link::point_back(&gitdir, &owner.path)?;
-            Ok(true)
-        }
-        _ => Ok(false),
-    }
+/// The same, if something lies there.
+fn still_there(gitdir: &Utf8Path) -> Option<Utf8PathBuf> {
+    named(gitdir).filter(|first| first.join(".git").symlink_metadata().is_ok())
 }

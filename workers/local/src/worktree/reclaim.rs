@@ -14,11 +14,14 @@ use super::registry;
 use super::traces::{ASIDE, forget_folder};
 use super::{GitWorktrees, close, is_empty, is_there, refs};
 
+/// With nothing to save.
+const GONE: Reclaimed = Reclaimed::Gone { rescued: None };
+
 impl GitWorktrees {
     pub(super) async fn reclaim_one(&self, trace: &Trace) -> Result<Reclaimed, WorktreeError> {
         if let (Thing::LockFolder { .. }, Some(session)) = (&trace.thing, &trace.session) {
             let gone = forget_folder(&self.locks, session)?;
-            return Ok(if gone { Reclaimed::Gone } else { Reclaimed::Stays });
+            return Ok(if gone { GONE } else { Reclaimed::Stays });
         }
         let Some(owned) = &trace.record else {
             return Ok(Reclaimed::Stays);
@@ -52,24 +55,21 @@ impl GitWorktrees {
         match &trace.thing {
             Thing::Directory { path } if is_aside(path) => {
                 self.settle(lock, &owner).await?;
-                Ok(if is_there(path)? {
-                    Reclaimed::Stays
-                } else {
-                    Reclaimed::Gone
-                })
+                Ok(if is_there(path)? { Reclaimed::Stays } else { GONE })
             }
             Thing::Record { .. } if record.stage == Stage::Gone => {
                 if self.is_needed(&record).await? {
                     return Ok(Reclaimed::Stays);
                 }
                 Record::delete(lock)?;
-                Ok(Reclaimed::Gone)
+                Ok(GONE)
             }
             Thing::Record { .. } if is_empty(&owner.path)? => {
                 let removed = self.remove_under(lock, &owner, false).await?;
                 Ok(match removed {
                     Removal::Kept(_) => Reclaimed::Stays,
-                    Removal::Absent | Removal::Removed { .. } => Reclaimed::Gone,
+                    Removal::Absent => GONE,
+                    Removal::Removed { rescue } => Reclaimed::Gone { rescued: rescue },
                 })
             }
             Thing::Branch { name, .. } if *name == owner.branch && record.stage == Stage::Gone => {
@@ -84,7 +84,7 @@ impl GitWorktrees {
         let owner = record.owned().owner;
         let branch = format!("refs/heads/{}", owner.branch);
         let Some(tip) = refs::commit(&self.git, &owner.repo, &branch).await? else {
-            return Ok(Reclaimed::Gone);
+            return Ok(GONE);
         };
         let entries = registry::list(&self.git, &owner.repo).await?;
         let checked_out = entries
@@ -102,7 +102,7 @@ impl GitWorktrees {
         if !self.is_needed(&record).await? {
             Record::delete(lock)?;
         }
-        Ok(Reclaimed::Gone)
+        Ok(GONE)
     }
 }
 

@@ -17,11 +17,11 @@ use super::create::{not_ours, repository_gone};
 use super::link;
 use super::lock::Lock;
 use super::mend::stray;
-use super::moved::mend_back;
 use super::provision::company;
 use super::record::{Record, Stage, io_error};
 use super::registry::{self, Entry, Place};
 use super::settle::{aside, gone, put_back};
+use super::traces::asides;
 use super::weigh::{Weighed, named};
 use super::{GitWorktrees, is_empty, is_there};
 
@@ -40,7 +40,7 @@ impl GitWorktrees {
         }
         let record = Record::of(lock, owner)?;
         let mut found = registry::find(&self.git, owner).await?;
-        if found.is_none() && mend_back(owner, record.as_ref())? {
+        if found.is_none() && self.mend_back(lock, owner, record.as_ref()).await? {
             found = registry::find(&self.git, owner).await?;
         }
         let mut entry = found.ok_or_else(|| stray(owner, record.as_ref()))?;
@@ -89,7 +89,7 @@ impl GitWorktrees {
         if let Some(holdings) = self.stays(&place, &weighed, discard).await? {
             return Ok(Removal::Kept(holdings));
         }
-        company::leave(lock, owner.session.as_str()).await?;
+        company::leave(lock, owner).await?;
         if Record::of(lock, owner)?.is_none() {
             // Without one nobody would look for what is moved aside, should we be killed.
             let start = weighed.head.unwrap_or_default();
@@ -152,7 +152,7 @@ impl GitWorktrees {
             let unsavable = self.unsavable(place, weighed).await?;
             let (submodules, nested): (Vec<PathBuf>, Vec<PathBuf>) = unsavable
                 .into_iter()
-                .partition(|path| weighed.submodules.contains(path));
+                .partition(|path| weighed.submodules.contains(path) || weighed.histories.contains(path));
             let mut holdings: Vec<Holding> = submodules
                 .iter()
                 .filter_map(|path| named(std::slice::from_ref(path))?.1.pop())
@@ -172,12 +172,17 @@ impl GitWorktrees {
 
     /// It is not there: what is left of it elsewhere goes too.
     async fn absent(&self, lock: &Lock, owner: &WorktreeOwner) -> Result<Removal, WorktreeError> {
-        company::leave(lock, owner.session.as_str()).await?;
+        company::leave(lock, owner).await?;
         let record = Record::of(lock, owner)?;
         if let Some(rescue) = record.as_ref().and_then(|record| record.rescue.clone()) {
             return Ok(Removal::Removed { rescue: Some(rescue) });
         }
         if link::repository(&owner.repo).is_none() {
+            for aside in asides(owner) {
+                if is_there(&aside)? {
+                    return Err(repository_gone(owner)); // without the record it would be nobody's
+                }
+            }
             Record::delete(lock)?;
             return Ok(Removal::Absent);
         }

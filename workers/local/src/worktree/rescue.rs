@@ -19,6 +19,7 @@ use super::lock::Lock;
 use super::record::{blocking, io_error};
 use super::registry::Place;
 use super::settle::files_below;
+use super::submodules::module;
 use super::weigh::Weighed;
 
 /// How often the next number is tried when somebody else took it first.
@@ -146,7 +147,7 @@ impl GitWorktrees {
     }
 
     /// What no commit can hold, so that it stays even when the person discards: repositories inside this one that git
-    /// does not know as submodules, and submodules with work of their own.
+    /// does not know as submodules, submodules with work of their own, and what is left of one that has no files any more.
     pub(super) async fn unsavable(
         &self,
         place: &Place,
@@ -174,6 +175,14 @@ impl GitWorktrees {
         for submodule in &weighed.submodules {
             if !found.contains(submodule) && !self.is_elsewhere(place, submodule).await? {
                 found.push(submodule.clone());
+            }
+        }
+        for name in &weighed.histories {
+            let elsewhere = self
+                .history_is_elsewhere(&place.tree, &module(place, name))
+                .await?;
+            if !elsewhere && !found.contains(name) {
+                found.push(name.clone());
             }
         }
         Ok(found)

@@ -46,14 +46,14 @@ impl GitWorktrees {
         let Some(mut record) = Record::of(lock, owner)? else {
             return Ok(());
         };
+        let (aside, gone) = (aside(owner), gone(owner));
+        if is_there(&aside)? {
+            put_back(&aside, owner)?; // without git, so that it is there to be seen also while the repository is away
+        }
         if link::repository(&owner.repo).is_none() {
             return Ok(()); // nobody can be asked; the caller says so where it matters
         }
         self.clear_beside(lock, owner).await?;
-        let (aside, gone) = (aside(owner), gone(owner));
-        if is_there(&aside)? {
-            put_back(&aside, owner)?;
-        }
         match record.stage {
             Stage::Leaving if is_empty(&owner.path)? || is_there(&gone)? => {
                 self.vanish(lock, owner, record).await

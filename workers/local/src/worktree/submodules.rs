@@ -24,7 +24,7 @@ impl GitWorktrees {
         let module = if tree.join(".git").exists() {
             gitdir(&tree.join(".git"))
         } else {
-            place.gitdir.as_std_path().join("modules").join(path)
+            module(place, path)
         };
         if !self.history_is_elsewhere(&place.tree, &module).await? {
             return Ok(false);
@@ -156,6 +156,30 @@ pub(super) fn modules(gitdir: &Path) -> Vec<PathBuf> {
     look(&gitdir.join("modules"), Path::new(""), &mut found);
     found.sort_unstable();
     found
+}
+
+/// Of these those, by name, that no submodule at one of `paths` in the worktree has: git keeps them when `git submodule deinit` or
+/// another commit takes the files away.
+pub(super) fn left_modules(place: &Place, paths: &[PathBuf]) -> Vec<PathBuf> {
+    // A submodule may have another name than its path, so it is told by where its link leads.
+    let of_submodule = |path: &PathBuf| gitdir(&place.tree.as_std_path().join(path).join(".git"));
+    let used = paths
+        .iter()
+        .filter_map(|path| of_submodule(path).canonicalize().ok());
+    let used: Vec<PathBuf> = used.collect();
+    let is_left = |name: &PathBuf| {
+        let module = module(place, name);
+        let module = module.canonicalize().unwrap_or(module);
+        !used.iter().any(|used| module.starts_with(used))
+    };
+    let mut names = modules(place.gitdir.as_std_path());
+    names.retain(is_left);
+    names
+}
+
+/// The history of that name.
+pub(super) fn module(place: &Place, name: &Path) -> PathBuf {
+    place.gitdir.as_std_path().join("modules").join(name)
 }
 
 /// The folder behind a `.git`, which is a file in every submodule that git made.

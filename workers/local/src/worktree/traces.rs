@@ -11,17 +11,23 @@ use std::time::UNIX_EPOCH;
 
 use ao_domain::port::upkeep::{Standing, Thing, Trace, Traces};
 use ao_domain::port::worktrees::WorktreeError;
-use ao_domain::{SessionId, Timestamp};
+use ao_domain::{SessionId, Timestamp, WorktreeOwner};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::link::{self, Link};
 use super::lock::Lock;
+use super::provision::draft;
 use super::record::{Record, Stage, blocking, io_error, sessions_in};
 use super::registry::{self, resolved};
 use super::{GitWorktrees, is_there, refs};
 
 /// The names a worktree has beside its own while it leaves or is attached.
 pub(super) const ASIDE: [&str; 3] = [".leaving-", ".gone-", ".attaching-"];
+
+/// Where the worktree of `owner` is under those names.
+pub(super) fn asides(owner: &WorktreeOwner) -> [Utf8PathBuf; 3] {
+    ASIDE.map(|aside| owner.path.with_file_name(format!("{aside}{}", owner.session)))
+}
 
 impl GitWorktrees {
     pub(super) async fn all_traces(&self, repos: &[Utf8PathBuf]) -> Result<Traces, WorktreeError> {
@@ -57,13 +63,7 @@ impl GitWorktrees {
     /// A record whose worktree is not there, unless what it is kept for is a trace of its own.
     async fn record_trace(&self, record: &Record) -> Result<Option<Trace>, WorktreeError> {
         let owned = record.owned();
-        let beside = ASIDE.map(|aside| {
-            owned
-                .owner
-                .path
-                .with_file_name(format!("{aside}{}", record.session))
-        });
-        if is_there(&owned.owner.path)? || beside.iter().any(|path| path.exists()) {
+        if is_there(&owned.owner.path)? || asides(&owned.owner).iter().any(|path| path.exists()) {
             return Ok(None);
         }
         let standing = if link::repository(&record.repo).is_none() {
@@ -258,10 +258,8 @@ fn directories(
     for path in paths {
         let name = path.file_name().unwrap_or_default();
         let record = records.iter().find(|record| {
-            record.path == path
-                || ASIDE
-                    .iter()
-                    .any(|aside| record.path.with_file_name(format!("{aside}{}", record.session)) == path)
+            let owner = record.owned().owner;
+            owner.path == path || asides(&owner).contains(&path) || draft(&owner) == path
         });
         let further = records.iter().any(|record| record.path.starts_with(&path));
         let goes_on = record.is_none() && (folder == root || further);
@@ -285,6 +283,9 @@ fn directories(
 /// How a directory stands that `record` speaks of.
 fn directory(path: &Utf8Path, record: &Record) -> Standing {
     let name = path.file_name().unwrap_or_default();
+    if *path == draft(&record.owned().owner) {
+        return Standing::InUse; // being copied, or cut; it goes with the next copy or with the worktree
+    }
     if *path != record.path {
         let deletable = name.starts_with(".gone-") && record.stage == Stage::Leaving;
         return if deletable || name.starts_with(".attaching-") {

@@ -21,7 +21,7 @@ use super::record::{blocking, io_error};
 use super::registry::{Entry, Place};
 use super::rescue::forget_copy;
 use super::status::{Index, STATUS, Status};
-use super::submodules::modules;
+use super::submodules::left_modules;
 
 /// How many paths of a kind are named; the count tells the rest.
 const NAMED: usize = 5;
@@ -53,8 +53,10 @@ pub(super) struct Weighed {
     pub(super) unwatched: Vec<PathBuf>,
     /// Submodules with changes.
     pub(super) changed_submodules: Vec<PathBuf>,
-    /// Submodules with files or a history in this worktree, changed or not.
+    /// Submodules with files in this worktree, changed or not.
     pub(super) submodules: Vec<PathBuf>,
+    /// The histories, by name, that git keeps for this worktree of submodules which have no files here.
+    pub(super) histories: Vec<PathBuf>,
     commits: Vec<(usize, String)>,
     operation: Option<&'static str>,
     pub(super) locked: Option<String>,
@@ -75,6 +77,8 @@ impl Weighed {
         }
         let submodule = |path: &PathBuf| Holding::Submodule { path: lossy(path) };
         holdings.extend(self.submodules.iter().map(submodule));
+        let named = |name: &&PathBuf| !self.submodules.contains(name);
+        holdings.extend(self.histories.iter().filter(named).map(submodule));
         let commits = self.commits.iter().cloned();
         holdings.extend(commits.map(|(count, branch)| Holding::Commits { count, branch }));
         holdings.extend(self.operation.map(|name| Holding::Operation {
@@ -132,9 +136,7 @@ impl GitWorktrees {
         submodules.extend(index.submodules.into_iter().filter(has_files));
         submodules.sort_unstable();
         submodules.dedup();
-        if submodules.is_empty() {
-            submodules = modules(place.gitdir.as_std_path()); // of submodules that another commit has
-        }
+        let histories = left_modules(place, &submodules);
         status.ignored.retain(|path| !self.disposable.covers(path));
         let (held, tree, disposable) = (lock.clone(), place.tree.clone(), self.disposable.clone());
         let (untracked, ignored) = blocking("looking for what was put there", &place.tree, move || {
@@ -149,6 +151,7 @@ impl GitWorktrees {
             unwatched: index.unwatched,
             changed_submodules: status.submodules,
             submodules,
+            histories,
             commits,
             operation: OPERATIONS
                 .iter()

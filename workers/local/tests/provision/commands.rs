@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use ao_domain::Exit;
 use ao_domain::port::provision::{CommandEnd, ProvisionError};
+use ao_domain::port::worktrees::Removal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ready::{DEADLINE, GONE, Ready, is_there, process_in, runs, text};
 
@@ -248,6 +250,37 @@ async fn what_a_command_that_succeeded_left_running_goes_on_until_the_worktree_g
             _ => drop(failed(ready.run("false").await)),
         }
         assert!(!runs(&service), "{end}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_the_person_that_a_command_was_the_first_to_start_outlives_the_worktree() {
+    for gone in [false, true] {
+        let ready = made(&format!("server-{gone}")).await;
+        let dir = &ready.world.dir;
+        // As the server of a build cache stands: in a session of its own, at home, with the environment it was started with.
+        let line = format!(
+            "setsid sh -c 'cd {dir}; sleep 600 & echo $! > below; echo $$ > server; wait' > /dev/null 2>&1 & \
+             setsid sh -c 'mkdir -p target/x; cd target/x; echo $$ > {dir}/watcher; exec sleep 600' > /dev/null 2>&1 &"
+        );
+        ready.run(&line).await.unwrap();
+        let mut found = Vec::new();
+        for file in ["server", "below", "watcher"] {
+            found.push(process_in(&dir.join(file)).await);
+        }
+        if gone {
+            fs::remove_dir_all(ready.path(1)).unwrap();
+            assert_eq!(ready.world.remove(1).await.unwrap(), Removal::Absent);
+        } else {
+            assert_eq!(ready.world.remove(1).await.unwrap(), GONE);
+        }
+        let running: Vec<bool> = found.iter().map(runs).collect();
+        for process in found.iter().filter(|process| runs(process)) {
+            let pid = Pid::from_raw(process.pid.cast_signed()).unwrap();
+            kill_process(pid, Signal::KILL).unwrap();
+        }
+        assert_eq!(running, [true, true, false], "directory gone: {gone}");
+        ready.nothing_left(1);
     }
 }
 

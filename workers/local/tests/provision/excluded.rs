@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use ao_domain::port::upkeep::Upkeep as _;
 use ao_domain::port::worktrees::Worktrees as _;
 use camino::Utf8PathBuf;
 
@@ -145,4 +146,33 @@ async fn the_lines_of_a_worktree_that_is_gone_go_with_the_next_change() {
     ready.furnish(2, &["cache"]).await;
     assert_eq!(ready.world.remove(2).await.unwrap(), GONE);
     assert_eq!(text(exclude(&ready)), foreign, "another data directory's stay");
+}
+
+#[tokio::test]
+async fn the_lines_of_a_worktree_follow_it_when_the_data_directory_moves() {
+    for away in [false, true] {
+        let ready = Ready::new(&format!("follow {away}"));
+        ready.in_project("cache/a", "a");
+        ready.world.make(1).await;
+        let theirs = text(exclude(&ready));
+        ready.furnish(1, &["cache"]).await;
+        let to = ready.world.dir.join("moved");
+        fs::rename(&ready.world.data, &to).unwrap();
+        let world = ready.world.with_data(&to);
+        let from = ready.world.data.join("worktrees");
+        if away {
+            // Then it is told by whoever uses the worktree next.
+            let repo = world.dir.join("away");
+            fs::rename(&world.repo, &repo).unwrap();
+            assert!(world.git.rebase(&from).await.unwrap()[0].failed.is_some());
+            fs::rename(&repo, &world.repo).unwrap();
+        } else {
+            assert!(world.git.rebase(&from).await.unwrap()[0].failed.is_none());
+        }
+        assert_eq!(world.weighed(1).await, Vec::<String>::new());
+        assert_eq!(lines(&ready), ["/cache"]);
+        assert!(text(exclude(&ready)).contains(&format!("# ao end {}\n", world.owner(1).path)));
+        assert_eq!(world.remove(1).await.unwrap(), GONE);
+        assert_eq!(text(exclude(&ready)), theirs, "away {away}");
+    }
 }

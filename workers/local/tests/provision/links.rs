@@ -1,9 +1,11 @@
 //! What a project shares is linked, and no link is made through another or leads out.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use ao_domain::InvalidSharedPath;
 use ao_domain::port::provision::ProvisionError;
+use ao_domain::port::upkeep::Upkeep as _;
 use ao_domain::port::worktrees::WorktreeError;
 
 use crate::ready::{GONE, Ready, is_there, left_out, text};
@@ -158,4 +160,49 @@ async fn only_a_worktree_of_the_session_is_made_ready() {
         );
     }
     assert_eq!(fs::read_dir(ready.path(1)).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn links_follow_a_project_that_moved_from_every_step_it_can_be_cut_at() {
+    for cut in ["nowhere", "written down", "linked"] {
+        let mut ready = Ready::new(&format!("followed {cut}"));
+        ready.in_project("cache/a", "a");
+        ready.in_project("packages/web/node_modules/x", "x");
+        ready.in_project("mine/a", "a");
+        let path = ready.world.make(1).await;
+        let links = ["cache", "packages/web/node_modules", "mine"];
+        assert_eq!(ready.furnish(1, &links).await.linked.len(), 3);
+        fs::remove_file(path.join("mine")).unwrap();
+        symlink("elsewhere", path.join("mine")).unwrap();
+        let owner = ready.world.owner(1);
+        let to = ready.world.dir.join("moved");
+        fs::rename(&ready.world.repo, &to).unwrap();
+        if cut != "nowhere" {
+            let furnished = ready.world.data.join("work/web-1/furnished");
+            let line = format!("link\0cache\0{to}/cache\0");
+            fs::write(&furnished, text(&furnished) + &line).unwrap();
+        }
+        if cut == "linked" {
+            fs::remove_file(path.join("cache")).unwrap();
+            symlink(to.join("cache"), path.join("cache")).unwrap();
+        }
+        ready.world.git.relocate(&owner, &to).await.unwrap();
+        ready.world.repo = to;
+        for link in &links[..2] {
+            let leads = fs::read_link(path.join(link)).unwrap();
+            assert_eq!(leads, ready.world.repo.join(link), "{cut}");
+        }
+        assert_eq!(
+            fs::read_link(path.join("mine")).unwrap().to_str(),
+            Some("elsewhere")
+        );
+        assert_eq!(
+            ready.world.weighed(1).await,
+            ["1 ignored file (mine)"],
+            "{cut}: the others are ours"
+        );
+        fs::remove_file(path.join("mine")).unwrap();
+        assert_eq!(ready.world.remove(1).await.unwrap(), GONE);
+        assert_eq!(text(ready.world.repo.join("cache/a")), "a");
+    }
 }

@@ -45,7 +45,7 @@ fn line(world: &World, trace: &Trace) -> String {
 async fn reclaimed(world: &World) -> Vec<String> {
     let mut gone = Vec::new();
     for trace in traces(world).await.found {
-        if world.git.reclaim(&trace).await.unwrap() == Reclaimed::Gone {
+        if let Reclaimed::Gone { .. } = world.git.reclaim(&trace).await.unwrap() {
             assert_eq!(trace.standing, Standing::Leftover, "{trace:?}");
             gone.push(line(world, &trace));
         } else {
@@ -168,6 +168,42 @@ async fn what_is_left_of_a_deleted_directory_goes() {
 }
 
 #[tokio::test]
+async fn what_was_saved_of_a_deleted_directory_is_told() {
+    let world = World::new("janitor saved");
+    let path = world.make(1).await;
+    world.run(&path, &["checkout", "-q", "--detach"]);
+    let commit = world.commit(&path, "on no branch");
+    fs::remove_dir_all(&path).unwrap();
+    let found = traces(&world).await.found;
+    let rescue = "refs/ao/rescue/web-1/1";
+    assert_eq!(
+        world.git.reclaim(&found[0]).await.unwrap(),
+        Reclaimed::Gone {
+            rescued: Some(rescue.to_owned())
+        }
+    );
+    assert_eq!(
+        world.run(&world.repo, &["rev-parse", &format!("{rescue}^1")]),
+        commit
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_copied_is_ours() {
+    let world = World::new("janitor copying");
+    world.make(1).await;
+    world.write("data/worktrees/web/.copying-web-1", "half");
+    let expected = [
+        "directory /data/worktrees/web/.copying-web-1: InUse",
+        "directory /data/worktrees/web/web-1: InUse",
+    ];
+    assert_eq!(listed(&world).await[..2], expected);
+    assert_eq!(reclaimed(&world).await, Vec::<String>::new());
+    world.remove(1).await.unwrap();
+    assert_eq!(world.left_over(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn what_a_killed_removal_left_goes_and_what_it_had_not_weighed_stays() {
     let world = World::new("janitor killed");
     for num in 1..=2 {
@@ -211,7 +247,7 @@ async fn an_empty_lock_folder_goes_and_one_that_is_held_stays() {
     assert_eq!(listed(&world).await, expected);
     let mut gone = Vec::new();
     for trace in traces(&world).await.found {
-        gone.push(world.git.reclaim(&trace).await.unwrap() == Reclaimed::Gone);
+        gone.push(world.git.reclaim(&trace).await.unwrap() != Reclaimed::Stays);
     }
     assert_eq!(gone, [true, false, false, false]);
     assert_eq!(world.left_over(), ["web-2", "web-3", "web-4"]);

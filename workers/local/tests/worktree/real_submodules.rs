@@ -120,3 +120,47 @@ async fn settings_inside_a_submodule_have_no_say() {
     assert!(matches!(world.discard(1).await.unwrap(), Removal::Removed { .. }));
     assert!(!world.dir.join("home/ran").exists());
 }
+
+#[tokio::test]
+async fn the_history_of_a_submodule_without_files_is_held_beside_one_that_has_some() {
+    for away in ["deinit", "removed", "other name"] {
+        let world = World::new(&format!("submodules {away}"));
+        let library = world.dir.join("library");
+        world.init(&library);
+        world.commit(&library, "library");
+        for name in ["one", "two"] {
+            add(&world, &world.repo, &library, name);
+        }
+        let path = world.make(1).await;
+        let update = ["submodule", "--quiet", "update", "--init"];
+        world.run(&path, &[&ALLOW[..], &update].concat());
+        let two = path.join("two");
+        world.run(&two, &["checkout", "-q", "-b", "mine"]);
+        let commit = world.commit(&two, "nowhere else");
+        world.run(&two, &["checkout", "-q", "--detach", "HEAD~1"]);
+        match away {
+            "deinit" => world.run(&path, &["submodule", "--quiet", "deinit", "two"]),
+            "removed" => {
+                world.run(&path, &["rm", "-q", "two"]);
+                world.commit(&path, "without it")
+            }
+            // Where it was lies another now, under its own name.
+            _ => {
+                world.run(&path, &["rm", "-q", "two"]);
+                world.run(&path, &["mv", "one", "two"]);
+                world.commit(&path, "without it")
+            }
+        };
+        let Removal::Kept(holdings) = world.discard(1).await.unwrap() else {
+            panic!("{away}: a commit of a submodule is lost");
+        };
+        assert_eq!(said(&holdings), ["changed submodule two"], "{away}");
+        let kept = world.repo.join(".git/worktrees/web-1/modules/two");
+        world.run(&kept, &["--work-tree=.", "push", "-q", "origin", "mine"]);
+        assert_eq!(world.run(&library, &["rev-parse", "mine"]), commit, "{away}");
+        assert!(
+            matches!(world.discard(1).await.unwrap(), Removal::Removed { .. }),
+            "{away}"
+        );
+    }
+}

@@ -313,3 +313,36 @@ async fn a_deleted_branch_that_cannot_be_made_again_costs_no_commit() {
     assert!(parents.contains(&commit), "{parents}");
     assert!(!path.exists());
 }
+
+#[tokio::test]
+async fn a_repository_that_is_collected_loses_no_commit_of_ours() {
+    let world = World::new("collected");
+    let path = world.make(2).await;
+    fs::write(path.join("new"), "saved\n").unwrap();
+    let Removal::Removed { rescue: Some(rescue) } = world.discard(2).await.unwrap() else {
+        panic!("it held something");
+    };
+    let path = world.make(1).await;
+    world.run(&path, &["checkout", "-q", "--detach"]);
+    let commit = world.commit(&path, "on no branch");
+    fs::write(path.join("a.txt"), "staged\n").unwrap();
+    world.run(&path, &["add", "a.txt"]);
+    world.run(&world.repo, &["reflog", "expire", "--expire=now", "--all"]);
+    world.run(&world.repo, &["gc", "--quiet", "--prune=now"]);
+
+    let saved = world.run(&world.repo, &["show", &format!("{rescue}:new")]);
+    assert_eq!(saved, "saved");
+    assert_eq!(world.run(&path, &["rev-parse", "HEAD"]), commit);
+    assert_eq!(status(&world, &path), "M  a.txt");
+    world.run(&path, &["fsck", "--no-dangling", "--no-progress"]);
+    world.make(1).await;
+    let later = world.commit(&path, "and it goes on");
+    assert_eq!(kept(world.remove(1).await), ["2 commits only on HEAD"]);
+    let Removal::Removed { rescue: Some(rescue) } = world.discard(1).await.unwrap() else {
+        panic!("it held something");
+    };
+    assert_eq!(
+        world.run(&world.repo, &["rev-parse", &format!("{rescue}^1")]),
+        later
+    );
+}

@@ -159,3 +159,59 @@ async fn a_removal_is_finished_from_every_step_it_can_be_cut_at() {
         assert!(!world.branch_exists("ao/web-1/root"), "{step}");
     }
 }
+
+#[tokio::test]
+async fn one_that_stands_aside_is_not_forgotten_while_its_repository_is_away() {
+    let world = World::new("aside away");
+    let record = world.dir.join("data/work/web-1/owner.json");
+    let away = world.dir.join("away");
+    for name in [".leaving-web-1", ".gone-web-1"] {
+        let path = world.make(1).await;
+        let before = contents(&path);
+        let text = fs::read_to_string(&record).unwrap();
+        fs::write(&record, text.replace("\"made\"", "\"leaving\"")).unwrap();
+        let aside = path.with_file_name(name);
+        fs::rename(&path, &aside).unwrap();
+        fs::rename(&world.repo, &away).unwrap();
+        for error in [
+            world.remove(1).await.unwrap_err(),
+            world.discard(1).await.unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, WorktreeError::RepositoryGone { .. }),
+                "{name}: {error}"
+            );
+        }
+        let there = if path.exists() { &path } else { &aside };
+        assert_eq!(contents(there), before, "{name}");
+        fs::rename(&away, &world.repo).unwrap();
+        let removed = world.remove(1).await.unwrap();
+        assert!(matches!(removed, Removal::Absent | GONE), "{name}: {removed:?}");
+        assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_s_own_branch_that_is_made_again_is_ours_again() {
+    let world = World::new("own again");
+    world.make(1).await;
+    assert_eq!(world.remove(1).await.unwrap(), GONE);
+    // As a session that comes back asks for it: on the branch it had.
+    let mut plan = world.plan(1);
+    plan.branch_given = true;
+    world.git.create(&plan).await.unwrap();
+    assert_eq!(world.remove(1).await.unwrap(), GONE);
+    assert!(!world.branch_exists("ao/web-1/root"));
+    assert_eq!(world.left_over(), Vec::<String>::new());
+
+    // One that is there may hold somebody's work.
+    world.run(&world.repo, &["branch", "-q", "ao/web-1/root"]);
+    world.git.create(&plan).await.unwrap();
+    assert_eq!(world.remove(1).await.unwrap(), GONE);
+    assert!(world.branch_exists("ao/web-1/root"));
+    // And another session's name is no claim.
+    plan.owner.branch = "ao/web-11/root".to_owned();
+    world.git.create(&plan).await.unwrap();
+    assert_eq!(world.git.remove(&plan.owner, false, &[]).await.unwrap(), GONE);
+    assert!(world.branch_exists("ao/web-11/root"));
+}

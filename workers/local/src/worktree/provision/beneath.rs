@@ -125,6 +125,11 @@ impl Folder {
         made(rustix::fs::symlinkat(to, &self.0, name))
     }
 
+    /// Moves the file at `from` here under `name`, in the place of what is there.
+    pub(super) fn replace(&self, from: &Path, name: &Path) -> io::Result<()> {
+        Ok(rustix::fs::renameat(rustix::fs::CWD, from, &self.0, name)?)
+    }
+
     /// Where the link `name` here leads.
     pub(super) fn leads(&self, name: &Path) -> io::Result<PathBuf> {
         use std::os::unix::ffi::OsStringExt as _;

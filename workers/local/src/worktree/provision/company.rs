@@ -6,19 +6,22 @@
 //! is not found. All of it is written down before and right after the start, so that the next daemon finds them too:
 //! `<locks>/<session>/command.json`.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use ao_domain::ProcessId;
 use ao_domain::port::worktrees::WorktreeError;
+use ao_domain::{ProcessId, WorktreeOwner};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::super::lock::Lock;
 use super::super::record::io_error;
+use super::super::registry::resolved;
 use crate::process;
 
 /// The variable that tells their processes from all others.
@@ -126,11 +129,22 @@ impl Company {
     /// # Errors
     /// `Busy` when one cannot be ended.
     pub(super) async fn end(&self, lock: &Lock, session: &str) -> Result<(), WorktreeError> {
+        self.end_those(lock, session, |_| true).await
+    }
+
+    /// The same with those that `whom` names; all others are forgotten, too.
+    async fn end_those(
+        &self,
+        lock: &Lock,
+        session: &str,
+        whom: impl Fn(&Member) -> bool,
+    ) -> Result<(), WorktreeError> {
         for (signal, patience) in [(Signal::TERM, GRACE), (Signal::KILL, LAST_GRACE)] {
             let over = tokio::time::Instant::now() + patience;
             let mut told: Vec<Member> = Vec::new();
             loop {
-                let members = self.members();
+                let mut members = self.members();
+                members.retain(&whom);
                 if members.is_empty() {
                     return forget(lock);
                 }
@@ -205,10 +219,16 @@ pub(in super::super) async fn settle(lock: &Lock, session: &str) -> Result<(), W
     }
 }
 
-/// Ends everything that the session's commands left running: its worktree goes.
-pub(in super::super) async fn leave(lock: &Lock, session: &str) -> Result<(), WorktreeError> {
+/// Ends what the session's commands left running in its worktree, which goes. A command may have been the first to start a server
+/// of the person's, such as that of a build cache or of a terminal; with what it serves by now that is not ours to end, and it does
+/// not work here.
+pub(in super::super) async fn leave(lock: &Lock, owner: &WorktreeOwner) -> Result<(), WorktreeError> {
+    let tree = resolved(&owner.path);
     match Company::read(lock).map_err(io_error("reading what runs", lock.folder()))? {
-        Some(company) => company.end(lock, session).await,
+        Some(company) => {
+            let here = |one: &Member| one.works_in(&tree);
+            company.end_those(lock, owner.session.as_str(), here).await
+        }
         None => Ok(()),
     }
 }
@@ -265,6 +285,16 @@ impl Member {
         environment
             .split(|byte| *byte == 0)
             .any(|entry| entry == variable)
+    }
+
+    /// Whether the folder it works in is `tree` or below, also where that was deleted under it.
+    fn works_in(&self, tree: &Path) -> bool {
+        let Ok(folder) = fs::read_link(format!("/proc/{}/cwd", self.pid)) else {
+            return false; // gone, or somebody else's
+        };
+        let folder = folder.as_os_str().as_bytes();
+        let folder = folder.strip_suffix(b" (deleted)").unwrap_or(folder);
+        Path::new(OsStr::from_bytes(folder)).starts_with(tree)
     }
 
     fn prints_into(&self, pipe: u64) -> bool {

@@ -7,9 +7,12 @@ use ao_domain::WorktreeOwner;
 use ao_domain::port::provision::{Furnished, ProvisionError, WhyLeftOut};
 use ao_domain::shared_path;
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::FileType;
 
+use super::super::lock::Lock;
 use super::super::record::io_error;
 use super::beneath::{Folder, NotReached};
+use super::copies::{clear, draft};
 use super::ignored::Tracked;
 use super::manifest::{Journal, Put};
 
@@ -97,6 +100,29 @@ pub(super) fn make(
             furnished.linked.push(link.path);
         } else {
             furnished.leave_out(link.path.into(), WhyLeftOut::Exists);
+        }
+    }
+    Ok(())
+}
+
+/// Has the links of ours in the worktree of `owner` that still lead into its checkout lead into the one at `repo`. May be cut and
+/// repeated: a link is known by where it leads.
+pub(in super::super) fn follow(lock: &Lock, owner: &WorktreeOwner, repo: &Utf8Path) -> io::Result<()> {
+    let mut journal = Journal::open(lock)?;
+    let tree = Folder::open(owner.path.as_std_path())?;
+    for path in journal.links() {
+        let [was, now] = [&*owner.repo, repo].map(|repo| repo.as_std_path().join(&path));
+        if !matches!(tree.look(&path), Ok(Some(FileType::Symlink))) {
+            continue; // somebody else's by now
+        }
+        let Ok((folder, name)) = tree.way_to(&path) else {
+            continue;
+        };
+        if folder.leads(&name)? == was {
+            journal.put(&path, Put::Link(now.clone()))?;
+            clear(owner)?;
+            std::os::unix::fs::symlink(&now, draft(owner))?;
+            folder.replace(draft(owner).as_std_path(), &name)?;
         }
     }
     Ok(())

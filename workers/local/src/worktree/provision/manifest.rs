@@ -186,6 +186,13 @@ impl Journal {
         Ok(())
     }
 
+    /// The paths of all links.
+    pub(super) fn links(&self) -> Vec<PathBuf> {
+        let is_link = |put: &Put| matches!(put, Put::Link(_));
+        let links = self.manifest.put.iter().filter(|(_, put)| is_link(put));
+        links.map(|(path, _)| path.clone()).collect()
+    }
+
     /// Writes down that `paths` are about to be listed in the exclude file, and returns all that are.
     pub(super) fn list(&mut self, paths: Vec<PathBuf>) -> io::Result<&BTreeSet<PathBuf>> {
         for path in paths {

@@ -19,7 +19,7 @@ pub(super) mod company;
 mod copies;
 mod exclude;
 mod ignored;
-mod links;
+pub(super) mod links;
 mod log;
 mod manifest;
 
@@ -34,10 +34,12 @@ use ao_domain::{SessionId, WorktreeOwner};
 use camino::Utf8PathBuf;
 
 use super::GitWorktrees;
+use super::link;
 use super::lock::Lock;
 use super::record::{blocking, io_error};
 use super::registry::Place;
 use beneath::Folder;
+pub(super) use copies::draft;
 use copies::{Copier, lossy};
 use ignored::Tracked;
 use links::Link;
@@ -281,6 +283,22 @@ impl Provisioner for WorktreeProvisioner {
 }
 
 impl GitWorktrees {
+    /// Has the lines of the worktree that was at the path of `was` stand under the path that it has now.
+    pub(super) async fn move_lines(
+        &self,
+        lock: &Lock,
+        was: &WorktreeOwner,
+        owner: &WorktreeOwner,
+    ) -> Result<(), WorktreeError> {
+        let io = |error| io_error("reading what was put into a worktree", lock.folder())(error);
+        let lines = Manifest::read(lock).map_err(io)?.lines;
+        if lines.is_empty() || link::repository(&owner.repo).is_none() {
+            return Ok(());
+        }
+        exclude::set(&self.git, &self.root, owner, &lines).await?;
+        exclude::set(&self.git, &self.root, was, &std::collections::BTreeSet::new()).await
+    }
+
     /// Takes back what provisioning left outside of a worktree that is gone: its lines in the exclude file, what it knew of it,
     /// a file that was being copied.
     pub(super) async fn unfurnish(&self, lock: &Lock, owner: &WorktreeOwner) -> Result<(), WorktreeError> {
