@@ -61,6 +61,7 @@ pub(super) fn settled(site: &Site, world: &World, unlimited: bool) {
     orchestrators(site, world);
     messages(site, world);
     names(site, world);
+    kills(site, world);
 }
 
 /// Why a session has not come to rest, or is not what its processes are.
@@ -195,7 +196,6 @@ pub(super) fn ended(site: &Site, world: &World) {
         }
         wrong
     });
-    kills(site, world);
     for mark in bytes::lost(world, site) {
         site.fault(format!("`{mark}` was written and is lost"));
     }
@@ -212,7 +212,7 @@ pub(super) fn ended(site: &Site, world: &World) {
     });
 }
 
-/// Whoever was to end has ended, unless somebody wanted it back.
+/// Whoever was to end has ended, unless somebody wanted it back since; asked before everything is killed, or it would show nothing.
 fn kills(site: &Site, world: &World) {
     let rows = rows(
         world,
@@ -222,10 +222,10 @@ fn kills(site: &Site, world: &World) {
     let mut wrong = Vec::new();
     for row in rows {
         let id = row["id"].as_str().unwrap_or_default();
-        if book.kills.get(id) == Some(&true) && row["phase"] != "ended" {
+        if book.for_good.contains(id) && row["phase"] != "ended" {
             wrong.push(format!("{id} was killed and has not ended: {row}"));
         }
-        if row["generation"] != 1 && !book.restores.contains(id) {
+        if row["generation"] != 1 && !book.restores.contains_key(id) {
             wrong.push(format!("{id} came back, and nobody wanted it: {row}"));
         }
     }

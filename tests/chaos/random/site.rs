@@ -26,8 +26,10 @@ pub(super) struct Book {
     pub(super) kills: BTreeMap<String, bool>,
     /// Sessions whose files somebody gave up.
     pub(super) discards: BTreeSet<String>,
-    /// Sessions that somebody wanted back.
-    pub(super) restores: BTreeSet<String>,
+    /// Sessions that somebody wanted back: how often that was asked for, and how many of these wait for their answer.
+    pub(super) restores: BTreeMap<String, (u64, u64)>,
+    /// Sessions whose end was answered and that nobody has wanted back since.
+    pub(super) for_good: BTreeSet<String>,
     /// Names that were asked for, and whether that was answered.
     pub(super) names: BTreeMap<String, Vec<(String, bool)>>,
     /// Messages by their text, which is their key, too: to whom, and whether that was answered.
