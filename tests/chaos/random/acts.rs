@@ -287,6 +287,9 @@ pub(super) fn breaker(site: &Site, mut seed: Seed) {
         } else {
             ("crash", "crashes")
         };
+        if hang {
+            site.hangs(path);
+        }
         let order = json!({ "path": path });
         if let Some(answer) = site.ask("POST", &format!("/api/v1/tree/{how}"), None, Some(&order), false)
             && expect(site, how, &answer, &[200, 404])

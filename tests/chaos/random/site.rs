@@ -15,6 +15,9 @@ use super::floor::Floor;
 /// Far beyond what any request takes: the worlds' daemons answer after [`super::story::PATIENCE`] at the latest.
 const ANSWERED: Duration = Duration::from_secs(30);
 
+/// Until a child that hangs is found out and is back: its silence is believed after 15 s.
+const FOUND_OUT: Duration = Duration::from_secs(20);
+
 /// What was asked for in a run, and what was answered.
 #[derive(Debug, Default)]
 pub(super) struct Book {
@@ -66,6 +69,8 @@ pub(super) struct Site {
     pub(super) followed: AtomicI64,
     /// How the machine does.
     pub(super) floor: Arc<Floor>,
+    /// When one of those was made to hang without whom nobody is answered.
+    hung: Mutex<Option<Instant>>,
     began: Instant,
     timeline: Mutex<Vec<String>>,
     faults: Mutex<Vec<String>>,
@@ -82,6 +87,7 @@ impl Site {
             over: AtomicBool::new(false),
             followed: AtomicI64::new(0),
             floor: Arc::clone(floor),
+            hung: Mutex::default(),
             began: Instant::now(),
             timeline: Mutex::default(),
             faults: Mutex::default(),
@@ -96,6 +102,19 @@ impl Site {
     /// The daemon is gone, with 0, or listens there.
     pub(super) fn moved(&self, port: u16) {
         self.port.store(port, Ordering::SeqCst);
+    }
+
+    /// `path` is about to be made to hang.
+    pub(super) fn hangs(&self, path: &str) {
+        if path.starts_with("ao/serving/") || path.starts_with("ao/store") {
+            *self.hung.lock().unwrap() = Some(Instant::now());
+        }
+    }
+
+    /// Whether answers may still be missing for that.
+    pub(super) fn hung(&self) -> bool {
+        let since = *self.hung.lock().unwrap();
+        since.is_some_and(|since| since.elapsed() < FOUND_OUT)
     }
 
     /// A line of the timeline.
