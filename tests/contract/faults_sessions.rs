@@ -226,7 +226,8 @@ fn s_08_a_kill_during_a_spawn_wins_one_of_two_restores_does_and_a_cleanup_takes_
     nothing_is_left(&world);
 }
 
-/// What was seen of a repository was written over a whole row: a config of before came back, and an archived project.
+/// What was seen of a repository was written over a whole row: a config of before came back, and an archived project. Here that is
+/// absent by construction, for observers never write `projects`; what is shown is that it stays so.
 #[test]
 fn s_14_what_observers_write_leaves_a_projects_config_and_its_archive_alone() {
     let github = GitHub::now();

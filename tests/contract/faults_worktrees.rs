@@ -385,7 +385,8 @@ fn s_21_nothing_leaks_a_cleanup_says_nothing_twice_and_an_archived_projects_sess
 }
 
 /// What belongs together was two calls of a client: one that lost an answer asked for a second session, and one that died between an
-/// end and a beginning left no orchestrator.
+/// end and a beginning left no orchestrator. The fault's third case, a pull request claimed after the spawn (`--claim-pr`), does not
+/// exist here.
 #[test]
 fn s_31_one_key_is_one_session_and_one_call_replaces_an_orchestrator() {
     let mut world = World::started(AO);
