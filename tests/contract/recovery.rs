@@ -307,6 +307,13 @@ fn a_data_directory_that_moved_takes_its_sessions_along_and_a_copy_is_refused() 
 /// What cannot be written to is said before anything begins, and is fine again when it can.
 #[test]
 fn a_data_directory_that_cannot_be_written_to_is_said_and_nothing_is_lost() {
+    if !rustix::process::getuid().is_root() {
+        not_tested(
+            "a_data_directory_that_cannot_be_written_to_is_said_and_nothing_is_lost",
+            "only root may mount the data directory read-only",
+        );
+        return;
+    }
     let mut world = World::started(AO);
     let (id, worktree) = over_with_work(&world);
     world.kill_9();
