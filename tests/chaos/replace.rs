@@ -160,6 +160,8 @@ enum Ended {
     ByAPersonBeforeItTakesOver,
     /// Its agent is killed before it has spoken.
     ByASignal,
+    /// Its agent is killed when it is about to take the place.
+    ByASignalBeforeItTakesOver,
 }
 
 /// Whoever challenges and does not come up has changed nothing: the old one keeps its place, at every sample.
@@ -179,7 +181,9 @@ fn end_a_challenger(how: Ended) {
             let waits = ["project", "set-config", "web", "--post-create", "exec sleep 1000"];
             world.ao(&waits).ok();
         }
-        Ended::ByAPersonBeforeItTakesOver => world.arm("replace.take_over.before", "hang"),
+        Ended::ByAPersonBeforeItTakesOver | Ended::ByASignalBeforeItTakesOver => {
+            world.arm("replace.take_over.before", "hang");
+        }
         Ended::ByASignal => {
             script = format!(
                 "echo $$ $AO_SESSION_ID >> {}; kill -KILL $$",
@@ -202,6 +206,18 @@ fn end_a_challenger(how: Ended) {
             }
             Ended::ByAPersonBeforeItTakesOver => {
                 settle("it is about to take the place", || world.fired());
+                world.ao(&["kill", &new]).ok();
+            }
+            Ended::ByASignalBeforeItTakesOver => {
+                settle("it is about to take the place", || world.fired());
+                let lines = fs::read_to_string(world.dir.join("starts")).unwrap();
+                let last = lines.lines().last().unwrap().split_once(' ').unwrap();
+                assert_eq!(last.1, new);
+                let agent = rustix::process::Pid::from_raw(last.0.parse().unwrap()).unwrap();
+                rustix::process::kill_process(agent, rustix::process::Signal::KILL).unwrap();
+                settle("its agent is seen to be gone", || {
+                    matches!(world.session(&new)["phase"].as_str(), Some("finished" | "ended"))
+                });
                 world.ao(&["kill", &new]).ok();
             }
             Ended::ByASignal => {
@@ -241,4 +257,9 @@ fn a_challenger_that_a_person_kills_before_it_takes_over_leaves_the_old_one_its_
 #[test]
 fn a_challenger_whose_agent_is_killed_before_it_speaks_leaves_the_old_one_its_place() {
     end_a_challenger(Ended::ByASignal);
+}
+
+#[test]
+fn a_challenger_whose_agent_is_killed_before_it_takes_over_leaves_the_old_one_its_place() {
+    end_a_challenger(Ended::ByASignalBeforeItTakesOver);
 }
