@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ao_tests::{Rows, World};
+use ao_tests::{Rows, World, settle, within};
 use camino::Utf8Path;
 use serde_json::{Value, json};
 
@@ -16,8 +16,8 @@ use crate::cut::{
     Request, assert_census, at_each, end, get_over, id_of, points, started_for, starts, with_a_program,
 };
 
-/// Those that the rows show as live, and that nobody has asked to stop.
-const LIVE: &str = "SELECT coalesce(group_concat(id, ' '), '') FROM sessions \
+/// Those that the rows show as live, and that nobody has asked to stop; marked whoever has the place.
+const LIVE: &str = "SELECT coalesce(group_concat(id || CASE WHEN replaces IS NULL THEN '*' ELSE '' END, ' '), '') FROM sessions \
     WHERE kind = 'orchestrator' AND phase = 'live' AND desired = 'run'";
 
 /// Looks at rows and processes all the time, whether a daemon runs or not.
@@ -41,7 +41,8 @@ impl Sampler {
                 if let Some(live) = rows.text(LIVE) {
                     samples += 1;
                     // Until the new one has proved itself there are two; it takes the place in one instant.
-                    if !matches!(live.split_whitespace().count(), 1 | 2) {
+                    let placed = live.split_whitespace().filter(|id| id.ends_with('*')).count();
+                    if !matches!(live.split_whitespace().count(), 1 | 2) || placed != 1 {
                         faults.push(format!("sample {samples}: live by their rows: `{live}`"));
                     }
                 }
@@ -56,10 +57,17 @@ impl Sampler {
         Self { stop, thread }
     }
 
-    /// Ends the samples and gives their number and what was wrong.
-    fn faults(self) -> (u64, Vec<String>) {
+    /// Ends the samples, of which there are enough and none is wrong.
+    fn assert_clean(self, what: &str) {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("who samples does not panic")
+        let (samples, faults) = self.thread.join().expect("who samples does not panic");
+        assert!(samples > 10, "{what}: only {samples} samples");
+        assert!(
+            faults.is_empty(),
+            "{what}: {} of {samples}: {}",
+            faults.len(),
+            faults[0]
+        );
     }
 }
 
@@ -104,7 +112,7 @@ fn cut_a_replacement(deed: &str) {
         };
         let old = id_of(&start(false).ask(&world).1["session"]);
         world.until(&old, "status", "working");
-        ao_tests::settle("the old one has left its line", || starts(&world) == 1);
+        settle("the old one has left its line", || starts(&world) == 1);
         let sampler = Sampler::start(&world);
         world.arm(point, deed);
         let _waits = start(true).to_be_cut(&world, point, deed);
@@ -115,14 +123,7 @@ fn cut_a_replacement(deed: &str) {
         let ended = world.until(&old, "phase", "ended");
         assert_eq!(ended["endReason"], "replaced", "{point}");
         world.until(&new, "status", "working");
-        let (samples, faults) = sampler.faults();
-        assert!(samples > 10, "{point}: only {samples} samples");
-        assert!(
-            faults.is_empty(),
-            "{point}: {} of {samples}: {}",
-            faults.len(),
-            faults[0]
-        );
+        sampler.assert_clean(point);
         let all = world.get("/api/v1/orchestrators");
         assert_eq!(
             all["sessions"].as_array().map(Vec::len),
@@ -148,4 +149,117 @@ fn a_replacement_survives_a_panic_at_every_step_and_there_is_always_one() {
 #[test]
 fn a_replacement_survives_a_hang_at_every_step_and_there_is_always_one() {
     cut_a_replacement("hang");
+}
+
+/// How a challenger comes to its end before it has taken the place.
+#[derive(Clone, Copy, Debug)]
+enum Ended {
+    /// A person kills it while its worktree is furnished.
+    ByAPersonBeforeItRuns,
+    /// A person kills it when it is about to take the place.
+    ByAPersonBeforeItTakesOver,
+    /// Its agent is killed before it has spoken.
+    ByASignal,
+    /// Its agent is killed when it is about to take the place.
+    ByASignalBeforeItTakesOver,
+}
+
+/// Whoever challenges and does not come up has changed nothing: the old one keeps its place, at every sample.
+fn end_a_challenger(how: Ended) {
+    let world = started_for("hang");
+    let orchestrator = |script: &str, clean: bool| {
+        let body = json!({"projectId": "web", "harness": "shell", "command": ["/bin/sh", "-c", script], "clean": clean});
+        Request::new("POST", "/api/v1/orchestrators", Some(body))
+    };
+    let speaks = speaks(&world, "shell working");
+    let old = id_of(&orchestrator(&speaks, false).ask(&world).1["session"]);
+    let before = world.until(&old, "status", "working");
+    settle("the old one has left its line", || starts(&world) == 1);
+    let mut script = speaks;
+    match how {
+        Ended::ByAPersonBeforeItRuns => {
+            let waits = ["project", "set-config", "web", "--post-create", "exec sleep 1000"];
+            world.ao(&waits).ok();
+        }
+        Ended::ByAPersonBeforeItTakesOver | Ended::ByASignalBeforeItTakesOver => {
+            world.arm("replace.take_over.before", "hang");
+        }
+        Ended::ByASignal => {
+            script = format!(
+                "echo $$ $AO_SESSION_ID >> {}; kill -KILL $$",
+                world.dir.join("starts")
+            );
+        }
+    }
+    let sampler = Sampler::start(&world);
+    let new = std::thread::scope(|scope| {
+        scope.spawn(|| orchestrator(&script, true).quietly(&world));
+        let new = within(Duration::from_secs(60), "there is a challenger", || {
+            let all = world.get("/api/v1/orchestrators");
+            all["sessions"][1]["id"].as_str().map(str::to_owned)
+        });
+        assert_eq!(world.session(&new)["replaces"], old.as_str());
+        match how {
+            Ended::ByAPersonBeforeItRuns => {
+                world.until(&new, "phase", "provision");
+                world.ao(&["kill", &new]).ok();
+            }
+            Ended::ByAPersonBeforeItTakesOver => {
+                settle("it is about to take the place", || world.fired());
+                world.ao(&["kill", &new]).ok();
+            }
+            Ended::ByASignalBeforeItTakesOver => {
+                settle("it is about to take the place", || world.fired());
+                let lines = fs::read_to_string(world.dir.join("starts")).unwrap();
+                let last = lines.lines().last().unwrap().split_once(' ').unwrap();
+                assert_eq!(last.1, new);
+                let agent = rustix::process::Pid::from_raw(last.0.parse().unwrap()).unwrap();
+                rustix::process::kill_process(agent, rustix::process::Signal::KILL).unwrap();
+                settle("its agent is seen to be gone", || {
+                    matches!(world.session(&new)["phase"].as_str(), Some("finished" | "ended"))
+                });
+                world.ao(&["kill", &new]).ok();
+            }
+            Ended::ByASignal => {
+                settle("its agent is seen to be gone", || {
+                    matches!(world.session(&new)["phase"].as_str(), Some("finished" | "ended"))
+                });
+                world.ao(&["kill", &new]).ok();
+            }
+        }
+        new
+    });
+    world.until(&new, "phase", "ended");
+    let after = world.session(&old);
+    for fact in ["agentPid", "generation"] {
+        assert_eq!(after[fact], before[fact], "{how:?}: {after}");
+    }
+    assert_eq!(
+        (&after["phase"], &after["desired"]),
+        (&json!("live"), &json!("run")),
+        "{how:?}"
+    );
+    assert_census(&world, &format!("{how:?}"), 1);
+    sampler.assert_clean(&format!("{how:?}"));
+    end(&world, &format!("{how:?}"), &old);
+}
+
+#[test]
+fn a_challenger_that_a_person_kills_before_it_runs_leaves_the_old_one_its_place() {
+    end_a_challenger(Ended::ByAPersonBeforeItRuns);
+}
+
+#[test]
+fn a_challenger_that_a_person_kills_before_it_takes_over_leaves_the_old_one_its_place() {
+    end_a_challenger(Ended::ByAPersonBeforeItTakesOver);
+}
+
+#[test]
+fn a_challenger_whose_agent_is_killed_before_it_speaks_leaves_the_old_one_its_place() {
+    end_a_challenger(Ended::ByASignal);
+}
+
+#[test]
+fn a_challenger_whose_agent_is_killed_before_it_takes_over_leaves_the_old_one_its_place() {
+    end_a_challenger(Ended::ByASignalBeforeItTakesOver);
 }

@@ -156,7 +156,9 @@ fn s_08_a_kill_during_a_spawn_wins_one_of_two_restores_does_and_a_cleanup_takes_
     fs::write(world.dir.join("ends"), "").unwrap();
     let id = world.spawn(&script);
     world.until(&id, "phase", "finished");
-    for generation in 2..8 {
+    for generation in 2..9 {
+        // In the first round nobody cleans up: one of the two is taken, whatever else.
+        let cleans = generation > 2;
         fs::remove_file(world.dir.join("ends")).unwrap();
         let body = json!({"startOver": true});
         let path = format!("/api/v1/sessions/{id}/restore");
@@ -165,19 +167,25 @@ fn s_08_a_kill_during_a_spawn_wins_one_of_two_restores_does_and_a_cleanup_takes_
                 .map(|_| scope.spawn(|| world.ask("POST", &path, Some(&body)).status))
                 .collect();
             // A cleanup that saw it over comes in between. It waits for nobody who was faster.
-            scope.spawn(|| {
-                let began = Instant::now();
-                assert_eq!(ask(&world, "POST", "/api/v1/sessions/cleanup").0, 200);
-                assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-            });
+            if cleans {
+                scope.spawn(|| {
+                    let began = Instant::now();
+                    assert_eq!(ask(&world, "POST", "/api/v1/sessions/cleanup").0, 200);
+                    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+                });
+            }
             restores
                 .into_iter()
                 .map(|restore| restore.join().unwrap())
                 .collect()
         });
         let won = statuses.iter().filter(|status| **status != 409).count();
+        assert!(
+            statuses.iter().all(|status| matches!(status, 200 | 202 | 409)),
+            "{statuses:?}"
+        );
         // Two are refused where the cleanup was first: then it is being ended.
-        assert!(won <= 1, "{statuses:?}");
+        assert!(won == 1 || (cleans && won == 0), "{statuses:?}");
         if won == 1 {
             let session = world.until(&id, "status", "working");
             assert_eq!(session["worktree"]["state"], "active");
@@ -218,7 +226,8 @@ fn s_08_a_kill_during_a_spawn_wins_one_of_two_restores_does_and_a_cleanup_takes_
     nothing_is_left(&world);
 }
 
-/// What was seen of a repository was written over a whole row: a config of before came back, and an archived project.
+/// What was seen of a repository was written over a whole row: a config of before came back, and an archived project. Here that is
+/// absent by construction, for observers never write `projects`; what is shown is that it stays so.
 #[test]
 fn s_14_what_observers_write_leaves_a_projects_config_and_its_archive_alone() {
     let github = GitHub::now();

@@ -351,6 +351,23 @@ fn s_21_nothing_leaks_a_cleanup_says_nothing_twice_and_an_archived_projects_sess
     let first = clean();
     assert_eq!(first["cleaned"], json!([ids[2]]));
     assert_eq!(first["skipped"][0]["sessionId"], json!(ids[1]));
+    // Whoever asks for it is told what holds the worktree, where that is, and how to have it gone all the same.
+    let said = world.ao(&["session", "cleanup", "--yes"]).ok().out;
+    let kept = said
+        .lines()
+        .find(|line| line.starts_with(&format!("  kept: {}, ", ids[1])));
+    assert!(kept.is_some_and(|line| line.contains("(work)")), "{said}");
+    let rest = [
+        format!("    where: {}\n", dirty.parent().unwrap()),
+        format!("ao kill {} --discard\n", ids[1]),
+        "0 cleaned up, 1 kept\n".to_owned(),
+    ];
+    for line in rest {
+        assert!(said.contains(&line), "{line}: {said}");
+    }
+    for id in [&ids[0], &ids[2]] {
+        assert!(!said.contains(id.as_str()), "{id} is gone: {said}");
+    }
     // What is left is said again, for it is still there; what is gone is not.
     let second = clean();
     assert_eq!(
@@ -368,7 +385,8 @@ fn s_21_nothing_leaks_a_cleanup_says_nothing_twice_and_an_archived_projects_sess
 }
 
 /// What belongs together was two calls of a client: one that lost an answer asked for a second session, and one that died between an
-/// end and a beginning left no orchestrator.
+/// end and a beginning left no orchestrator. The fault's third case, a pull request claimed after the spawn (`--claim-pr`), does not
+/// exist here.
 #[test]
 fn s_31_one_key_is_one_session_and_one_call_replaces_an_orchestrator() {
     let mut world = World::started(AO);

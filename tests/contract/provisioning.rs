@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use ao_tests::{Ao, World, settle, within};
 use camino::Utf8PathBuf;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::AO;
 
-fn configured(config: &Value) -> World {
+fn configured(flags: &[&str]) -> World {
     let world = World::started(AO);
     fs::write(
         world.repo.join(".gitignore"),
@@ -18,12 +18,9 @@ fn configured(config: &Value) -> World {
     .unwrap();
     world.git(&["add", "."]);
     world.git(&["commit", "-q", "-m", "ignore"]);
-    let answer = world.ask(
-        "PUT",
-        "/api/v1/projects/web/config",
-        Some(&json!({"config": config})),
-    );
-    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    world
+        .ao(&[&["project", "set-config", "web"][..], flags].concat())
+        .ok();
     world
 }
 
@@ -55,10 +52,20 @@ fn nothing_is_left(world: &World, id: &str) {
 
 #[test]
 fn what_a_project_shares_is_there_when_its_agent_starts_and_goes_without_a_trace() {
-    let world = configured(&json!({
-        "symlinks": ["node_modules", "none"], "env": {"API": "http://x", "AO_SESSION_ID": "forged"},
-        "postCreate": ["echo \"$API $AO_SESSION_ID\" > made.log", "cat .env made.log"],
-    }));
+    let world = configured(&[
+        "--symlink",
+        "node_modules",
+        "--symlink",
+        "none",
+        "--env",
+        "API=http://x",
+        "--env",
+        "AO_SESSION_ID=forged",
+        "--post-create",
+        "echo \"$API $AO_SESSION_ID\" > made.log",
+        "--post-create",
+        "cat .env made.log",
+    ]);
     for folder in ["node_modules/left-pad", "secrets"] {
         fs::create_dir_all(world.repo.join(folder)).unwrap();
     }
@@ -112,11 +119,26 @@ fn what_a_project_shares_is_there_when_its_agent_starts_and_goes_without_a_trace
     );
 }
 
+/// Of the numbered lines that a command printed, exactly the last 40 are shown to whoever spawned, and once.
+fn the_last_lines_are_shown(failed: &Ao, last: u32) {
+    let shown: Vec<&str> = failed
+        .err
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("line "))
+        .collect();
+    let wanted: Vec<String> = (last - 39..=last).map(|n| format!("line {n}")).collect();
+    assert_eq!(shown, wanted, "{failed:?}");
+}
+
 #[test]
 fn a_command_that_fails_ends_the_spawn_with_its_last_lines_and_leaves_nothing() {
-    let world = configured(
-        &json!({"postCreate": ["echo fine; mkdir node_modules", "for n in $(seq 100); do echo line $n; done; touch node_modules/x; exit 7"]}),
-    );
+    let world = configured(&[
+        "--post-create",
+        "echo fine; mkdir node_modules",
+        "--post-create",
+        "for n in $(seq 100); do echo line $n; done; touch node_modules/x; exit 7",
+    ]);
     let failed = spawn(&world, &["sleep", "1000"]);
     assert_eq!(failed.code, 1, "{failed:?}");
     assert!(
@@ -124,50 +146,36 @@ fn a_command_that_fails_ends_the_spawn_with_its_last_lines_and_leaves_nothing() 
         "{failed:?}"
     );
     assert!(failed.err.contains("exit status 7"), "{failed:?}");
-    let lines: Vec<&str> = failed
-        .err
-        .lines()
-        .map(str::trim)
-        .filter(|line| line.starts_with("line "))
-        .collect();
-    assert_eq!(
-        (lines.len(), lines[0], lines[39]),
-        (40, "line 61", "line 100"),
-        "{failed:?}"
-    );
+    the_last_lines_are_shown(&failed, 100);
     nothing_is_left(&world, "web-1");
 }
 
 #[test]
 fn a_command_that_hangs_is_ended_at_its_limit_with_all_that_it_started() {
-    let world = configured(&json!({
-        "postCreate": ["echo before; (setsid sleep 1000 &) ; sleep 1000 & sleep 1000"], "postCreateTimeout": 1,
-    }));
+    let world = configured(&[
+        "--post-create",
+        "seq -f 'line %.0f' 60; (setsid sleep 1000 &) ; sleep 1000 & sleep 1000",
+        "--post-create-timeout",
+        "1",
+    ]);
     let failed = spawn(&world, &["sleep", "1"]);
     assert_eq!(failed.code, 1, "{failed:?}");
     assert!(
         failed.err.contains("it still ran after 1s and was ended"),
         "{failed:?}"
     );
-    assert!(
-        failed.err.lines().any(|line| line.trim() == "before"),
-        "{failed:?}"
-    );
+    the_last_lines_are_shown(&failed, 60);
     nothing_is_left(&world, "web-1");
 }
 
 #[test]
 fn a_command_that_prints_without_end_fills_nothing() {
-    let world = configured(
-        &json!({"postCreate": ["head -c 104857600 /dev/zero | tr '\\0' 'x' | fold -w 99; echo the end; exit 1"]}),
-    );
+    // More than 100 MB, in numbered lines.
+    let world = configured(&["--post-create", "seq -f 'line %.0f' 8200000; exit 1"]);
     let failed = spawn(&world, &["sleep", "1000"]);
     assert_eq!(failed.code, 1, "{}", failed.err.len());
-    assert!(
-        failed.err.contains("xthe end") && failed.err.len() < 64 * 1024,
-        "{}",
-        failed.err.len()
-    );
+    the_last_lines_are_shown(&failed, 8_200_000);
+    assert!(failed.err.len() < 64 * 1024, "{}", failed.err.len());
     let log = world.data.join("provision/web-1.log");
     assert!(fs::metadata(&log).unwrap().len() < 2 * 1024 * 1024);
     nothing_is_left(&world, "web-1");
@@ -175,7 +183,7 @@ fn a_command_that_prints_without_end_fills_nothing() {
 
 #[test]
 fn a_link_that_leads_out_of_the_repository_is_refused() {
-    let world = configured(&json!({"symlinks": ["out"]}));
+    let world = configured(&["--symlink", "out"]);
     std::os::unix::fs::symlink("/etc", world.repo.join("out")).unwrap();
     let failed = spawn(&world, &["sleep", "1000"]);
     assert_eq!(failed.code, 1, "{failed:?}");
@@ -194,7 +202,7 @@ fn a_link_that_leads_out_of_the_repository_is_refused() {
 /// Nobody worked there, but who knows what a command made: it is rescued, as by any discard.
 #[test]
 fn what_a_failed_command_made_can_be_brought_back() {
-    let world = configured(&json!({"postCreate": ["echo hello > made; exit 1"]}));
+    let world = configured(&["--post-create", "echo hello > made; exit 1"]);
     assert_eq!(spawn(&world, &["sleep", "1000"]).code, 1);
     settle("it has ended", || world.session("web-1")["phase"] == "ended");
     let session = world.session("web-1");
@@ -206,7 +214,7 @@ fn what_a_failed_command_made_can_be_brought_back() {
 /// What the project says a build makes again goes with its worktree; what else is ignored holds it.
 #[test]
 fn what_the_project_calls_a_build_folder_holds_nothing() {
-    let world = configured(&json!({"buildFolders": ["secrets"]}));
+    let world = configured(&["--build-folder", "secrets"]);
     let asked = json!({"projectId": "web", "harness": "shell", "command": ["sh", "-c", "mkdir -p secrets; echo x > secrets/x"]});
     world.ask("POST", "/api/v1/sessions", Some(&asked));
     world.until("web-1", "phase", "finished");
@@ -226,7 +234,7 @@ fn what_the_project_calls_a_build_folder_holds_nothing() {
 /// A kill while a command runs does not wait for it.
 #[test]
 fn a_kill_during_a_command_wins() {
-    let world = configured(&json!({"postCreate": ["echo $$ > \"$HOME/running\"; exec sleep 1000"]}));
+    let world = configured(&["--post-create", "echo $$ > \"$HOME/running\"; exec sleep 1000"]);
     let asked = json!({"projectId": "web", "harness": "shell", "command": ["sleep", "1000"]});
     std::thread::scope(|scope| {
         scope.spawn(|| world.ask("POST", "/api/v1/sessions", Some(&asked)));
@@ -256,7 +264,7 @@ fn a_kill_during_a_command_wins() {
 /// What was made of a worktree that is there is not done again at a restore.
 #[test]
 fn a_worktree_that_is_there_is_not_furnished_again() {
-    let world = configured(&json!({"postCreate": ["echo ran >> \"$HOME/runs\""]}));
+    let world = configured(&["--post-create", "echo ran >> \"$HOME/runs\""]);
     let asked = json!({"projectId": "web", "harness": "shell", "command": ["true"]});
     world.ask("POST", "/api/v1/sessions", Some(&asked));
     world.until("web-1", "phase", "finished");

@@ -65,6 +65,50 @@ fn a_daemon_that_was_killed_is_started_again_and_finds_all_as_it_was() {
     }
 }
 
+/// What nobody wanted to end is over, named, and comes back in its conversation and its worktree; what a person had ended does not.
+#[test]
+fn what_a_reboot_ended_is_named_by_status_and_comes_back_by_one_command() {
+    if !rustix::process::getuid().is_root() {
+        not_tested(
+            "what_a_reboot_ended_is_named_by_status_and_comes_back_by_one_command",
+            "only root may mount a file over the boot id",
+        );
+        return;
+    }
+    let mut world = World::with_agent(AO, STAND_IN);
+    let (id, killed) = (world.spawn_claude("one"), world.spawn_claude("two"));
+    for id in [&id, &killed] {
+        world.keep_the_conversation(id);
+    }
+    let (_, ended) = kill(&world, &killed);
+    let before = world.session(&id);
+    world.reboot();
+    world.start();
+    let over = world.until(&id, "phase", "finished");
+    assert_eq!(
+        (&over["endReason"], &over["generation"]),
+        (&json!("rebooted"), &json!(1))
+    );
+    let said = world.ao(&["status"]).ok().out;
+    let named =
+        format!("  ended without anybody's will: {id}\n    bring them back: ao session restore --all\n");
+    assert!(said.contains(&named), "{said}");
+    let said = world.ao(&["session", "restore", "--all"]).ok().out;
+    assert!(
+        said.contains(&format!("restoring {id}")) && !said.contains(&killed),
+        "{said}"
+    );
+    let back = world.until(&id, "phase", "live");
+    assert_eq!(back["generation"], 2);
+    assert_eq!(back["nativeId"], before["nativeId"], "its conversation");
+    assert_eq!(back["worktree"]["path"], before["worktree"]["path"]);
+    assert_eq!(world.session(&killed)["phase"], "ended");
+    assert_eq!(world.session(&killed)["generation"], ended["generation"]);
+    assert_eq!(world.asked(), ["one", "two"], "nothing is asked again");
+    let said = world.ao(&["status"]).ok().out;
+    assert!(!said.contains("anybody's will"), "{said}");
+}
+
 fn is_clean(world: &World, worktree: &Utf8Path) -> String {
     world.git_in(worktree, &["status", "--porcelain"])
 }
@@ -287,6 +331,13 @@ fn a_data_directory_with_another_name_is_the_same() {
 /// What cannot be written to is said before anything begins, and is fine again when it can.
 #[test]
 fn a_data_directory_that_cannot_be_written_to_is_said_and_nothing_is_lost() {
+    if !rustix::process::getuid().is_root() {
+        not_tested(
+            "a_data_directory_that_cannot_be_written_to_is_said_and_nothing_is_lost",
+            "only root may mount the data directory read-only",
+        );
+        return;
+    }
     let mut world = World::started(AO);
     let (id, worktree) = over_with_work(&world);
     world.kill_9();

@@ -245,13 +245,16 @@ fn the_crash_points_are_the_ones_in_the_docs() {
         assert!(names.contains(name), "{row}: there is no point {point}");
         page += &format!("| {row} | `{point}` |\n");
     }
+    for row in NO_SUCH_MOMENT {
+        page +=
+            &format!("| {row} | no such moment: nothing is saved or removed at a stop; `s_17`, `s_16` |\n");
+    }
     expect_file!["../../docs/crash-points.md"].assert_eq(&page);
     let spawn = names.iter().filter(|name| name.starts_with("spawn.")).count() * 2;
     assert!(spawn >= 10, "only {spawn} points for spawn");
 }
 
-/// What the original left half-done, and where that moment is here. It also saved worktrees at a shutdown and removed them: here
-/// nothing is removed, so those moments do not exist.
+/// What the original left half-done, and where that moment is here.
 const ROWS: &[(&str, &str)] = &[
     ("row inserted", "intent.spawn.after"),
     ("worktree added", "spawn.worktree.after"),
@@ -265,6 +268,12 @@ const ROWS: &[(&str, &str)] = &[
     ("pull request's row written, nudge pending", "pull.seen.after"),
     ("reaper sweep half done", "sweep.look.after"),
     ("observer between two pull requests", "pull.unchanged.after"),
+];
+
+/// The original saved worktrees at a shutdown, marked them and removed them. Here a stop does none of it, so those moments do not exist.
+const NO_SUCH_MOMENT: [&str; 2] = [
+    "shutdown save: marker written, not terminated",
+    "shutdown save: terminated, worktree not removed",
 ];
 
 /// Every crash point in the sources, in order, with the file it stands in.

@@ -61,6 +61,7 @@ pub(super) fn settled(site: &Site, world: &World, unlimited: bool) {
     orchestrators(site, world);
     messages(site, world);
     names(site, world);
+    kills(site, world);
 }
 
 /// Why a session has not come to rest, or is not what its processes are.
@@ -195,7 +196,6 @@ pub(super) fn ended(site: &Site, world: &World) {
         }
         wrong
     });
-    kills(site, world);
     for mark in bytes::lost(world, site) {
         site.fault(format!("`{mark}` was written and is lost"));
     }
@@ -212,20 +212,23 @@ pub(super) fn ended(site: &Site, world: &World) {
     });
 }
 
-/// Whoever was to end has ended, unless somebody wanted it back.
+/// Whoever was to end has ended, unless somebody wanted it back since; asked before everything is killed, or it would show nothing.
 fn kills(site: &Site, world: &World) {
     let rows = rows(
         world,
         "SELECT json_object('id', id, 'phase', phase, 'desired', desired, 'generation', generation) AS row FROM sessions",
     );
-    let book = site.book.lock().unwrap();
+    let mut book = site.book.lock().unwrap();
     let mut wrong = Vec::new();
     for row in rows {
         let id = row["id"].as_str().unwrap_or_default();
-        if book.kills.get(id) == Some(&true) && row["phase"] != "ended" {
+        if book.for_good.contains(id) {
+            book.count("sessions that were to stay ended");
+        }
+        if book.for_good.contains(id) && row["phase"] != "ended" {
             wrong.push(format!("{id} was killed and has not ended: {row}"));
         }
-        if row["generation"] != 1 && !book.restores.contains(id) {
+        if row["generation"] != 1 && !book.restores.contains_key(id) {
             wrong.push(format!("{id} came back, and nobody wanted it: {row}"));
         }
     }
@@ -329,7 +332,8 @@ fn left_over(site: &Site, world: &World) -> Vec<String> {
     wrong
 }
 
-/// What git leaves of a lock; those of worktrees are their agents' own.
+/// What git leaves of a lock. Those of worktrees are their agents' own, and so are those that a commit of theirs takes in the shared
+/// repository: an agent's git is killed with its agent, and is nobody's to finish.
 fn locks_in(folder: &Utf8Path, locks: &mut Vec<String>) {
     for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
         let path = entry.path();
@@ -337,7 +341,10 @@ fn locks_in(folder: &Utf8Path, locks: &mut Vec<String>) {
             if !path.ends_with(".git/worktrees") {
                 locks_in(path, locks);
             }
-        } else if path.extension() == Some("lock") {
+        } else if path.extension() == Some("lock")
+            && !path.ends_with(".git/packed-refs.lock")
+            && !path.as_str().contains("/.git/refs/heads/ao/")
+        {
             locks.push(path.to_string());
         }
     }

@@ -8,7 +8,7 @@ use ao_tests::{Answer, Seed};
 use serde_json::{Value, json};
 
 use super::agents;
-use super::site::Site;
+use super::site::{Book, Site};
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -158,19 +158,26 @@ fn send(site: &Site, id: &str, text: &str) {
 
 /// Asks for a session's end.
 pub(super) fn kill(site: &Site, id: &str, discard: bool) {
-    {
+    let restores = |book: &Book| book.restores.get(id).copied().unwrap_or_default();
+    let before = {
         let mut book = site.book.lock().unwrap();
         book.count("kills");
         book.kills.entry(id.to_owned()).or_default();
         if discard {
             book.discards.insert(id.to_owned());
         }
-    }
+        restores(&book)
+    };
     let path = format!("/api/v1/sessions/{id}/kill");
     let body = json!({ "discard": discard });
     let answer = site.ask("POST", &path, None, Some(&body), false);
     if answer.is_some_and(|answer| expect(site, "a kill", &answer, &[200, 202])) {
-        site.book.lock().unwrap().kills.insert(id.to_owned(), true);
+        let mut book = site.book.lock().unwrap();
+        book.kills.insert(id.to_owned(), true);
+        // A restore that was under way with it may have been the later one.
+        if before.1 == 0 && restores(&book) == before {
+            book.for_good.insert(id.to_owned());
+        }
     }
 }
 
@@ -178,12 +185,15 @@ fn restore(site: &Site, id: &str) {
     {
         let mut book = site.book.lock().unwrap();
         book.count("restores");
-        book.restores.insert(id.to_owned());
+        let (asked, waiting) = book.restores.entry(id.to_owned()).or_default();
+        (*asked, *waiting) = (*asked + 1, *waiting + 1);
+        book.for_good.remove(id);
     }
     let path = format!("/api/v1/sessions/{id}/restore");
     if let Some(answer) = site.ask("POST", &path, None, Some(&json!({"startOver": true})), false) {
         expect(site, "a restore", &answer, &[200, 202, 409]);
     }
+    site.book.lock().unwrap().restores.get_mut(id).unwrap().1 -= 1;
 }
 
 fn rename(site: &Site, id: &str, name: &str) {
@@ -277,6 +287,9 @@ pub(super) fn breaker(site: &Site, mut seed: Seed) {
         } else {
             ("crash", "crashes")
         };
+        if hang {
+            site.hangs(path);
+        }
         let order = json!({ "path": path });
         if let Some(answer) = site.ask("POST", &format!("/api/v1/tree/{how}"), None, Some(&order), false)
             && expect(site, how, &answer, &[200, 404])

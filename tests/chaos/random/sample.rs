@@ -17,6 +17,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a status may say something else than the process table.
 pub(super) const MAY_LAG: Duration = Duration::from_secs(2);
 
+/// How long a daemon that lives and is not told to stop may show no sessions at all: its children that answer and that hold the rows
+/// are crashed, and come back.
+const MAY_BE_SILENT: Duration = Duration::from_secs(1);
+
 /// What is no status of a session whose agent runs. `unknown` says nothing about it.
 const SAYS_NONE_RUNS: [&str; 4] = ["terminated", "failed", "queued", "merged"];
 
@@ -103,6 +107,53 @@ pub(super) struct Samples {
     pub(super) late: u64,
     /// The longest time for which any status contradicted the processes.
     pub(super) longest: Duration,
+    /// The longest time for which a daemon that lived showed no sessions.
+    pub(super) silent: Duration,
+}
+
+/// A time without an answer from one daemon.
+struct Silence {
+    port: u16,
+    since: Instant,
+    overslept: Duration,
+    starved: Duration,
+    told: bool,
+}
+
+impl Silence {
+    /// Nobody was answered who began to ask `port` at `asked`: how long that lasts, without what the machine or the sampler kept for
+    /// itself. Where it has moved on meanwhile, or is about to go, nothing is to be said.
+    fn goes_on(
+        silence: &mut Option<Self>,
+        site: &Site,
+        port: Option<u16>,
+        asked: Instant,
+    ) -> Option<Duration> {
+        let Some(port) = port.filter(|port| site.port() == Some(*port)) else {
+            *silence = None;
+            return None;
+        };
+        if silence.as_ref().is_some_and(|silence| silence.port != port) {
+            *silence = None;
+        }
+        let starved = site.floor.starved();
+        let silence = silence.get_or_insert(Self {
+            port,
+            since: asked,
+            overslept: Duration::ZERO,
+            starved,
+            told: false,
+        });
+        let lasts = silence.since.elapsed();
+        let lasts = lasts.saturating_sub(silence.overslept + starved.saturating_sub(silence.starved));
+        if lasts > MAY_BE_SILENT && !silence.told && !site.hung() {
+            silence.told = true;
+            site.fault(format!(
+                "no sessions were shown for {lasts:?}, and nobody had stopped the daemon"
+            ));
+        }
+        Some(lasts)
+    }
 }
 
 /// Samples until the run is over.
@@ -111,12 +162,23 @@ pub(super) fn sampler(site: &Site) -> Samples {
     let mut open: Option<Http> = None;
     let mut since: BTreeMap<String, (Duration, Duration)> = BTreeMap::new();
     let (mut told, mut shown): (BTreeSet<String>, BTreeMap<String, String>) = Default::default();
-    let mut last = Instant::now();
+    let (mut last, mut silence): (Instant, Option<Silence>) = (Instant::now(), None);
     while !site.over.load(Ordering::SeqCst) {
         let rests_at = Instant::now();
         std::thread::park_timeout(PAUSE);
         let overslept = rests_at.elapsed().saturating_sub(PAUSE * 2);
-        let Some(sessions) = ask(site, &mut open) else {
+        let (port, asked) = (site.port(), Instant::now());
+        let answered = ask(site, &mut open);
+        if let Some(silence) = &mut silence {
+            silence.overslept += overslept;
+        }
+        // An answer that was long in coming is none for as long.
+        let lasts = Silence::goes_on(&mut silence, site, port, asked);
+        samples.silent = samples.silent.max(lasts.unwrap_or_default());
+        if answered.is_some() {
+            silence = None;
+        }
+        let Some(sessions) = answered else {
             since.clear(); // nobody has answered: what lasts from here on is counted anew
             last = Instant::now();
             continue;

@@ -15,6 +15,9 @@ use super::floor::Floor;
 /// Far beyond what any request takes: the worlds' daemons answer after [`super::story::PATIENCE`] at the latest.
 const ANSWERED: Duration = Duration::from_secs(30);
 
+/// Until a child that hangs is found out and is back: its silence is believed after 15 s.
+const FOUND_OUT: Duration = Duration::from_secs(20);
+
 /// What was asked for in a run, and what was answered.
 #[derive(Debug, Default)]
 pub(super) struct Book {
@@ -26,8 +29,10 @@ pub(super) struct Book {
     pub(super) kills: BTreeMap<String, bool>,
     /// Sessions whose files somebody gave up.
     pub(super) discards: BTreeSet<String>,
-    /// Sessions that somebody wanted back.
-    pub(super) restores: BTreeSet<String>,
+    /// Sessions that somebody wanted back: how often that was asked for, and how many of these wait for their answer.
+    pub(super) restores: BTreeMap<String, (u64, u64)>,
+    /// Sessions whose end was answered and that nobody has wanted back since.
+    pub(super) for_good: BTreeSet<String>,
     /// Names that were asked for, and whether that was answered.
     pub(super) names: BTreeMap<String, Vec<(String, bool)>>,
     /// Messages by their text, which is their key, too: to whom, and whether that was answered.
@@ -64,6 +69,8 @@ pub(super) struct Site {
     pub(super) followed: AtomicI64,
     /// How the machine does.
     pub(super) floor: Arc<Floor>,
+    /// When one of those was made to hang without whom nobody is answered.
+    hung: Mutex<Option<Instant>>,
     began: Instant,
     timeline: Mutex<Vec<String>>,
     faults: Mutex<Vec<String>>,
@@ -80,6 +87,7 @@ impl Site {
             over: AtomicBool::new(false),
             followed: AtomicI64::new(0),
             floor: Arc::clone(floor),
+            hung: Mutex::default(),
             began: Instant::now(),
             timeline: Mutex::default(),
             faults: Mutex::default(),
@@ -94,6 +102,19 @@ impl Site {
     /// The daemon is gone, with 0, or listens there.
     pub(super) fn moved(&self, port: u16) {
         self.port.store(port, Ordering::SeqCst);
+    }
+
+    /// `path` is about to be made to hang.
+    pub(super) fn hangs(&self, path: &str) {
+        if path.starts_with("ao/serving/") || path.starts_with("ao/store") {
+            *self.hung.lock().unwrap() = Some(Instant::now());
+        }
+    }
+
+    /// Whether answers may still be missing for that.
+    pub(super) fn hung(&self) -> bool {
+        let since = *self.hung.lock().unwrap();
+        since.is_some_and(|since| since.elapsed() < FOUND_OUT)
     }
 
     /// A line of the timeline.

@@ -24,6 +24,7 @@ use crate::AO;
 pub(super) struct Totals {
     counts: BTreeMap<&'static str, u64>,
     longest: Duration,
+    silent: Duration,
 }
 
 impl Totals {
@@ -32,6 +33,7 @@ impl Totals {
             *self.counts.entry(what).or_default() += count;
         }
         self.longest = self.longest.max(run.longest);
+        self.silent = self.silent.max(run.silent);
     }
 
     /// A test that did nothing, or looked at nothing, shows nothing.
@@ -42,7 +44,12 @@ impl Totals {
         for (what, least) in [
             ("spawns", 2 * runs),
             ("kills", runs / 2),
+            ("sessions that were to stay ended", runs / 4),
             ("restores", runs / 10),
+            ("messages", runs / 2),
+            ("renames", runs / 4),
+            ("clean-ups", runs / 4),
+            ("orchestrators", runs / 4),
             ("crashes", runs / 2),
             ("kills of the daemon", runs / 2),
             ("marks", runs),
@@ -59,8 +66,11 @@ impl fmt::Display for Totals {
         for (what, count) in &self.counts {
             write!(f, "{count} {what}, ")?;
         }
-        let longest = self.longest.as_millis();
-        write!(f, "longest contradiction {longest} ms")
+        let (longest, silent) = (self.longest.as_millis(), self.silent.as_millis());
+        write!(
+            f,
+            "longest contradiction {longest} ms, longest silence {silent} ms"
+        )
     }
 }
 
@@ -112,7 +122,7 @@ fn live(seed: u64, floor: &Arc<Floor>, world: &mut World, place: &mut Option<Sit
     let mut chance = |_| Seed::of(seed.below(u64::MAX));
     let [director, breaker] = [0, 1].map(&mut chance);
     let clients: Vec<Seed> = (0..3).map(&mut chance).collect();
-    let clients: Vec<Seed> = clients.into_iter().take(1 + seed.below(3) as usize).collect();
+    let clients: Vec<Seed> = clients.into_iter().take(2 + seed.below(2) as usize).collect();
     let mut totals = Totals::default();
     std::thread::scope(|scope| {
         let samples = scope.spawn(|| sample::sampler(site));
@@ -146,6 +156,7 @@ fn live(seed: u64, floor: &Arc<Floor>, world: &mut World, place: &mut Option<Sit
         }
         account::followed(site, world, &followed);
         totals.longest = samples.longest;
+        totals.silent = samples.silent;
         totals.counts.clone_from(&site.book.lock().unwrap().counts);
         for (what, count) in [
             ("samples", samples.taken),

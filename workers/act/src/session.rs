@@ -208,8 +208,12 @@ impl SessionChild {
         self.enter(ctx, session, Phase::Finished, changes).await
     }
 
-    /// Ends the orchestrator whose place this one takes, in the instant in which it takes it.
+    /// Ends the orchestrator whose place this one takes, in the instant in which it takes it. Not on the word of a look that may be as
+    /// old as the child before this one: a place that a dead one took is nobody's.
     async fn take_over(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        if !self.is_as_seen(ctx, session).await? {
+            return Ok(());
+        }
         let now = self.parts.clock.now();
         let written = self
             .parts

@@ -33,13 +33,7 @@ impl SessionChild {
         let name = at(session);
         // Before the look, so that no end falls between it and the wait: of an agent that has ended no event comes.
         let changes = runtime.changed(&name);
-        let look = step!("watch.look", ctx.within(LOOK, runtime.look(&name)));
-        let seen = Seen::of(
-            look.unwrap_or(Ok(Look::Silent)),
-            session.process.as_ref(),
-            session.generation,
-            &*self.parts.processes,
-        );
+        let seen = self.look_at_run(ctx, session, runtime).await;
         let now = self.parts.clock.now();
         // Sweeps keep the evidence fresh; should they be down, this child does.
         let looks = [
@@ -50,14 +44,7 @@ impl SessionChild {
         let renew_at = looked_at.map(|at| at.plus(STALE_AFTER / 2));
         let is_old = session.phase == Phase::Live && renew_at.is_none_or(|at| now >= at);
         if is_old || seen.is_news(session.process.as_ref(), session.generation) {
-            let sighting = [Sighting {
-                session: self.id.clone(),
-                generation: session.generation,
-                seen,
-                at: now,
-            }];
-            step!("watch.seen", self.parts.seen.looked(ctx.incarnation(), &sighting))?;
-            return Ok(());
+            return self.saw(ctx, session, seen, now).await;
         }
         let mut next: Vec<Timestamp> = Vec::new();
         if session.phase == Phase::Live {
@@ -83,6 +70,37 @@ impl SessionChild {
         let renew_at = renew_at.filter(|_| session.phase == Phase::Live);
         let until = until.into_iter().chain(again).chain(renew_at).chain(next).min();
         self.wait(ctx, session, until, Some(changes)).await
+    }
+
+    /// Looks whether the agent runs now, and writes it down where that is not what the row says: then the answer is `false`.
+    pub(super) async fn is_as_seen(&self, ctx: &Context, session: &Session) -> Result<bool, Crash> {
+        let seen = self.look_at_run(ctx, session, self.runtime(session)?).await;
+        if seen.is_news(session.process.as_ref(), session.generation) {
+            self.saw(ctx, session, seen, self.parts.clock.now()).await?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    async fn look_at_run(&self, ctx: &Context, session: &Session, runtime: &dyn Runtime) -> Seen {
+        let look = step!("watch.look", ctx.within(LOOK, runtime.look(&at(session))));
+        Seen::of(
+            look.unwrap_or(Ok(Look::Silent)),
+            session.process.as_ref(),
+            session.generation,
+            &*self.parts.processes,
+        )
+    }
+
+    async fn saw(&self, ctx: &Context, session: &Session, seen: Seen, now: Timestamp) -> Result<(), Crash> {
+        let sighting = [Sighting {
+            session: self.id.clone(),
+            generation: session.generation,
+            seen,
+            at: now,
+        }];
+        step!("watch.seen", self.parts.seen.looked(ctx.incarnation(), &sighting))?;
+        Ok(())
     }
 
     async fn read_screen(
