@@ -155,13 +155,13 @@ fn a_replacement_survives_a_hang_at_every_step_and_there_is_always_one() {
 #[derive(Clone, Copy, Debug)]
 enum Ended {
     /// A person kills it while its worktree is furnished.
-    ByAPersonBeforeItRuns,
+    AtFurnishing,
     /// A person kills it when it is about to take the place.
-    ByAPersonBeforeItTakesOver,
+    AtTheTakeOver,
     /// Its agent is killed before it has spoken.
-    ByASignal,
+    Unheard,
     /// Its agent is killed when it is about to take the place.
-    ByASignalBeforeItTakesOver,
+    GoneAtTheTakeOver,
 }
 
 /// Whoever challenges and does not come up has changed nothing: the old one keeps its place, at every sample.
@@ -177,14 +177,14 @@ fn end_a_challenger(how: Ended) {
     settle("the old one has left its line", || starts(&world) == 1);
     let mut script = speaks;
     match how {
-        Ended::ByAPersonBeforeItRuns => {
+        Ended::AtFurnishing => {
             let waits = ["project", "set-config", "web", "--post-create", "exec sleep 1000"];
             world.ao(&waits).ok();
         }
-        Ended::ByAPersonBeforeItTakesOver | Ended::ByASignalBeforeItTakesOver => {
+        Ended::AtTheTakeOver | Ended::GoneAtTheTakeOver => {
             world.arm("replace.take_over.before", "hang");
         }
-        Ended::ByASignal => {
+        Ended::Unheard => {
             script = format!(
                 "echo $$ $AO_SESSION_ID >> {}; kill -KILL $$",
                 world.dir.join("starts")
@@ -200,15 +200,15 @@ fn end_a_challenger(how: Ended) {
         });
         assert_eq!(world.session(&new)["replaces"], old.as_str());
         match how {
-            Ended::ByAPersonBeforeItRuns => {
+            Ended::AtFurnishing => {
                 world.until(&new, "phase", "provision");
                 world.ao(&["kill", &new]).ok();
             }
-            Ended::ByAPersonBeforeItTakesOver => {
+            Ended::AtTheTakeOver => {
                 settle("it is about to take the place", || world.fired());
                 world.ao(&["kill", &new]).ok();
             }
-            Ended::ByASignalBeforeItTakesOver => {
+            Ended::GoneAtTheTakeOver => {
                 settle("it is about to take the place", || world.fired());
                 let lines = fs::read_to_string(world.dir.join("starts")).unwrap();
                 let last = lines.lines().last().unwrap().split_once(' ').unwrap();
@@ -220,7 +220,7 @@ fn end_a_challenger(how: Ended) {
                 });
                 world.ao(&["kill", &new]).ok();
             }
-            Ended::ByASignal => {
+            Ended::Unheard => {
                 settle("its agent is seen to be gone", || {
                     matches!(world.session(&new)["phase"].as_str(), Some("finished" | "ended"))
                 });
@@ -246,20 +246,20 @@ fn end_a_challenger(how: Ended) {
 
 #[test]
 fn a_challenger_that_a_person_kills_before_it_runs_leaves_the_old_one_its_place() {
-    end_a_challenger(Ended::ByAPersonBeforeItRuns);
+    end_a_challenger(Ended::AtFurnishing);
 }
 
 #[test]
 fn a_challenger_that_a_person_kills_before_it_takes_over_leaves_the_old_one_its_place() {
-    end_a_challenger(Ended::ByAPersonBeforeItTakesOver);
+    end_a_challenger(Ended::AtTheTakeOver);
 }
 
 #[test]
 fn a_challenger_whose_agent_is_killed_before_it_speaks_leaves_the_old_one_its_place() {
-    end_a_challenger(Ended::ByASignal);
+    end_a_challenger(Ended::Unheard);
 }
 
 #[test]
 fn a_challenger_whose_agent_is_killed_before_it_takes_over_leaves_the_old_one_its_place() {
-    end_a_challenger(Ended::ByASignalBeforeItTakesOver);
+    end_a_challenger(Ended::GoneAtTheTakeOver);
 }

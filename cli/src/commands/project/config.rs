@@ -38,7 +38,7 @@ pub(super) struct SetConfigArgs {
     #[arg(long, value_name = "BRANCH")]
     default_branch: Option<String>,
 
-    /// What stands before a session's number where people read it
+    /// A short name for its sessions; `ao project ls` shows it
     #[arg(long, value_name = "TEXT")]
     session_prefix: Option<String>,
 
