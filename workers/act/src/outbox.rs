@@ -61,6 +61,12 @@ impl SessionChild {
         let is_unproved = matches!(next, Delivery::Requeue { .. } | Delivery::GiveUp { .. })
             && message.state == MessageState::Typed
             && message.generation == Some(session.generation);
+        // Its time is counted by a clock that was set: it gets all of it anew, by the clock as it is now.
+        let is_ahead = message.state == MessageState::Typed && message.state_at > now;
+        if is_ahead || (is_unproved && self.clocks.have_jumped()) {
+            let reason = message.reason.clone();
+            return self.bring(ctx, message, Step::StillTyped { reason }).await;
+        }
         if is_unproved && let Some(outcome) = self.read_late(ctx, session, message).await? {
             return Ok(outcome);
         }

@@ -12,7 +12,8 @@ mod spawn;
 mod stop;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ao_derive::{Admission, Around, Habits, KEEP_LAST_SCREEN, Load, Step, admission, next_step};
@@ -24,7 +25,7 @@ use ao_domain::port::processes::Processes;
 use ao_domain::port::provision::Provisioner;
 use ao_domain::port::runtime::{Runtime, RuntimeRef, Runtimes};
 use ao_domain::port::worktrees::Worktrees;
-use ao_domain::{EndReason, Phase, Session, SessionId, chain};
+use ao_domain::{EndReason, Phase, Session, SessionId, Timestamp, chain};
 use ao_facts::{Changes, FactsError, Moved, ObservationWriter, OutcomeWriter, Reader, Restored, Stand};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 use camino::Utf8PathBuf;
@@ -85,6 +86,39 @@ pub struct Parts {
 pub struct SessionChild {
     pub(crate) id: SessionId,
     pub(crate) parts: Parts,
+    pub(crate) clocks: Clocks,
+}
+
+/// By how much the wall clock may go ahead of the steady one between two rounds: it is corrected all the time, and they are read one
+/// after the other.
+const DRIFT: Duration = Duration::from_secs(2);
+
+/// What a child remembers of the clocks: whether the wall clock was set forward under it. Lost with it, and then nobody knows.
+#[derive(Debug, Default)]
+pub(crate) struct Clocks {
+    last: Mutex<Option<(Timestamp, Duration)>>,
+    jumped: AtomicBool,
+}
+
+impl Clocks {
+    fn note(&self, clock: &dyn Clock) {
+        let read = (clock.now(), clock.steady());
+        let before = self
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(read);
+        let Some((then, steady)) = before else { return };
+        let expected = then.plus(read.1.saturating_sub(steady));
+        if read.0 > expected.plus(DRIFT) {
+            self.jumped.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was set forward since this was asked last.
+    pub(crate) fn have_jumped(&self) -> bool {
+        self.jumped.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// A session cannot go on, and trying again from the rows is all that is left.
@@ -104,7 +138,11 @@ pub enum SessionError {
 impl SessionChild {
     /// The child of session `id`.
     pub fn new(id: SessionId, parts: Parts) -> Self {
-        Self { id, parts }
+        Self {
+            id,
+            parts,
+            clocks: Clocks::default(),
+        }
     }
 
     async fn read(&self) -> Result<Option<Session>, FactsError> {
@@ -282,6 +320,7 @@ impl Child for SessionChild {
     async fn run(&mut self, ctx: &Context) -> Result<Done, Crash> {
         while !ctx.is_stopping() {
             ctx.beat();
+            self.clocks.note(&*self.parts.clock);
             let Some(session) = self.read().await? else {
                 return Ok(Done);
             };
@@ -310,5 +349,53 @@ pub(crate) fn at(session: &Session) -> RuntimeRef {
     RuntimeRef {
         session: session.id.clone(),
         generation: session.generation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicI64;
+
+    use ao_domain::port::PortFuture;
+
+    use super::*;
+
+    /// Seconds of both clocks.
+    #[derive(Default)]
+    struct Two {
+        wall: AtomicI64,
+        steady: AtomicI64,
+    }
+
+    impl Clock for Two {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.wall.load(Ordering::Relaxed) * 1_000)
+        }
+
+        fn steady(&self) -> Duration {
+            Duration::from_secs(self.steady.load(Ordering::Relaxed).unsigned_abs())
+        }
+
+        fn reaches(&self, _: Timestamp) -> PortFuture<'_, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn only_a_clock_that_was_set_forward_has_jumped_and_only_once() {
+        let (clock, clocks) = (Two::default(), Clocks::default());
+        for (wall, steady, jumped) in [
+            (10_000, 10, false), // nothing to compare it with
+            (10_060, 70, false),
+            (13_670, 80, true),
+            (13_680, 90, false),
+            (10_080, 100, false),
+            (10_090, 110, false),
+        ] {
+            clock.wall.store(wall, Ordering::Relaxed);
+            clock.steady.store(steady, Ordering::Relaxed);
+            clocks.note(&clock);
+            assert_eq!(clocks.have_jumped(), jumped, "{wall}");
+        }
     }
 }

@@ -172,7 +172,7 @@ pub fn delivery(
             // (One that lies ahead was before the clock was set back.)
             let since = session.activity.since;
             let is_same = since <= message.state_at || since > now;
-            return match message.try_at.filter(|at| is_same && now < *at) {
+            return match message.try_at.filter(|at| is_same && is_ahead(*at, now)) {
                 Some(at) => Delivery::Hold {
                     why: message.reason.clone().unwrap_or_default(),
                     until: Some(at),
@@ -212,7 +212,7 @@ fn answer(session: &Session, shown: &Shown, message: &Message, now: Timestamp) -
             }
         }
         _ if !is_open => give_up("the dialog that it was for is not open any more"),
-        _ => match message.try_at.filter(|at| now < *at) {
+        _ => match message.try_at.filter(|at| is_ahead(*at, now)) {
             Some(at) => Delivery::Hold {
                 why: message.reason.clone().unwrap_or_default(),
                 until: Some(at),
@@ -224,6 +224,11 @@ fn answer(session: &Session, shown: &Shown, message: &Message, now: Timestamp) -
 
 fn give_up(why: &str) -> Delivery {
     Delivery::GiveUp { why: why.to_owned() }
+}
+
+/// Whether the next try is still ahead. One farther off than any can be was worked out before the clock was set back.
+fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
+    now < at && at <= now.plus(SLOWEST_TRY)
 }
 
 /// When to try again after a screen that was not as it has to be.

@@ -40,6 +40,10 @@ impl Clock for SystemClock {
         now()
     }
 
+    fn steady(&self) -> Duration {
+        Duration::from_millis(boot_millis())
+    }
+
     fn reaches(&self, at: Timestamp) -> PortFuture<'_, ()> {
         Box::pin(async move {
             let mut last = now();
