@@ -12,7 +12,7 @@ pub struct SystemClock;
 
 /// How often a wait looks at the wall clock again: it may be set, and a machine may sleep, without tokio's timer
 /// noticing. For so long a status may say after it that nobody has looked.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// The wall clock, for processes of ours that have no daemon around them.
 #[expect(
