@@ -30,7 +30,10 @@ pub(crate) fn tests() -> Vec<Test> {
         ("a_poor_environment_is_enough", poor_environment),
         ("directories_may_have_any_name", any_name),
         ("a_zellij_that_will_not_do_starts_nothing", will_not_do),
-        ("a_server_is_started_in_a_scope_of_its_own", in_a_scope),
+        (
+            "a_server_is_started_in_a_scope_of_its_own",
+            a_server_is_started_in_a_scope_of_its_own,
+        ),
     ]
 }
 
@@ -182,7 +185,7 @@ fn enter_after_the_end() {
 }
 
 /// The server, and launcher, holder and agent below it; the agent gets nothing of what the scope needs.
-fn in_a_scope() {
+fn a_server_is_started_in_a_scope_of_its_own() {
     let world = World::new();
     let (scope, said) = crate::scope::stand_in(&world);
     let runtime = zellij::runtime(ZellijConfig {
