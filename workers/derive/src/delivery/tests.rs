@@ -328,7 +328,7 @@ fn the_table_of_deliveries_is_the_one_in_the_docs() {
     let mut text = String::from(
         "# When a message is typed\n\nPrinted by the test that checks it (`workers/derive/src/delivery/tests.rs`). The rules stand in the order in which they are \
          looked at. The screen is looked at besides, by whoever holds the terminal, before the text and again before Enter. One that nothing \
-         proved in time is looked for there first: its time begins when its agent has read it.\n\n\
+         proved in time is looked for there first: its time begins when its agent has read it, and anew where the clock was set meanwhile.\n\n\
          | What is so | How far it is | What is next |\n|---|---|---|\n",
     );
     for (what, session, habits, message, now) in rows() {
