@@ -119,10 +119,12 @@ impl Claude {
         typed
     }
 
-    /// The event that last said what the agent does.
+    /// The hook that last said what the agent does. What its transcript says has no boot: it is written later than hooks are run, and
+    /// moves nothing then.
     pub(crate) fn last_word(&self) -> String {
-        self.world
-            .query("SELECT event FROM signals WHERE state IS NOT NULL ORDER BY seq DESC LIMIT 1")
+        self.world.query(
+            "SELECT event FROM signals WHERE state IS NOT NULL AND boot <> '' ORDER BY seq DESC LIMIT 1",
+        )
     }
 
     /// Messages to a session as `ao session messages` has them.
