@@ -118,11 +118,14 @@ fn is_clean(world: &World, worktree: &Utf8Path) -> String {
 fn a_deleted_worktree_comes_back_from_its_branch() {
     let world = World::started(AO);
     let (id, worktree) = over_with_work(&world);
+    world.git_in(&worktree, &["add", "README.md"]); // git keeps what is staged beside the repository
     fs::remove_dir_all(&worktree).unwrap();
     is_told_how_to_bring_back(&world, &id);
-    restored(&world, &id);
+    let session = restored(&world, &id);
     assert_eq!(fs::read_to_string(worktree.join("committed")).unwrap(), "c\n");
     assert_eq!(is_clean(&world, &worktree), "");
+    let rescue = session["worktree"]["rescueRef"].as_str().unwrap();
+    assert_eq!(world.git(&["show", &format!("{rescue}:README.md")]), "changed\n");
     fs::remove_dir_all(&worktree).unwrap();
     let (_, session) = kill(&world, &id);
     assert_eq!(session["worktree"]["state"], "removed");
@@ -132,6 +135,44 @@ fn a_deleted_worktree_comes_back_from_its_branch() {
             .git(&["log", "--oneline", &format!("ao/{id}")])
             .contains("its own")
     );
+}
+
+/// What a project shares went with the directory: it is linked, copied and made again. At a restore of one that stands it is as it was left.
+#[test]
+fn a_worktree_that_is_made_again_is_furnished_again() {
+    let world = World::started(AO);
+    fs::write(world.repo.join(".gitignore"), "node_modules\n.env\nmade\n").unwrap();
+    fs::write(world.repo.join(".worktreeinclude"), ".env\n").unwrap();
+    world.git(&["add", "."]);
+    world.git(&["commit", "-q", "-m", "ignore"]);
+    fs::create_dir(world.repo.join("node_modules")).unwrap();
+    fs::write(world.repo.join(".env"), "KEY=1").unwrap();
+    let runs = world.dir.join("runs");
+    let commands = [format!("echo first >> {runs}"), "touch made".to_owned()];
+    let mut set = vec!["project", "set-config", "web", "--symlink", "node_modules"];
+    for command in &commands {
+        set.extend(["--post-create", command]);
+    }
+    world.ao(&set).ok();
+    let id = world.spawn("test -e made && test -e .env");
+    let session = world.until(&id, "phase", "finished");
+    let worktree = Utf8PathBuf::from(session["worktree"]["path"].as_str().unwrap());
+    fs::remove_file(worktree.join("made")).unwrap();
+    for (generation, is_deleted) in [(2, false), (3, true), (4, false)] {
+        if is_deleted {
+            fs::remove_dir_all(&worktree).unwrap();
+        }
+        world.ao(&["session", "restore", &id, "--start-over"]).ok();
+        let session = world.until(&id, "phase", "finished");
+        assert_eq!(session["generation"], generation);
+        let is_made = generation > 2;
+        assert_eq!(worktree.join("made").exists(), is_made, "{session}");
+        assert_eq!(session["exit"], json!({"code": i32::from(!is_made)}));
+        assert_eq!(fs::read_to_string(worktree.join(".env")).unwrap(), "KEY=1");
+        assert!(worktree.join("node_modules").is_symlink());
+        assert_eq!(session["provisioning"]["done"], 2);
+    }
+    assert_eq!(fs::read_to_string(runs).unwrap(), "first\nfirst\n");
 }
 
 /// The link is written anew, and what the worktree holds is seen as ever: it stays, and the kill says why.
@@ -428,6 +469,45 @@ fn what_is_ours_and_of_no_use_goes() {
     assert_eq!(
         world.git(&["show", &format!("refs/ao/rescue/{id}/1:new")]),
         "rescued"
+    );
+}
+
+/// Its session's row has to learn what becomes of it: the janitor tells and waits, a clean-up takes it back and says where what git still
+/// had of it is.
+#[test]
+fn what_is_left_of_a_deleted_worktree_goes_with_a_clean_up_that_says_what_was_saved() {
+    let mut world = World::started(AO);
+    let (id, worktree) = over_with_work(&world);
+    world.git_in(&worktree, &["add", "README.md"]);
+    kill(&world, &id);
+    fs::remove_dir_all(&worktree).unwrap();
+    world.kill_9();
+    world.start(); // the janitor's first act is to look at everything
+    let found = world.get("/api/v1/leftovers");
+    let is_it = |one: &&Value| one["what"].as_str().unwrap().contains(worktree.as_str());
+    let one = found["leftovers"].as_array().unwrap().iter().find(is_it).cloned();
+    let one = one.expect("it is told of");
+    assert_eq!(one["goes"], false);
+    assert!(
+        one["why"].as_str().unwrap().contains("`ao session cleanup`"),
+        "{one}"
+    );
+    assert_eq!(world.session(&id)["worktree"]["state"], "kept");
+    let said = world.ao(&["session", "cleanup", "--yes"]).ok().out;
+    let session = world.session(&id);
+    assert_eq!(session["worktree"]["state"], "removed");
+    let rescue = session["worktree"]["rescueRef"].as_str().unwrap();
+    assert_eq!(world.git(&["show", &format!("{rescue}:README.md")]), "changed\n");
+    assert!(said.contains(&format!("what it held is in {rescue}")), "{said}");
+    let line = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("bring it back: "));
+    let back = world.command("sh", &["-c", line.expect("how it comes back")]);
+    assert!({ back }.status().unwrap().success());
+    let rescued = format!("{}.{id}-rescued-1", world.repo);
+    assert_eq!(
+        fs::read_to_string(format!("{rescued}/README.md")).unwrap(),
+        "changed\n"
     );
 }
 

@@ -10,7 +10,7 @@ use ao_domain::port::PortFuture;
 use ao_domain::port::clock::Clock;
 use ao_domain::port::forge::{Answer, Detail, Failure, Forge, Light, Line, Listed, NoLine, Refusal};
 use ao_domain::port::pushes::{PushWatch, Pushes};
-use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
+use ao_domain::port::worktrees::{Made, Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{
     ActivityState, PermissionMode, Phase, PrRef, RemoteRepo, Repository, SessionId, SessionKind, Timestamp,
     WorktreeOwner,
@@ -113,7 +113,7 @@ impl Worktrees for Commits {
         unreachable!("nothing is registered here")
     }
 
-    fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>> {
+    fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<Made, WorktreeError>> {
         unreachable!("no worktree is made here")
     }
 

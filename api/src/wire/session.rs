@@ -4,7 +4,7 @@ use ao_derive::Shown;
 use ao_domain::foreign_text::in_line;
 use ao_domain::{
     ActivityState, Desired, EndReason, Looked, PermissionMode, Phase, ProjectId, QueuedFor, SessionId,
-    SessionKind, Timestamp, WorktreeState,
+    SessionKind, Timestamp, WorktreeState, undo_line,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -115,9 +115,12 @@ pub struct Worktree {
     pub state: WorktreeState,
     /// What it held that exists nowhere else, when it was last weighed.
     pub holdings: Vec<Holding>,
-    /// The commit that has everything a discarded worktree held.
+    /// The commit that has everything a discarded worktree held, or what git still had of one whose directory somebody deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rescue_ref: Option<String>,
+    /// The line for a shell that brings back what the rescue ref has, beside the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how_to_bring_back: Option<String>,
     /// The line that removes one that is still there after its session's end; absent where it was kept because taking it back failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how_to_remove: Option<String>,
@@ -134,6 +137,10 @@ impl From<&ao_domain::Session> for Worktree {
             state: session.worktree_state,
             holdings: session.holdings.iter().map(Holding::from).collect(),
             rescue_ref: session.rescue_ref.clone(),
+            how_to_bring_back: session
+                .rescue_ref
+                .as_ref()
+                .map(|rescue| undo_line(&session.repo, rescue, &session.branch)),
             how_to_remove: if held {
                 Some(format!("ao kill {} --discard", session.id))
             } else {

@@ -3,11 +3,11 @@
 use std::io::{self, BufRead as _};
 
 use ao_api::wire::{CleanedUp, Session};
-use ao_domain::{Phase, ProjectId, WorktreeState};
+use ao_domain::{Phase, ProjectId, SessionId, WorktreeState};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::completion::projects;
-use super::kill::next_after_kept;
+use super::kill::{how_to_bring_back, next_after_kept};
 use super::session::list;
 use crate::client::{Ask, encoded};
 use crate::env::Env;
@@ -71,8 +71,24 @@ pub(crate) async fn run(args: &CleanupArgs, env: &Env, out: &mut Out) -> Result<
     if out.is_json() {
         return out.object(&done);
     }
+    let after = if done.cleaned.is_empty() {
+        Vec::new()
+    } else {
+        list(&daemon, args.project.as_ref()).await?
+    };
+    let find =
+        |sessions: &[Session], id: &SessionId| sessions.iter().find(|session| session.id == *id).cloned();
     for id in &done.cleaned {
         out.line(format!("  cleaned: {id}"))?;
+        let known = find(&left, id).and_then(|session| session.worktree.rescue_ref);
+        // Git still had something of one whose directory somebody deleted.
+        let saved = find(&after, id).filter(|session| session.worktree.rescue_ref != known);
+        for line in saved
+            .iter()
+            .flat_map(|session| how_to_bring_back(&session.worktree))
+        {
+            out.line(format!("  {line}"))?;
+        }
     }
     for kept in &done.skipped {
         let (id, worktree) = (&kept.session_id, &kept.worktree);

@@ -1,13 +1,12 @@
 //! `ao kill`, which is `ao session kill`: ends an agent and takes its worktree back where nothing is lost by that.
 
-use ao_api::wire::{KillSession, Killed, SessionAnswer, Worktree};
-use ao_domain::{Phase, ProjectId, SessionId, WorktreeState, undo_line};
-use camino::Utf8Path;
+use ao_api::wire::{KillSession, Killed, Worktree};
+use ao_domain::{Phase, ProjectId, SessionId, WorktreeState};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::completion::{any_sessions, projects};
 use super::session::{check_scope, with_nearest};
-use crate::client::{Ask, Daemon, encoded};
+use crate::client::{Ask, encoded};
 use crate::env::Env;
 use crate::error::CliError;
 use crate::render::{Out, Tone};
@@ -49,29 +48,13 @@ pub(crate) async fn run(args: &KillArgs, env: &Env, out: &mut Out) -> Result<(),
     if out.is_json() {
         return out.object(&killed);
     }
-    let branch = branch_of(&daemon, &killed).await;
-    for line in lines(&killed, &branch, out) {
+    for line in lines(&killed, out) {
         out.line(line)?;
     }
     Ok(())
 }
 
-/// The branch the session worked on, after which the one is named that its rescued work comes back on. It is only a
-/// name: a daemon that is gone by now, after the kill, takes the line away from nobody.
-async fn branch_of(daemon: &Daemon, killed: &Killed) -> String {
-    let id = &killed.session_id;
-    let usual = format!("ao/{id}");
-    if killed.worktree.rescue_ref.is_none() {
-        return usual;
-    }
-    let ask = Ask::get(format!("/api/v1/sessions/{}", encoded(id.as_str())));
-    match daemon.fetch::<SessionAnswer>(ask).await {
-        Ok(answer) => answer.session.branch,
-        Err(_) => usual,
-    }
-}
-
-fn lines(killed: &Killed, branch: &str, out: &Out) -> Vec<String> {
+fn lines(killed: &Killed, out: &Out) -> Vec<String> {
     let id = &killed.session_id;
     let worktree = &killed.worktree;
     if killed.phase != Phase::Ended {
@@ -80,8 +63,8 @@ fn lines(killed: &Killed, branch: &str, out: &Out) -> Vec<String> {
             killed.phase
         )];
     }
-    match (worktree.state, &worktree.rescue_ref) {
-        (WorktreeState::Kept, _) => {
+    match worktree.state {
+        WorktreeState::Kept => {
             let why = why_kept(worktree, killed.failure.as_deref());
             let (what, command) = next_after_kept(id, worktree);
             vec![
@@ -91,16 +74,23 @@ fn lines(killed: &Killed, branch: &str, out: &Out) -> Vec<String> {
                 format!("  {what}: {command}"),
             ]
         }
-        (WorktreeState::Removed, Some(rescue)) => vec![
-            format!("session {id} killed, worktree removed"),
+        WorktreeState::Removed => {
+            let mut lines = vec![format!("session {id} killed, worktree removed")];
+            lines.extend(how_to_bring_back(worktree));
+            lines
+        }
+        WorktreeState::None | WorktreeState::Active => vec![format!("session {id} killed")],
+    }
+}
+
+/// Where what a worktree held is saved, and how it comes back; nothing where it held nothing.
+pub(crate) fn how_to_bring_back(worktree: &Worktree) -> Vec<String> {
+    match (&worktree.rescue_ref, &worktree.how_to_bring_back) {
+        (Some(rescue), Some(line)) => vec![
             format!("  what it held is in {rescue}"),
-            format!(
-                "  bring it back: {}",
-                undo_line(Utf8Path::new(&killed.repo), rescue, branch)
-            ),
+            format!("  bring it back: {line}"),
         ],
-        (WorktreeState::Removed, None) => vec![format!("session {id} killed, worktree removed")],
-        (WorktreeState::None | WorktreeState::Active, _) => vec![format!("session {id} killed")],
+        _ => Vec::new(),
     }
 }
 
@@ -155,6 +145,7 @@ mod tests {
                 state,
                 holdings,
                 rescue_ref: rescue.map(str::to_owned),
+                how_to_bring_back: rescue.map(|rescue| format!("git worktree add … {rescue}")),
                 how_to_remove: None,
             },
             repo: "/src/web".to_owned(),
@@ -165,7 +156,7 @@ mod tests {
     #[test]
     fn a_kept_worktree_says_where_why_and_how_to_remove_it() {
         let (out, ..) = kept(false, false, None);
-        let of = |killed: &Killed| lines(killed, "fix/it", &out).join("\n");
+        let of = |killed: &Killed| lines(killed, &out).join("\n");
         expect_test::expect![[r#"
             session web-1 killed, worktree kept
               where: /data/work trees/web-1
@@ -179,7 +170,7 @@ mod tests {
         expect_test::expect![[r#"
             session web-1 killed, worktree removed
               what it held is in refs/ao/rescue/web-1/1
-              bring it back: git -C '/src/web' worktree add --no-track -b 'fix/it-rescued-1' '/src/web.web-1-rescued-1' 'refs/ao/rescue/web-1/1' && git -C '/src/web.web-1-rescued-1' reset -q HEAD^"#]]
+              bring it back: git worktree add … refs/ao/rescue/web-1/1"#]]
         .assert_eq(&of(&killed(
             WorktreeState::Removed,
             &[],

@@ -294,6 +294,7 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         ("holds", held.join("; ")),
         (remove, text(&session.worktree.how_to_remove)),
         ("rescue ref", text(&session.worktree.rescue_ref)),
+        ("bring that back with", text(&session.worktree.how_to_bring_back)),
         ("terminated", session.is_terminated.to_string()),
         (
             "end reason",

@@ -20,7 +20,7 @@ use ao_domain::port::runtime::{
     Held, Launch, Look, Press, Prompt, Runtime, RuntimeError, RuntimeRef, Runtimes, Screen, Size, Stray,
     Typing, Withheld,
 };
-use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
+use ao_domain::port::worktrees::{Made, Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{
     ActivityState, Exit, HookRecord, Message, MessageKind, MessageState, Phase, ProcessId, Repository,
     SessionId, SessionKind, Signal, Timestamp, WorktreeOwner,
@@ -278,8 +278,8 @@ impl Worktrees for Obliging {
         })
     }
 
-    fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>> {
-        Box::pin(async { Ok(()) })
+    fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<Made, WorktreeError>> {
+        Box::pin(async { Ok(Made::default()) })
     }
 
     fn remove<'a>(

@@ -2,7 +2,7 @@
 
 use ao_domain::port::runtime::{Look, RuntimeRef, Stray};
 use ao_domain::port::upkeep::{Standing, Thing, Trace};
-use ao_domain::{Phase, ProcessId, Session, SessionId};
+use ao_domain::{Phase, ProcessId, Session, SessionId, WorktreeState};
 
 /// Something that was found, and what is to be done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,11 @@ pub fn traces<'a>(traces: &'a [Trace], sessions: &[Session]) -> Vec<Leftover<&'a
         let (may_go, why) = match (trace.standing, known) {
             (Standing::Foreign, _) => (false, "it has a name of ours, and no record of ours speaks of it"),
             (Standing::Leftover, Some(session)) if session.phase != Phase::Ended => return None,
+            // The row has to learn what becomes of it, and where what git still held of it is saved.
+            (Standing::Leftover, Some(session)) if session.worktree_state == WorktreeState::Kept => (
+                false,
+                "its session still has it: `ao session cleanup` takes it back",
+            ),
             (Standing::Leftover, _) => (true, "nobody needs it any more"),
             (Standing::InUse | Standing::Keeps, Some(_)) => return None,
             (Standing::InUse, None) => (false, "it is a session's, but no such session is known"),
@@ -131,19 +136,25 @@ mod tests {
         }
     }
 
-    fn at(phase: Phase) -> Session {
-        Session { phase, ..live() }
+    fn at(phase: Phase, worktree_state: WorktreeState) -> Session {
+        Session {
+            phase,
+            worktree_state,
+            ..live()
+        }
     }
 
     #[test]
     fn only_what_is_ours_and_of_a_session_that_is_over_may_go() {
         let living = [live()];
-        let over = [at(Phase::Ended)];
-        let finished = [at(Phase::Finished)];
+        let over = [at(Phase::Ended, WorktreeState::Removed)];
+        let kept = [at(Phase::Ended, WorktreeState::Kept)];
+        let finished = [at(Phase::Finished, WorktreeState::Active)];
         for (standing, sessions, expected) in [
             (Standing::Leftover, &living[..], None),
             (Standing::Leftover, &finished[..], None),
             (Standing::Leftover, &over[..], Some(true)),
+            (Standing::Leftover, &kept[..], Some(false)),
             (Standing::Leftover, &[][..], Some(true)),
             (Standing::InUse, &over[..], None),
             (Standing::InUse, &[][..], Some(false)),
@@ -189,7 +200,7 @@ mod tests {
                 exit: Some(Exit::Code(0)),
             })
         };
-        let (living, over) = ([live()], [at(Phase::Ended)]);
+        let (living, over) = ([live()], [at(Phase::Ended, WorktreeState::Kept)]);
         for (look, sessions, expected) in [
             (ended(7), &over[..], Some(true)),
             (ended(8), &over[..], Some(false)),

@@ -90,9 +90,9 @@ pub fn next_step(session: &Session, around: Around<'_>) -> Step {
     }
 }
 
-/// A worktree is furnished once: one that is still there at a restore is as it was left.
+/// A worktree is furnished once: one that is still there at a restore is as it was left, one that is made again is not.
 fn provision(session: &Session) -> Step {
-    let Some(progress) = &session.provisioning else {
+    let Some(progress) = session.provisioning.as_ref().filter(|progress| !progress.linking) else {
         return Step::Furnish;
     };
     let done = usize::try_from(progress.done).unwrap_or(usize::MAX);
@@ -279,10 +279,11 @@ mod tests {
         };
         let step = |session: &Session| next_step(session, around(Granted, 1_020));
         assert_eq!(step(&session), Step::Furnish);
-        for (done, expected) in [
-            (0, Step::PostCreate(0)),
-            (1, Step::PostCreate(1)),
-            (2, Step::Enter(Phase::Prepare)),
+        for (linking, done, expected) in [
+            (true, 0, Step::Furnish),
+            (false, 0, Step::PostCreate(0)),
+            (false, 1, Step::PostCreate(1)),
+            (false, 2, Step::Enter(Phase::Prepare)),
         ] {
             session.provisioning = Some(Provisioning {
                 done,
@@ -290,6 +291,8 @@ mod tests {
                 doing: None,
                 since: at(1_000),
                 skipped: Vec::new(),
+                linking,
+                making: None,
             });
             assert_eq!(step(&session), expected);
         }

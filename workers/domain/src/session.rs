@@ -200,6 +200,12 @@ pub struct Provisioning {
     /// What was left out of links and copies, and why, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
+    /// Whether links and copies are still to be made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub linking: bool,
+    /// Which making of the worktree this is about; one that is made again is furnished again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub making: Option<String>,
 }
 
 words! {

@@ -14,7 +14,7 @@ use ao_domain::port::processes::Processes;
 use ao_domain::port::provision::{Furnished, PostCreate, ProvisionError, Provisioner};
 use ao_domain::port::spool::{HookSpool, SpoolError, Spooled};
 use ao_domain::port::upkeep::{Rebased, Reclaimed, Standing, Thing, Trace, Traces, Upkeep};
-use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
+use ao_domain::port::worktrees::{Made, Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{HookRecord, ProcessId, Repository, SessionId, Signal, Timestamp, WorktreeOwner};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -122,7 +122,7 @@ impl Worktrees for FakeWorktrees {
         })
     }
 
-    fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>> {
+    fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<Made, WorktreeError>> {
         unreachable!("the API makes no worktree")
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ao_domain::port::provision::{PostCreate, ProvisionError};
+use ao_domain::port::worktrees::Made;
 use ao_domain::{Phase, Provisioning, Session, chain};
 use ao_facts::Changes;
 use ao_supervisor::{Context, Crash, step};
@@ -16,6 +17,21 @@ const FURNISH: Duration = Duration::from_secs(10 * 60);
 const ENDING: Duration = Duration::from_secs(30);
 
 impl SessionChild {
+    /// That a worktree has nothing in it yet; `None` where it stands as it was left.
+    pub(super) fn unfurnished(&self, session: &Session, made: &Made) -> Option<Provisioning> {
+        if let Some(before) = &session.provisioning
+            && (made.making.is_none() || made.making == before.making)
+        {
+            return None;
+        }
+        Some(Provisioning {
+            linking: true,
+            doing: None,
+            making: made.making.clone(),
+            ..self.progress(session, 0, Vec::new())
+        })
+    }
+
     pub(super) async fn furnish(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
         let owner = session.owner();
         let links = &session.setup.symlinks;
@@ -38,7 +54,7 @@ impl SessionChild {
                     skipped.push(format!("and {} more", furnished.more_left_out));
                 }
                 let progress = self.progress(session, 0, skipped);
-                self.enter(ctx, session, Phase::Provision, progress).await
+                self.go_on(ctx, session, progress).await
             }
             Err(error) => self.fail_furnishing(ctx, session, &error).await,
         }
@@ -78,7 +94,7 @@ impl SessionChild {
         match ended.map_err(|_| SessionError::Overdue("a post-create command"))? {
             Ok(()) => {
                 let progress = self.progress(session, number + 1, before.skipped);
-                self.enter(ctx, session, Phase::Provision, progress).await
+                self.go_on(ctx, session, progress).await
             }
             Err(error) => self.fail_furnishing(ctx, session, &error).await,
         }
@@ -96,19 +112,29 @@ impl SessionChild {
         }
     }
 
-    fn progress(&self, session: &Session, done: usize, skipped: Vec<String>) -> Changes {
+    fn progress(&self, session: &Session, done: usize, skipped: Vec<String>) -> Provisioning {
         let commands = &session.setup.post_create;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Changes {
-            provisioning: Some(Provisioning {
-                done: count(done),
-                of: count(commands.len()),
-                doing: commands.get(done).cloned(),
-                since: self.parts.clock.now(),
-                skipped,
-            }),
-            ..Changes::default()
+        Provisioning {
+            done: count(done),
+            of: count(commands.len()),
+            doing: commands.get(done).cloned(),
+            since: self.parts.clock.now(),
+            skipped,
+            linking: false,
+            making: session
+                .provisioning
+                .as_ref()
+                .and_then(|before| before.making.clone()),
         }
+    }
+
+    async fn go_on(&self, ctx: &Context, session: &Session, progress: Provisioning) -> Result<(), Crash> {
+        let changes = Changes {
+            provisioning: Some(progress),
+            ..Changes::default()
+        };
+        self.enter(ctx, session, Phase::Provision, changes).await
     }
 
     async fn fail_furnishing(

@@ -32,9 +32,11 @@ impl SessionChild {
             ctx.within(CHECKOUT, self.parts.worktrees.create(&plan))
         );
         match made.map_err(|_| SessionError::Overdue("making the worktree"))? {
-            Ok(()) => {
+            Ok(made) => {
                 let changes = Changes {
                     worktree_state: Some(WorktreeState::Active),
+                    provisioning: self.unfurnished(session, &made),
+                    rescue_ref: made.rescue,
                     ..Changes::default()
                 };
                 self.enter(ctx, session, Phase::Provision, changes).await

@@ -17,6 +17,15 @@ pub struct WorktreePlan {
     pub branch_given: bool,
 }
 
+/// A worktree that stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// By which making: another one than before says that what was put into it is gone. `None` where no record tells.
+    pub making: Option<String>,
+    /// The rescue ref of what git still kept for the one before this, whose directory somebody had deleted.
+    pub rescue: Option<String>,
+}
+
 /// What became of a worktree that was to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
@@ -236,7 +245,7 @@ pub trait Worktrees: Send + Sync + 'static {
 
     /// Makes the worktree and its branch. Safe to repeat: where it stands already, it is left as it is; what a killed
     /// predecessor left half-made is finished or made anew.
-    fn create<'a>(&'a self, plan: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>>;
+    fn create<'a>(&'a self, plan: &'a WorktreePlan) -> PortFuture<'a, Result<Made, WorktreeError>>;
 
     /// Removes it if it holds nothing; with `discard`, whatever it holds, after writing a rescue ref. A branch that a
     /// removed worktree leaves without a commit of its own is removed too. `build_folders` names ignored folders that hold nothing,

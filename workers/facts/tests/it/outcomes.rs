@@ -22,6 +22,8 @@ async fn a_step_writes_what_it_means_and_nothing_else() {
         doing: Some("make".to_owned()),
         since: at(4),
         skipped: Vec::new(),
+        linking: true,
+        making: Some("one".to_owned()),
     };
     let changes = Changes {
         discard: true,

@@ -7,7 +7,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 
 use ao_domain::WorktreeOwner;
-use ao_domain::port::worktrees::{WorktreeError, WorktreePlan};
+use ao_domain::port::worktrees::{Made, WorktreeError, WorktreePlan};
 
 use super::lock::Lock;
 use super::record::{Record, Stage, io_error};
@@ -20,7 +20,7 @@ use super::{GitWorktrees, is_empty, is_there};
 const CHECKOUT: u32 = 5;
 
 impl GitWorktrees {
-    pub(super) async fn create_under(&self, lock: &Lock, plan: &WorktreePlan) -> Result<(), WorktreeError> {
+    pub(super) async fn create_under(&self, lock: &Lock, plan: &WorktreePlan) -> Result<Made, WorktreeError> {
         let mut meetings = Meetings::default();
         loop {
             match self.create_once(lock, plan).await {
@@ -31,10 +31,10 @@ impl GitWorktrees {
         }
     }
 
-    async fn create_once(&self, lock: &Lock, plan: &WorktreePlan) -> Result<(), WorktreeError> {
+    async fn create_once(&self, lock: &Lock, plan: &WorktreePlan) -> Result<Made, WorktreeError> {
         let owner = &plan.owner;
         self.settle(lock, owner).await?;
-        let record = Record::of(lock, owner)?;
+        let mut record = Record::of(lock, owner)?;
         // Nothing there and nothing remembered, as in every first spawn: what git has registered is then not worth a
         // process. Should it be a worktree without a directory, git says so below.
         let fresh = record.is_none() && !is_there(&owner.path)?;
@@ -56,6 +56,7 @@ impl GitWorktrees {
                         return Box::pin(self.create_once(lock, plan)).await; // with its branch now
                     }
                     self.unregister_missing(lock, owner, &entry).await?;
+                    record = Record::of(lock, owner)?; // it says by now what was saved
                 }
                 None if !is_empty(&owner.path)? => {
                     if !self.mend_back(lock, owner, record.as_ref()).await? {
@@ -74,7 +75,7 @@ impl GitWorktrees {
             };
             free(owner, &entries)?;
         }
-        let (start, made_at) = choose(plan, &names, record)?;
+        let (start, made_at) = choose(plan, &names, record.as_ref())?;
         if let Some(folder) = owner.path.parent() {
             DirBuilder::new()
                 .recursive(true)
@@ -82,7 +83,7 @@ impl GitWorktrees {
                 .create(folder)
                 .map_err(io_error("making the worktree's folder", folder))?;
         }
-        let record = Record::new(owner, start.clone(), made_at, Stage::Making);
+        let record = Record::making(owner, start.clone(), made_at, record)?;
         record.note(lock).await?;
         let add = self
             .git
@@ -113,7 +114,9 @@ impl GitWorktrees {
             }
             other => {
                 other?;
-                record.at(Stage::Made).note(lock).await
+                let record = record.at(Stage::Made);
+                record.note(lock).await?;
+                Ok(record.made())
             }
         }
     }
@@ -125,7 +128,7 @@ impl GitWorktrees {
         owner: &WorktreeOwner,
         entry: &Entry,
         record: Option<Record>,
-    ) -> Result<(), WorktreeError> {
+    ) -> Result<Made, WorktreeError> {
         let on_branch = entry.branch.as_ref() == Some(&owner.branch);
         let handed_over = record.as_ref().is_some_and(|record| record.stage == Stage::Made);
         // Once it was handed over, which branch is checked out there is the agent's business.
@@ -133,15 +136,14 @@ impl GitWorktrees {
         if !confirmed || !(on_branch || handed_over) {
             return Err(not_ours(owner));
         }
-        if handed_over {
-            return Ok(());
-        }
         let start = entry.head.clone().unwrap_or_default();
-        record
+        let record = record
             .unwrap_or_else(|| Record::new(owner, start, None, Stage::Made))
-            .at(Stage::Made)
-            .save(lock)
-            .await
+            .at(Stage::Made);
+        if !handed_over {
+            record.save(lock).await?;
+        }
+        Ok(record.made())
     }
 }
 
@@ -160,7 +162,7 @@ pub(super) fn free(owner: &WorktreeOwner, entries: &[Entry]) -> Result<(), Workt
 fn choose(
     plan: &WorktreePlan,
     names: &Names,
-    record: Option<Record>,
+    record: Option<&Record>,
 ) -> Result<(String, Option<String>), WorktreeError> {
     let owner = &plan.owner;
     let Some(tip) = &names.branch else {
@@ -177,7 +179,7 @@ fn choose(
     }
     // Ours by the record; or, where that was lost, a branch that says nothing the base does not.
     let made_at = record
-        .and_then(|record| record.made_at)
+        .and_then(|record| record.made_at.clone())
         .or_else(|| names.start.clone().filter(|base| base == tip));
     match made_at {
         Some(made_at) => Ok((tip.clone(), Some(made_at))),

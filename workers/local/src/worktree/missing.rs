@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::GitWorktrees;
 use super::link;
 use super::lock::Lock;
+use super::record::Record;
 use super::registry::{Entry, Place};
 use super::rescue::{self, line};
 use super::submodules::modules;
@@ -68,6 +69,10 @@ impl GitWorktrees {
         let rescue = self.save_missing(lock, owner, entry).await?;
         if let Some(rescue) = &rescue {
             tracing::warn!(session = %owner.session, rescue, "worktree was deleted by somebody: what git kept for it was saved");
+            if let Some(mut record) = Record::of(lock, owner)? {
+                record.rescue = Some(rescue.clone()); // whoever comes after a kill has to learn of it
+                record.save(lock).await?;
+            }
         }
         self.unregister(lock, owner, entry).await?;
         Ok(rescue)

@@ -51,7 +51,7 @@ use std::time::Duration;
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::upkeep::{Rebased, Reclaimed, Trace, Traces, Upkeep};
-use ao_domain::port::worktrees::{Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
+use ao_domain::port::worktrees::{Made, Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
 use ao_domain::{Holding, Repository, WorktreeOwner};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
@@ -150,7 +150,7 @@ impl Worktrees for GitWorktrees {
         Box::pin(refs::repository(&self.git, path))
     }
 
-    fn create<'a>(&'a self, plan: &'a WorktreePlan) -> PortFuture<'a, Result<(), WorktreeError>> {
+    fn create<'a>(&'a self, plan: &'a WorktreePlan) -> PortFuture<'a, Result<Made, WorktreeError>> {
         Box::pin(async move {
             if !refs::is_branch_name(&plan.owner.branch) {
                 return Err(WorktreeError::InvalidBranch {

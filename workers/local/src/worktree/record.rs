@@ -7,12 +7,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use ao_domain::port::worktrees::{Owned, WorktreeError};
+use ao_domain::port::worktrees::{Made, Owned, WorktreeError};
 use ao_domain::{SessionId, WorktreeOwner};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::lock::Lock;
+use super::provision::hexadecimal;
 use crate::process;
 
 /// How far the worktree has come.
@@ -42,9 +43,15 @@ pub(super) struct Record {
     /// The commit the branch was made at, where the branch is ours to remove: we made it and no person named it.
     pub(super) made_at: Option<String>,
     pub(super) stage: Stage,
-    /// Where everything it held was saved, once it leaves discarded.
+    /// Where everything it held was saved, once it leaves discarded or was deleted by somebody.
     #[serde(default)]
     pub(super) rescue: Option<String>,
+    /// The making of it: no two are alike. Records of earlier versions have none.
+    #[serde(default)]
+    making: Option<String>,
+    /// The rescue ref of the one before it, whose directory somebody had deleted.
+    #[serde(default)]
+    pub(super) before: Option<String>,
     /// The boot it was written in.
     boot: String,
 }
@@ -61,7 +68,39 @@ impl Record {
             made_at,
             stage,
             rescue: None,
+            making: None,
+            before: None,
             boot: process::boot_id().unwrap_or_default(),
+        }
+    }
+
+    /// One that is about to be made, in the place of what `last` tells of.
+    pub(super) fn making(
+        owner: &WorktreeOwner,
+        start: String,
+        made_at: Option<String>,
+        last: Option<Self>,
+    ) -> Result<Self, WorktreeError> {
+        let mut making = [0; 8];
+        getrandom::fill(&mut making)
+            .map_err(|error| io_error("naming the making of a worktree", &owner.path)(error.into()))?;
+        let before = last.and_then(|last| match last.stage {
+            Stage::Making => last.before, // it never came to be
+            Stage::Made => last.rescue,
+            Stage::Leaving | Stage::Gone => None, // whoever discarded it was told
+        });
+        Ok(Self {
+            making: Some(hexadecimal(&making)),
+            before,
+            ..Self::new(owner, start, made_at, Stage::Making)
+        })
+    }
+
+    /// What is said of the worktree that stands.
+    pub(super) fn made(&self) -> Made {
+        Made {
+            making: self.making.clone(),
+            rescue: self.before.clone(),
         }
     }
 

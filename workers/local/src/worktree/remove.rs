@@ -174,8 +174,9 @@ impl GitWorktrees {
     async fn absent(&self, lock: &Lock, owner: &WorktreeOwner) -> Result<Removal, WorktreeError> {
         company::leave(lock, owner).await?;
         let record = Record::of(lock, owner)?;
-        if let Some(rescue) = record.as_ref().and_then(|record| record.rescue.clone()) {
-            return Ok(Removal::Removed { rescue: Some(rescue) });
+        let mut rescue = record.as_ref().and_then(|record| record.rescue.clone());
+        if rescue.is_some() && record.as_ref().is_some_and(|record| record.stage == Stage::Gone) {
+            return Ok(Removal::Removed { rescue });
         }
         if link::repository(&owner.repo).is_none() {
             for aside in asides(owner) {
@@ -186,13 +187,12 @@ impl GitWorktrees {
             Record::delete(lock)?;
             return Ok(Removal::Absent);
         }
-        let mut rescue = None;
         if let Some(entry) = registry::find(&self.git, owner).await? {
             let held = self.held_of_missing(owner, &entry).await?;
             if !held.is_empty() {
                 return Ok(Removal::Kept(held));
             }
-            rescue = self.unregister_missing(lock, owner, &entry).await?;
+            rescue = self.unregister_missing(lock, owner, &entry).await?.or(rescue);
         }
         match record {
             Some(mut record) => {
@@ -202,7 +202,7 @@ impl GitWorktrees {
             None => self.unfurnish(lock, owner).await?,
         }
         Ok(match rescue {
-            Some(rescue) => Removal::Removed { rescue: Some(rescue) },
+            Some(_) => Removal::Removed { rescue },
             None => Removal::Absent,
         })
     }

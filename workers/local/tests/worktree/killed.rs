@@ -283,6 +283,26 @@ async fn a_dropped_call_leaves_git_at_work_and_the_next_one_takes_over() {
 }
 
 #[tokio::test]
+async fn what_was_saved_of_a_deleted_directory_is_told_after_a_kill() {
+    let (world, filter) = slow("saved");
+    let plan = world.plan(1);
+    let (made, ()) = tokio::join!(world.git.create(&plan), filter.pass());
+    made.unwrap();
+    fs::write(plan.owner.path.join("a.txt"), "staged\n").unwrap();
+    world.run(&plan.owner.path, &["add", "a.txt"]);
+    fs::remove_dir_all(&plan.owner.path).unwrap();
+    create_and_kill(&world, &filter).await;
+    filter.let_go();
+    let made = tokio::time::timeout(DEADLINE, world.git.create(&plan)).await;
+    let rescue = made.unwrap().unwrap().rescue.expect("nobody learns of it");
+    assert_eq!(
+        world.run(&world.repo, &["show", &format!("{rescue}:a.txt")]),
+        "staged"
+    );
+    is_complete(&world);
+}
+
+#[tokio::test]
 async fn a_checkout_past_its_own_deadline_says_so_and_leaves_nothing() {
     let (world, filter) = slow("overdue");
     // A checkout may take five times as long as the rest.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ao_domain::port::worktrees::{Removal, WorktreeError, Worktrees as _};
+use ao_domain::port::worktrees::{Made, Removal, WorktreeError, Worktrees as _};
 use camino::Utf8Path;
 
 use crate::world::{World, contents, said};
@@ -69,6 +69,33 @@ async fn what_was_staged_in_a_deleted_directory_is_saved() {
     assert_eq!(shown, "staged");
     assert_eq!(world.registered(), 0);
     assert_eq!(world.remove(1).await.unwrap(), removal, "told again");
+}
+
+#[tokio::test]
+async fn the_one_in_its_place_tells_that_it_is_another_and_what_was_saved() {
+    let world = World::new("dir made again");
+    let plan = world.plan(1);
+    let create = || world.git.create(&plan);
+    let first = create().await.unwrap();
+    assert!(first.making.is_some() && first.rescue.is_none(), "{first:?}");
+    assert_eq!(create().await.unwrap(), first, "it stands");
+    fs::write(plan.owner.path.join("a.txt"), "staged\n").unwrap();
+    world.run(&plan.owner.path, &["add", "a.txt"]);
+    fs::remove_dir_all(&plan.owner.path).unwrap();
+    let second = create().await.unwrap();
+    assert!(
+        second.making.is_some() && second.making != first.making,
+        "{second:?}"
+    );
+    let rescue = second.rescue.as_deref().expect("what was staged is told of");
+    assert_eq!(
+        world.run(&world.repo, &["show", &format!("{rescue}:a.txt")]),
+        "staged"
+    );
+    assert_eq!(create().await.unwrap(), second, "told again");
+    // Nobody tells who made it where the records are lost.
+    fs::remove_dir_all(world.dir.join("data/work")).unwrap();
+    assert_eq!(create().await.unwrap(), Made::default());
 }
 
 #[tokio::test]

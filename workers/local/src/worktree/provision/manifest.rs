@@ -132,7 +132,7 @@ pub(super) fn hash_of(mut file: impl io::Read) -> io::Result<String> {
     }
 }
 
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+pub(in crate::worktree) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // writing to a string does not fail

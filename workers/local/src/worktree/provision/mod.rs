@@ -43,8 +43,8 @@ pub(super) use copies::draft;
 use copies::{Copier, lossy};
 use ignored::Tracked;
 use links::Link;
-pub(super) use manifest::not_ours;
 use manifest::{Journal, Manifest};
+pub(super) use manifest::{hexadecimal, not_ours};
 
 /// How many copies may need a line in the exclude file: it is read by every git in the repository.
 const LINES_MAX: usize = 1_000;
