@@ -77,15 +77,22 @@ fn cut_a_move_that_fails(deed: &str) {
 fn cut_a_clean_up(deed: &str) {
     at_each(deed, points(&["janitor."]), |point| {
         let mut world = started_for(deed);
-        let (id, _) = over(&world);
-        world.ao(&["kill", &id, "--discard"]).ok();
-        let session = world.session(&id);
-        assert_eq!(session["worktree"]["state"], "removed");
-        // The record is kept for the rescue ref, which a person does away with; and a holder that was killed left its folder.
+        let (id, worktree) = over(&world);
         let record = world.data.join(format!("work/{id}/owner.json"));
-        assert!(record.exists(), "{record}");
-        let rescue = session["worktree"]["rescueRef"].as_str().unwrap();
-        world.git(&["update-ref", "-d", rescue]);
+        let before = fs::read(&record).unwrap();
+        world.ao(&["kill", &id, "--discard"]).ok();
+        assert_eq!(world.session(&id)["worktree"]["state"], "removed");
+        // As a power cut leaves it that took what a kill had done; and a holder that was killed left its folder.
+        world.git(&[
+            "worktree",
+            "add",
+            "-q",
+            "-b",
+            &format!("ao/{id}"),
+            worktree.as_str(),
+        ]);
+        fs::remove_dir_all(&worktree).unwrap();
+        fs::write(&record, before).unwrap();
         let run = world.data.join(format!("pty/{id}/1"));
         fs::create_dir_all(&run).unwrap();
         world.arm(point, deed);

@@ -6,6 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use ao_tests::{Census, Seed, World, settle};
+use camino::Utf8PathBuf;
 use serde_json::json;
 
 use crate::AO;
@@ -105,6 +106,68 @@ fn a_restore_survives_a_panic_at_every_step() {
 #[test]
 fn a_restore_survives_a_hang_at_every_step() {
     cut_a_restore("hang");
+}
+
+/// Its directory was deleted: it is made again, with all that its project shares, and what git still had of it is told of.
+fn cut_a_restore_into_a_deleted_worktree(deed: &str) {
+    let names = [
+        "spawn.worktree",
+        "spawn.to_provision",
+        "provision.",
+        "spawn.to_prepare",
+    ];
+    at_each(deed, points(&names), |point| {
+        let mut world = started_for(deed);
+        fs::write(world.repo.join(".gitignore"), "shared\nmade\n").unwrap();
+        world.git(&["add", "."]);
+        world.git(&["commit", "-q", "-m", "ignore"]);
+        fs::create_dir(world.repo.join("shared")).unwrap();
+        let set = ["project", "set-config", "web", "--symlink", "shared"];
+        world
+            .ao(&[&set[..], &["--post-create", "echo made > made"]].concat())
+            .ok();
+        let id = world.spawn("cat made && ls shared/");
+        let session = world.until(&id, "phase", "finished");
+        assert_eq!(session["exit"], json!({"code": 0}));
+        let worktree = Utf8PathBuf::from(session["worktree"]["path"].as_str().unwrap());
+        fs::write(worktree.join("README.md"), "staged\n").unwrap();
+        world.git_in(&worktree, &["add", "README.md"]);
+        fs::remove_dir_all(&worktree).unwrap();
+        world.arm(point, deed);
+        let path = format!("/api/v1/sessions/{id}/restore");
+        let restore = Request::new("POST", &path, Some(json!({"startOver": true})));
+        let _waits = restore.to_be_cut(&world, point, deed);
+        get_over(&mut world, point, deed);
+        settle("its agent has run again", || {
+            let session = world.session(&id);
+            session["generation"] == 2 && session["phase"] == "finished"
+        });
+        let after = world.session(&id);
+        assert_eq!(after["exit"], json!({"code": 0}), "{point}: {after}");
+        let rescue = after["worktree"]["rescueRef"].as_str();
+        let rescue = rescue.unwrap_or_else(|| panic!("{point}: nobody learns of it: {after}"));
+        assert_eq!(
+            world.git(&["show", &format!("{rescue}:README.md")]),
+            "staged\n",
+            "{point}"
+        );
+        assert_eq!(world.git_in(&worktree, &["status", "--porcelain"]), "", "{point}");
+    });
+}
+
+#[test]
+fn a_restore_into_a_deleted_worktree_survives_a_kill_at_every_step() {
+    cut_a_restore_into_a_deleted_worktree("kill");
+}
+
+#[test]
+fn a_restore_into_a_deleted_worktree_survives_a_panic_at_every_step() {
+    cut_a_restore_into_a_deleted_worktree("panic");
+}
+
+#[test]
+fn a_restore_into_a_deleted_worktree_survives_a_hang_at_every_step() {
+    cut_a_restore_into_a_deleted_worktree("hang");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use ao_tests::{Ao, World, settle};
 use camino::Utf8Path;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::AO;
 
@@ -117,6 +117,17 @@ fn what_is_set_stays_until_it_is_unset_or_all_of_it_is_cleared() {
         said.contains("\n  env.A: 1\n") && said.contains("\n  sessionPrefix: shop\n"),
         "{said}"
     );
+    // Reviews are not there yet; whoever sets up a project as the original has it keeps what they set.
+    let reviewers = ["--reviewer", "claude-code", "--reviewer", "shell"];
+    let said = set(&world, &reviewers).ok().out;
+    assert!(said.contains("reviewers: {\"harness\":\"shell\"}"), "{said}");
+    let project = world.ao(&["project", "get", "web", "--json"]).ok().json()["project"].clone();
+    assert_eq!(
+        project["config"]["reviewers"],
+        json!([{"harness": "claude-code"}, {"harness": "shell"}])
+    );
+    let said = set(&world, &["--reviewer", "nobody"]);
+    assert!(said.code == 1 && said.err.contains("known are"), "{said:?}");
     let said = set(&world, &["--env", "B=2=3"]).ok().out;
     for line in ["env.A: 1", "env.B: 2=3", "sessionPrefix: shop"] {
         assert!(said.contains(&format!("\n  {line}\n")), "{line}: {said}");

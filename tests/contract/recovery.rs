@@ -258,10 +258,11 @@ fn a_repository_that_was_cloned_anew_takes_no_file_along() {
     let (said, session) = kill(&world, &id);
     assert_eq!(session["worktree"]["state"], "kept");
     assert!(
-        said.out.contains("does not know") && said.out.contains("`ao session restore` attaches it again"),
+        said.out.contains("does not know") && said.out.contains("restoring its session attaches it again"),
         "{said:?}"
     );
     work_is_whole(&worktree);
+    is_told_how_to_bring_back(&world, &id);
     // The clone has the session's branch from its origin.
     restored(&world, &id);
     work_is_whole(&worktree);
@@ -281,10 +282,11 @@ fn a_worktree_that_was_pruned_while_it_was_away_is_attached_again() {
     let (said, session) = kill(&world, &id);
     assert_eq!(session["worktree"]["state"], "kept");
     assert!(
-        said.out.contains("`ao session restore` attaches it again"),
+        said.out.contains("restoring its session attaches it again"),
         "{said:?}"
     );
     work_is_whole(&worktree);
+    is_told_how_to_bring_back(&world, &id);
     restored(&world, &id);
     work_is_whole(&worktree);
     assert!(is_clean(&world, &worktree).contains("README.md"));
@@ -488,17 +490,16 @@ fn what_is_left_of_a_deleted_worktree_goes_with_a_clean_up_that_says_what_was_sa
     let one = found["leftovers"].as_array().unwrap().iter().find(is_it).cloned();
     let one = one.expect("it is told of");
     assert_eq!(one["goes"], false);
-    assert!(
-        one["why"].as_str().unwrap().contains("`ao session cleanup`"),
-        "{one}"
-    );
+    assert_eq!(one["howToRemove"], format!("ao kill {id}"));
+    let doctor = world.ao(&["doctor", "--offline"]);
+    assert!(doctor.out.contains("ao session cleanup"), "{doctor:?}");
     assert_eq!(world.session(&id)["worktree"]["state"], "kept");
     let said = world.ao(&["session", "cleanup", "--yes"]).ok().out;
     let session = world.session(&id);
     assert_eq!(session["worktree"]["state"], "removed");
     let rescue = session["worktree"]["rescueRef"].as_str().unwrap();
     assert_eq!(world.git(&["show", &format!("{rescue}:README.md")]), "changed\n");
-    assert!(said.contains(&format!("what it held is in {rescue}")), "{said}");
+    assert!(said.contains(&format!("saved of it: {rescue}")), "{said}");
     let line = said
         .lines()
         .find_map(|line| line.trim().strip_prefix("bring it back: "));

@@ -38,6 +38,7 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Response, ApiError> {
             what: one.what,
             why: one.why.to_owned(),
             goes: one.may_go,
+            how_to_remove: one.how,
             session_id: one.of.session.clone(),
             repo: one.of.repo.as_ref().map(ToString::to_string),
         })
@@ -93,6 +94,7 @@ async fn of_runtime(
             what: format!("{} ({})", one.what, runtime.name()),
             why: one.why.to_owned(),
             goes: one.may_go,
+            how_to_remove: one.how,
             session_id: Some(one.of.session.clone()),
             repo: None,
         });
@@ -100,6 +102,7 @@ async fn of_runtime(
         what: one.what,
         why: one.why.to_owned(),
         goes: one.may_go,
+        how_to_remove: one.how,
         session_id: one.of.session.clone(),
         repo: None,
     });

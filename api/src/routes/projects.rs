@@ -253,10 +253,15 @@ fn runtime_is_known(api: &Api, patch: &serde_json::Value) -> Result<(), ApiError
     {
         return Err(unknown("runtime", name, api.config.runtimes.clone()));
     }
-    for (key, role) in [("worker.agent", "worker"), ("orchestrator.agent", "orchestrator")] {
-        if let Some(name) = patch[role]["agent"].as_str()
-            && api.agents.get(name).is_err()
-        {
+    let reviewers = patch["reviewers"].as_array().into_iter().flatten();
+    let agents = [
+        ("worker.agent", &patch["worker"]["agent"]),
+        ("orchestrator.agent", &patch["orchestrator"]["agent"]),
+    ]
+    .into_iter()
+    .chain(reviewers.map(|reviewer| ("reviewers", &reviewer["harness"])));
+    for (key, name) in agents.filter_map(|(key, name)| Some((key, name.as_str()?))) {
+        if api.agents.get(name).is_err() {
             let known = api.agents.ids().iter().map(ToString::to_string).collect();
             return Err(unknown(key, name, known));
         }

@@ -12,8 +12,11 @@ pub struct Leftover {
     pub what: String,
     /// Why it is named here.
     pub why: String,
-    /// Whether the janitor takes it back by itself; what it does not, is never touched.
+    /// Whether the janitor takes it back by itself; what it does not, it never touches.
     pub goes: bool,
+    /// The command that takes it back, where a session that is over still has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how_to_remove: Option<String>,
     /// The session that its name, or our record, speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -142,6 +142,17 @@ pub(super) struct ConfigSchema {
     orchestrator: Option<RoleConfigSchema>,
     /// Whether a session's worktree is taken back once its work was merged, where nothing is lost by that.
     reclaim_on_merge: Option<bool>,
+    /// Who reviews, the first one first. Kept and shown, and no more: nothing is reviewed yet.
+    reviewers: Option<Vec<ReviewerSchema>>,
+}
+
+/// An agent that reviews.
+#[derive(ToSchema)]
+#[schema(as = Reviewer)]
+#[expect(dead_code, reason = "as `ConfigSchema`")]
+pub(super) struct ReviewerSchema {
+    /// Which.
+    harness: String,
 }
 
 /// How an agent is started.
@@ -222,6 +233,7 @@ mod tests {
             "defaultBranch": "x", "sessionPrefix": "x", "env": {"A": "1"}, "symlinks": ["x"], "postCreate": ["x"],
             "postCreateTimeout": 1, "buildFolders": ["x"], "rules": "x", "runtime": "pty", "agentConfig": {"model": "m", "permissions": "auto"},
             "worker": {"agent": "a", "agentConfig": {"model": "m"}}, "orchestrator": {"agent": "a"}, "reclaimOnMerge": true,
+            "reviewers": [{"harness": "codex"}],
         });
         let config = ProjectConfig::default().merged(&all).expect("every key is legal");
         let known = serde_json::to_value(&config).unwrap();
@@ -233,6 +245,7 @@ mod tests {
             (ConfigSchema::schema(), &known),
             (AgentConfigSchema::schema(), &known["agentConfig"]),
             (RoleConfigSchema::schema(), &known["worker"]),
+            (ReviewerSchema::schema(), &known["reviewers"][0]),
         ] {
             let schema = serde_json::to_value(schema).unwrap();
             assert_eq!(keys(&schema["properties"]), keys(value));
@@ -252,6 +265,7 @@ mod tests {
             worker: _,
             orchestrator: _,
             reclaim_on_merge: _,
+            reviewers: _,
         } = config;
     }
 }

@@ -158,6 +158,10 @@ async fn what_is_given_of_a_project_is_set_and_nothing_else() {
             r#"{"config":{"worker":{"agent":"nobody"}}}"#,
             "INVALID_PROJECT_CONFIG",
         ),
+        (
+            r#"{"config":{"reviewers":[{"harness":"nobody"}]}}"#,
+            "INVALID_PROJECT_CONFIG",
+        ),
         ("{}", "INVALID_JSON"),
     ] {
         let refused = put(path, slip).await.refused();

@@ -74,7 +74,7 @@ pub(crate) async fn run(args: &CleanupArgs, env: &Env, out: &mut Out) -> Result<
     let after = if done.cleaned.is_empty() {
         Vec::new()
     } else {
-        list(&daemon, args.project.as_ref()).await?
+        list(&daemon, args.project.as_ref()).await.unwrap_or_default() // it is done, whether that can be told or not
     };
     let find =
         |sessions: &[Session], id: &SessionId| sessions.iter().find(|session| session.id == *id).cloned();

@@ -83,15 +83,16 @@ fn lines(killed: &Killed, out: &Out) -> Vec<String> {
     }
 }
 
-/// Where what a worktree held is saved, and how it comes back; nothing where it held nothing.
+/// Where what a worktree held, or an earlier one of the session, is saved, and how it comes back.
 pub(crate) fn how_to_bring_back(worktree: &Worktree) -> Vec<String> {
-    match (&worktree.rescue_ref, &worktree.how_to_bring_back) {
-        (Some(rescue), Some(line)) => vec![
-            format!("  what it held is in {rescue}"),
-            format!("  bring it back: {line}"),
-        ],
-        _ => Vec::new(),
-    }
+    let saved = worktree
+        .rescue_ref
+        .iter()
+        .map(|rescue| format!("  saved of it: {rescue}"));
+    let line = worktree.how_to_bring_back.iter();
+    saved
+        .chain(line.map(|line| format!("  bring it back: {line}")))
+        .collect()
 }
 
 /// Why a worktree was kept: what it holds, else what went wrong when it was to be taken back.
@@ -169,7 +170,7 @@ mod tests {
         )));
         expect_test::expect![[r#"
             session web-1 killed, worktree removed
-              what it held is in refs/ao/rescue/web-1/1
+              saved of it: refs/ao/rescue/web-1/1
               bring it back: git worktree add … refs/ao/rescue/web-1/1"#]]
         .assert_eq(&of(&killed(
             WorktreeState::Removed,

@@ -48,7 +48,7 @@ pub(crate) struct RestoreArgs {
     start_over: bool,
 
     /// How long to wait until the agent runs; it is started all the same
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration::parse, conflicts_with = "all")]
     timeout: Duration,
 }
 

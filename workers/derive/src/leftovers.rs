@@ -11,6 +11,8 @@ pub struct Leftover<T> {
     pub of: T,
     /// Whether it may go: by our own record, by git's word where it is git's, and by our rows.
     pub may_go: bool,
+    /// The command that takes it back, where that is for a person to say.
+    pub how: Option<String>,
     /// What it is, for a person, in one line.
     pub what: String,
     /// Why it stands here, in one line.
@@ -29,10 +31,7 @@ pub fn traces<'a>(traces: &'a [Trace], sessions: &[Session]) -> Vec<Leftover<&'a
             (Standing::Foreign, _) => (false, "it has a name of ours, and no record of ours speaks of it"),
             (Standing::Leftover, Some(session)) if session.phase != Phase::Ended => return None,
             // The row has to learn what becomes of it, and where what git still held of it is saved.
-            (Standing::Leftover, Some(session)) if session.worktree_state == WorktreeState::Kept => (
-                false,
-                "its session still has it: `ao session cleanup` takes it back",
-            ),
+            (Standing::Leftover, Some(session)) if has_it(session) => (false, "its session still has it"),
             (Standing::Leftover, _) => (true, "nobody needs it any more"),
             (Standing::InUse | Standing::Keeps, Some(_)) => return None,
             (Standing::InUse, None) => (false, "it is a session's, but no such session is known"),
@@ -43,6 +42,9 @@ pub fn traces<'a>(traces: &'a [Trace], sessions: &[Session]) -> Vec<Leftover<&'a
         };
         Some(Leftover {
             of: trace,
+            how: known
+                .filter(|_| trace.standing == Standing::Leftover && !may_go)
+                .map(|session| format!("ao kill {}", session.id)),
             may_go,
             what: in_words(&trace.thing),
             why,
@@ -76,6 +78,7 @@ pub fn runs<'a>(
         };
         Some(Leftover {
             of: run,
+            how: None,
             may_go,
             what: format!("terminal of {}, run {}", run.session, run.generation),
             why,
@@ -88,11 +91,19 @@ pub fn runs<'a>(
 pub fn strays(strays: &[Stray]) -> Vec<Leftover<&Stray>> {
     let found = strays.iter().map(|stray| Leftover {
         of: stray,
+        how: None,
         may_go: false,
         what: stray.what.clone(),
         why: "it has a name of ours, and is no run of ours",
     });
     found.collect()
+}
+
+fn has_it(session: &Session) -> bool {
+    matches!(
+        session.worktree_state,
+        WorktreeState::Active | WorktreeState::Kept
+    )
 }
 
 fn in_words(thing: &Thing) -> String {
@@ -149,12 +160,14 @@ mod tests {
         let living = [live()];
         let over = [at(Phase::Ended, WorktreeState::Removed)];
         let kept = [at(Phase::Ended, WorktreeState::Kept)];
+        let left = [at(Phase::Ended, WorktreeState::Active)]; // twelve hours after its agent ended by itself
         let finished = [at(Phase::Finished, WorktreeState::Active)];
         for (standing, sessions, expected) in [
             (Standing::Leftover, &living[..], None),
             (Standing::Leftover, &finished[..], None),
             (Standing::Leftover, &over[..], Some(true)),
             (Standing::Leftover, &kept[..], Some(false)),
+            (Standing::Leftover, &left[..], Some(false)),
             (Standing::Leftover, &[][..], Some(true)),
             (Standing::InUse, &over[..], None),
             (Standing::InUse, &[][..], Some(false)),

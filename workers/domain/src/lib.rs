@@ -31,7 +31,7 @@ pub use id::{InvalidId, ProjectId, SessionId};
 pub use message::{Choice, Dialog, Message, MessageKind, MessageState, same_words};
 pub use process::{Exit, ProcessId};
 pub use project::Project;
-pub use project_config::{AgentConfig, BadConfig, ProjectConfig, RoleConfig};
+pub use project_config::{AgentConfig, BadConfig, ProjectConfig, Reviewer, RoleConfig};
 pub use pull_request::{
     Check, CheckStatus, Ci, Episode, EpisodeKind, Evidence, Mergeability, NoRepo, Notice, NoticeKind, Nudge,
     PrFacts, PrRef, PrState, PrSummary, PullRequest, RemoteRepo, Review, ci_of, newest,

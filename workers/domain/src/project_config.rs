@@ -59,6 +59,17 @@ pub struct ProjectConfig {
     /// Whether a session's worktree is taken back once its work was merged, where nothing is lost by that.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reclaim_on_merge: bool,
+    /// Who reviews, the first one first. Kept and shown, and no more: nothing is reviewed yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reviewers: Vec<Reviewer>,
+}
+
+/// An agent that reviews.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reviewer {
+    /// Which.
+    pub harness: String,
 }
 
 /// How an agent is started.
@@ -167,6 +178,10 @@ impl ProjectConfig {
             if prefix.is_empty() || prefix.len() > 24 || !prefix.chars().all(fits) {
                 return refuse("sessionPrefix", "1 to 24 letters, digits, `-` and `_`");
             }
+        }
+        few("reviewers", self.reviewers.len())?;
+        for reviewer in &self.reviewers {
+            word("reviewers", &reviewer.harness)?;
         }
         few("env", self.env.len())?;
         for (name, value) in &self.env {

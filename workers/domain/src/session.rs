@@ -365,7 +365,7 @@ pub struct Session {
     pub worktree_state: WorktreeState,
     /// What it held when it was last weighed; empty when nothing.
     pub holdings: Vec<Holding>,
-    /// The commit that has everything a discarded worktree held.
+    /// The commit that has everything a discarded worktree held, or what git still kept of one whose directory somebody deleted.
     pub rescue_ref: Option<String>,
     /// What the agent last said.
     pub activity: Activity,

@@ -38,18 +38,31 @@ fn found(asked: Result<LeftoverList, CliError>) -> Check {
     }
     let mut said = Vec::new();
     let mut remedies = Vec::new();
-    if !stays.is_empty() {
-        let named: Vec<String> = stays.iter().take(NAMED).map(|one| in_words(one)).collect();
-        let more = match stays.len().saturating_sub(NAMED) {
+    // By hand it would lose what git still keeps of it.
+    let (held, foreign): (Vec<&Leftover>, Vec<&Leftover>) =
+        stays.iter().copied().partition(|one| one.how_to_remove.is_some());
+    for (list, what, remedy) in [
+        (
+            held,
+            "of sessions that are over",
+            "take them back with ao session cleanup, or ao kill ID",
+        ),
+        (
+            foreign,
+            "that ao does not touch",
+            "look at each; what you do not need, remove by hand",
+        ),
+    ] {
+        if list.is_empty() {
+            continue;
+        }
+        let named: Vec<String> = list.iter().take(NAMED).map(|one| in_words(one)).collect();
+        let more = match list.len().saturating_sub(NAMED) {
             0 => String::new(),
             more => format!(" and {more} more: ao doctor --json"),
         };
-        said.push(format!(
-            "{} that ao does not touch: {}{more}",
-            stays.len(),
-            named.join("; ")
-        ));
-        remedies.push("look at each; what you do not need, remove by hand");
+        said.push(format!("{} {what}: {}{more}", list.len(), named.join("; ")));
+        remedies.push(remedy);
     }
     if let Some(first) = list.unread.first() {
         said.push(format!(
@@ -106,6 +119,21 @@ mod tests {
                 Level::Warn,
                 "1 that ao does not touch: branch ao/x-1 in '/a b' (no record)"
             )
+        );
+        let held = serde_json::json!([
+            {"what": "record of /w", "why": "its session still has it", "goes": false, "howToRemove": "ao kill web-1"},
+            {"what": "branch ao/x-1", "why": "no record", "goes": false},
+        ]);
+        let held = found(Ok(list(&held)));
+        assert_eq!(
+            held.message,
+            "1 of sessions that are over: record of /w (its session still has it); \
+             1 that ao does not touch: branch ao/x-1 (no record)"
+        );
+        let remedy = held.remedy.unwrap();
+        assert!(
+            remedy.starts_with("take them back with ao session cleanup"),
+            "{remedy}"
         );
     }
 }

@@ -94,6 +94,10 @@ pub(super) struct SetConfigArgs {
     #[arg(long, value_name = "SWITCH")]
     reclaim_on_merge: Option<Switch>,
 
+    /// An agent that reviews; may be repeated. It is kept and shown: nothing is reviewed yet
+    #[arg(long = "reviewer", value_name = "AGENT", add = ArgValueCompleter::new(agents))]
+    reviewers: Vec<String>,
+
     /// Keys as JSON, laid over what is set: an object; `null` takes a key away
     #[arg(long, value_name = "JSON", value_parser = object)]
     config_json: Option<Map<String, Value>>,
@@ -202,6 +206,10 @@ fn patch(args: &SetConfigArgs, env: &Env) -> Result<Map<String, Value>, CliError
         if !list.is_empty() {
             put(&mut patch, key, json!(list));
         }
+    }
+    if !args.reviewers.is_empty() {
+        let reviewers = args.reviewers.iter().map(|agent| json!({"harness": agent}));
+        put(&mut patch, "reviewers", reviewers.collect());
     }
     for (name, value) in &args.env {
         put(&mut patch, &format!("env.{name}"), json!(value));

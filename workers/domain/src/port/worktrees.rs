@@ -131,7 +131,7 @@ pub enum WorktreeError {
     /// The worktree's files are there, but git's own record of it is gone: the repository was cloned anew, or pruned while the
     /// worktree's disk was absent. Nothing was touched; making it again attaches it.
     #[error(
-        "git in `{repo}` does not know `{path}` any more, so it was left alone: `ao session restore` attaches it again; or save what it holds and delete it by hand"
+        "git in `{repo}` does not know `{path}` any more, so it was left alone: restoring its session attaches it again; or save what it holds and delete it by hand"
     )]
     Unregistered {
         /// The repository.

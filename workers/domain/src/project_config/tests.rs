@@ -49,6 +49,7 @@ fn what_breaks_a_rule_is_refused_with_its_key() {
         (json!({"sessionPrefix": "a/b"}), "sessionPrefix"),
         (json!({"sessionPrefix": ".."}), "sessionPrefix"),
         (json!({"agentConfig": {"model": "--x"}}), "agentConfig.model"),
+        (json!({"reviewers": [{"harness": "a b"}]}), "reviewers"),
         (json!({"rules": "x".repeat(20_000)}), "rules"),
         (json!({"defaultBranch": "a b"}), "defaultBranch"),
     ] {
@@ -63,6 +64,8 @@ fn what_breaks_a_rule_is_refused_with_its_key() {
         json!({"env": ["A=1"]}),
         json!({"agentConfig": {"permissions": "all"}}),
         json!({"reclaimOnMerge": "off"}),
+        json!({"reviewers": ["codex"]}),
+        json!({"reviewers": [{"harness": "codex", "model": "m"}]}),
     ] {
         assert!(matches!(set(&patch), Err(BadConfig::Form(_))), "{patch}");
     }

@@ -54,7 +54,7 @@ pub struct Changes {
     pub worktree_state: Option<WorktreeState>,
     /// What the worktree holds.
     pub holdings: Option<Vec<Holding>>,
-    /// The commit with everything a discarded worktree held.
+    /// The commit with everything a discarded worktree held, or what git still kept of one whose directory somebody deleted.
     pub rescue_ref: Option<String>,
     /// What the step saw of the agent's process; counts as a look at it.
     pub seen: Option<Seen>,

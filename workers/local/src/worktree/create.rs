@@ -34,7 +34,8 @@ impl GitWorktrees {
     async fn create_once(&self, lock: &Lock, plan: &WorktreePlan) -> Result<Made, WorktreeError> {
         let owner = &plan.owner;
         self.settle(lock, owner).await?;
-        let mut record = Record::of(lock, owner)?;
+        let record = Record::of(lock, owner)?;
+        let mut saved = None;
         // Nothing there and nothing remembered, as in every first spawn: what git has registered is then not worth a
         // process. Should it be a worktree without a directory, git says so below.
         let fresh = record.is_none() && !is_there(&owner.path)?;
@@ -55,8 +56,8 @@ impl GitWorktrees {
                     if let Ok(Some(_)) = self.mend_branch(lock, owner, &entry).await {
                         return Box::pin(self.create_once(lock, plan)).await; // with its branch now
                     }
-                    self.unregister_missing(lock, owner, &entry).await?;
-                    record = Record::of(lock, owner)?; // it says by now what was saved
+                    saved = self.unregister_missing(lock, owner, &entry).await?;
+                    self.unfurnish(lock, owner).await?; // of what was put into it nothing is there
                 }
                 None if !is_empty(&owner.path)? => {
                     if !self.mend_back(lock, owner, record.as_ref()).await? {
@@ -83,7 +84,7 @@ impl GitWorktrees {
                 .create(folder)
                 .map_err(io_error("making the worktree's folder", folder))?;
         }
-        let record = Record::making(owner, start.clone(), made_at, record)?;
+        let record = Record::making(owner, start.clone(), made_at, record.as_ref(), saved)?;
         record.note(lock).await?;
         let add = self
             .git

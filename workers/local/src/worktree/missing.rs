@@ -70,7 +70,7 @@ impl GitWorktrees {
         if let Some(rescue) = &rescue {
             tracing::warn!(session = %owner.session, rescue, "worktree was deleted by somebody: what git kept for it was saved");
             if let Some(mut record) = Record::of(lock, owner)? {
-                record.rescue = Some(rescue.clone()); // whoever comes after a kill has to learn of it
+                record.saved = Some(rescue.clone()); // whoever comes after a kill has to learn of it
                 record.save(lock).await?;
             }
         }
@@ -115,6 +115,14 @@ impl GitWorktrees {
             "what git kept for the worktree of {} when its directory was gone",
             owner.session
         );
+        // A predecessor was killed after it had saved the same.
+        if let Some(saved) = Record::of(lock, owner)?.and_then(|record| record.saved) {
+            let known = self.git.call(&owner.repo, "log");
+            let known = known.args(["-1", "--format=%T %P", &saved, "--"]).text().await;
+            if known.is_ok_and(|known| line(&known) == format!("{tree} {}", parents.join(" "))) {
+                return Ok(Some(saved));
+            }
+        }
         let commit = self.commit(lock, &place, &tree, &parents, &words).await?;
         rescue::name(&self.git, owner, &commit, lock).await.map(Some)
     }

@@ -43,15 +43,16 @@ pub(super) struct Record {
     /// The commit the branch was made at, where the branch is ours to remove: we made it and no person named it.
     pub(super) made_at: Option<String>,
     pub(super) stage: Stage,
-    /// Where everything it held was saved, once it leaves discarded or was deleted by somebody.
+    /// Where everything it held was saved, once it leaves discarded.
     #[serde(default)]
     pub(super) rescue: Option<String>,
     /// The making of it: no two are alike. Records of earlier versions have none.
     #[serde(default)]
     making: Option<String>,
-    /// The rescue ref of the one before it, whose directory somebody had deleted.
+    /// The rescue ref of what git still kept when somebody had deleted the directory; it is said until the worktree is gone, for
+    /// nobody here knows whether the session's row has it.
     #[serde(default)]
-    pub(super) before: Option<String>,
+    pub(super) saved: Option<String>,
     /// The boot it was written in.
     boot: String,
 }
@@ -69,38 +70,43 @@ impl Record {
             stage,
             rescue: None,
             making: None,
-            before: None,
+            saved: None,
             boot: process::boot_id().unwrap_or_default(),
         }
     }
 
-    /// One that is about to be made, in the place of what `last` tells of.
+    /// One that is about to be made, in the place of what `last` tells of. `saved` is the rescue ref of what git still kept there.
     pub(super) fn making(
         owner: &WorktreeOwner,
         start: String,
         made_at: Option<String>,
-        last: Option<Self>,
+        last: Option<&Self>,
+        saved: Option<String>,
     ) -> Result<Self, WorktreeError> {
         let mut making = [0; 8];
         getrandom::fill(&mut making)
             .map_err(|error| io_error("naming the making of a worktree", &owner.path)(error.into()))?;
-        let before = last.and_then(|last| match last.stage {
-            Stage::Making => last.before, // it never came to be
-            Stage::Made => last.rescue,
-            Stage::Leaving | Stage::Gone => None, // whoever discarded it was told
-        });
+        // Whoever removed one that is gone was told.
+        let last = last.filter(|last| last.stage != Stage::Gone);
         Ok(Self {
             making: Some(hexadecimal(&making)),
-            before,
+            saved: saved.or_else(|| last?.saved.clone()),
             ..Self::new(owner, start, made_at, Stage::Making)
         })
+    }
+
+    /// Where what went with the worktree was saved, as far as its session's row may not know it yet.
+    pub(super) fn told(&self) -> Option<String> {
+        let discarded = matches!(self.stage, Stage::Leaving | Stage::Gone);
+        let rescue = self.rescue.clone().filter(|_| discarded);
+        rescue.or_else(|| self.saved.clone())
     }
 
     /// What is said of the worktree that stands.
     pub(super) fn made(&self) -> Made {
         Made {
             making: self.making.clone(),
-            rescue: self.before.clone(),
+            rescue: self.saved.clone(),
         }
     }
 

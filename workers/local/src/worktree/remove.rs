@@ -121,12 +121,12 @@ impl GitWorktrees {
         if let Some(holdings) = self.stays(place, &weighed, discard).await? {
             return Ok(Removal::Kept(holdings));
         }
+        let mut record = Record::of(lock, owner)?.ok_or_else(|| not_ours(owner))?;
         let rescue = if weighed.holdings().is_empty() {
-            None
+            record.saved.clone()
         } else {
             Some(self.rescue(lock, owner, place, &weighed).await?)
         };
-        let mut record = Record::of(lock, owner)?.ok_or_else(|| not_ours(owner))?;
         record.rescue.clone_from(&rescue);
         let record = record.at(Stage::Leaving);
         record.save(lock).await?;
@@ -174,7 +174,7 @@ impl GitWorktrees {
     async fn absent(&self, lock: &Lock, owner: &WorktreeOwner) -> Result<Removal, WorktreeError> {
         company::leave(lock, owner).await?;
         let record = Record::of(lock, owner)?;
-        let mut rescue = record.as_ref().and_then(|record| record.rescue.clone());
+        let mut rescue = record.as_ref().and_then(Record::told);
         if rescue.is_some() && record.as_ref().is_some_and(|record| record.stage == Stage::Gone) {
             return Ok(Removal::Removed { rescue });
         }
@@ -183,6 +183,9 @@ impl GitWorktrees {
                 if is_there(&aside)? {
                     return Err(repository_gone(owner)); // without the record it would be nobody's
                 }
+            }
+            if rescue.is_some() {
+                return Ok(Removal::Removed { rescue }); // the record is kept, as long as that ref is there
             }
             Record::delete(lock)?;
             return Ok(Removal::Absent);

@@ -204,9 +204,7 @@ async fn a_git_past_its_deadline_is_ended_and_its_half_removed() {
 }
 
 /// Kills the git of a killed daemon itself, as a power cut would.
-async fn half_made(name: &str) -> (World, Filter) {
-    let (world, filter) = slow(name);
-    create_and_kill(&world, &filter).await;
+fn kill_its_git(world: &World) {
     let record = fs::read_to_string(world.dir.join("data/work/web-1/work.json")).unwrap();
     let work: serde_json::Value = serde_json::from_str(&record).unwrap();
     let group = i32::try_from(work["git"]["pid"].as_i64().unwrap()).unwrap();
@@ -214,6 +212,12 @@ async fn half_made(name: &str) -> (World, Filter) {
     rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
     let list = world.run(&world.repo, &["worktree", "list", "--porcelain"]);
     assert!(list.contains("locked initializing"), "{list}");
+}
+
+async fn half_made(name: &str) -> (World, Filter) {
+    let (world, filter) = slow(name);
+    create_and_kill(&world, &filter).await;
+    kill_its_git(&world);
     (world, filter)
 }
 
@@ -284,22 +288,47 @@ async fn a_dropped_call_leaves_git_at_work_and_the_next_one_takes_over() {
 
 #[tokio::test]
 async fn what_was_saved_of_a_deleted_directory_is_told_after_a_kill() {
-    let (world, filter) = slow("saved");
-    let plan = world.plan(1);
-    let (made, ()) = tokio::join!(world.git.create(&plan), filter.pass());
-    made.unwrap();
-    fs::write(plan.owner.path.join("a.txt"), "staged\n").unwrap();
-    world.run(&plan.owner.path, &["add", "a.txt"]);
-    fs::remove_dir_all(&plan.owner.path).unwrap();
-    create_and_kill(&world, &filter).await;
-    filter.let_go();
-    let made = tokio::time::timeout(DEADLINE, world.git.create(&plan)).await;
-    let rescue = made.unwrap().unwrap().rescue.expect("nobody learns of it");
-    assert_eq!(
-        world.run(&world.repo, &["show", &format!("{rescue}:a.txt")]),
-        "staged"
-    );
-    is_complete(&world);
+    // The git of the killed daemon ends well; it dies and all is made again; or it dies and nobody wants it any more.
+    for (name, dies, is_made) in [
+        ("ends", false, true),
+        ("dies", true, true),
+        ("unwanted", true, false),
+    ] {
+        let (world, filter) = slow(name);
+        let plan = world.plan(1);
+        let (made, ()) = tokio::join!(world.git.create(&plan), filter.pass());
+        made.unwrap();
+        fs::write(plan.owner.path.join("a.txt"), "staged\n").unwrap();
+        world.run(&plan.owner.path, &["add", "a.txt"]);
+        fs::remove_dir_all(&plan.owner.path).unwrap();
+        create_and_kill(&world, &filter).await;
+        if dies {
+            kill_its_git(&world);
+        } else {
+            filter.let_go();
+        }
+        let rescue = if is_made {
+            let again = async {
+                if dies {
+                    filter.pass().await;
+                }
+            };
+            let made = tokio::time::timeout(DEADLINE, world.git.create(&plan));
+            let (made, ()) = tokio::join!(made, again);
+            is_complete(&world);
+            made.unwrap().unwrap().rescue
+        } else {
+            match world.remove(1).await.unwrap() {
+                Removal::Removed { rescue } => rescue,
+                other => panic!("nobody learns of it: {other:?}"),
+            }
+        };
+        let rescue = rescue.unwrap_or_else(|| panic!("{name}: nobody learns of it"));
+        assert_eq!(
+            world.run(&world.repo, &["show", &format!("{rescue}:a.txt")]),
+            "staged"
+        );
+    }
 }
 
 #[tokio::test]

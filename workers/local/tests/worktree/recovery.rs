@@ -93,9 +93,26 @@ async fn the_one_in_its_place_tells_that_it_is_another_and_what_was_saved() {
         "staged"
     );
     assert_eq!(create().await.unwrap(), second, "told again");
-    // Nobody tells who made it where the records are lost.
+    // Nobody tells who made it where the records are lost; what git keeps of it is saved all the same.
     fs::remove_dir_all(world.dir.join("data/work")).unwrap();
     assert_eq!(create().await.unwrap(), Made::default());
+    for (n, keeps_a_record) in [(2, false), (3, true)] {
+        fs::write(plan.owner.path.join("a.txt"), format!("staged {n}\n")).unwrap();
+        world.run(&plan.owner.path, &["add", "a.txt"]);
+        fs::remove_dir_all(&plan.owner.path).unwrap();
+        if !keeps_a_record {
+            fs::remove_dir_all(world.dir.join("data/work")).unwrap();
+        }
+        let rescue = create().await.unwrap().rescue.expect("it is told of");
+        assert_eq!(rescue, format!("refs/ao/rescue/web-1/{n}"));
+        assert_eq!(
+            world.run(&world.repo, &["show", &format!("{rescue}:a.txt")]),
+            format!("staged {n}")
+        );
+    }
+    // Whoever takes it back is told as well: the row may not have learnt of it.
+    let rescue = Some("refs/ao/rescue/web-1/3".to_owned());
+    assert_eq!(world.remove(1).await.unwrap(), Removal::Removed { rescue });
 }
 
 #[tokio::test]
