@@ -15,7 +15,6 @@ struct Stage {
     world: World,
     github: GitHub,
     id: String,
-    branch: String,
 }
 
 impl Stage {
@@ -37,39 +36,46 @@ impl Stage {
         world.agent(env!("CARGO_BIN_EXE_stand-in-agent"));
         github.follow(REPO, &bare);
         world.begin();
-        let id = world.spawn_claude("hello");
-        let session = world.until(&id, "status", "idle");
-        let branch = session["branch"].as_str().unwrap().to_owned();
-        let stage = Self {
+        let mut stage = Self {
             world,
             github,
-            id,
-            branch,
+            id: String::new(),
         };
-        stage.push();
+        stage.id = stage.session();
         stage
     }
 
+    /// One more session that rests and has pushed.
+    fn session(&self) -> String {
+        let id = self.world.spawn_claude("hello");
+        self.world.until(&id, "status", "idle");
+        self.push(&id);
+        id
+    }
+
+    fn text(&self, id: &str, pointer: &str) -> String {
+        let session = self.world.session(id);
+        session.pointer(pointer).unwrap().as_str().unwrap().to_owned()
+    }
+
     /// Another commit, made and pushed as an agent would; answers it.
-    fn push(&self) -> String {
-        let worktree = self.world.session(&self.id)["worktree"]["path"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+    fn push(&self, id: &str) -> String {
+        let worktree = self.text(id, "/worktree/path");
         let git = |words: &[&str]| self.world.git_in(worktree.as_str().into(), words);
         git(&["commit", "-q", "--allow-empty", "-m", "more"]);
         git(&["push", "-q", "origin", "HEAD"]);
         git(&["rev-parse", "HEAD"]).trim().to_owned()
     }
 
-    fn open(&self) -> u64 {
-        let head = self.world.git(&["rev-parse", &self.branch]);
-        self.github.open_pr(REPO, Pull::of(&self.branch, head.trim()))
+    fn open(&self, id: &str) -> u64 {
+        let branch = self.text(id, "/branch");
+        let head = self.world.git(&["rev-parse", &branch]);
+        self.github.open_pr(REPO, Pull::of(&branch, head.trim()))
     }
 
-    fn until_found(&self, number: u64) {
+    fn until_found(&self, id: &str, number: u64) {
         settle("its pull request is found", || {
-            self.world.session(&self.id)["prs"][0]["number"] == number
+            self.world.session(id)["prs"][0]["number"] == number
         });
     }
 
@@ -89,9 +95,17 @@ impl Stage {
         self.github.finish(job, "FAILURE");
     }
 
+    /// The numbers of the pull requests of which this is so.
+    fn pulls(&self, so: &str) -> String {
+        let numbers = format!("SELECT number FROM pull_requests WHERE {so} ORDER BY number");
+        self.world.query(&format!(
+            "SELECT coalesce(group_concat(number), '') FROM ({numbers})"
+        ))
+    }
+
     /// How many messages about failing checks there are, and how many of them its agent has taken.
-    fn told(&self) -> (usize, usize) {
-        let list = self.world.get(&format!("/api/v1/sessions/{}/messages", self.id));
+    fn told(&self, id: &str) -> (usize, usize) {
+        let list = self.world.get(&format!("/api/v1/sessions/{id}/messages"));
         let all = list["messages"].as_array().unwrap();
         let told = all.iter().filter(|message| message["about"] == "ci");
         let taken = told.clone().filter(|message| message["state"] == "accepted");
@@ -99,7 +113,9 @@ impl Stage {
     }
 
     fn until_told(&self, point: &str, times: usize) {
-        settle(&format!("{point}: it is told"), || self.told() == (times, times));
+        settle(&format!("{point}: it is told"), || {
+            self.told(&self.id) == (times, times)
+        });
         let prompts = self.world.asked().len();
         assert_eq!(prompts, 1 + times, "{point}: {:?}", self.world.asked());
     }
@@ -136,17 +152,17 @@ fn the_loop_with_a_forge_survives_a_hang_at_every_step() {
         if is_found {
             stage.world.arm(point, "hang");
         }
-        let number = stage.open();
+        let number = stage.open(&stage.id);
         if is_found {
             get_over(&mut stage.world, point, "hang");
         }
-        stage.until_found(number);
+        stage.until_found(&stage.id, number);
         let is_done = point.starts_with("watch.completed");
         if !is_found && !is_done {
             stage.world.arm(point, "hang");
         }
         stage.provoke(point);
-        let head = stage.push();
+        let head = stage.push(&stage.id);
         stage.fails(&head, 1);
         if !is_found && !is_done {
             get_over(&mut stage.world, point, "hang");
@@ -162,7 +178,7 @@ fn the_loop_with_a_forge_survives_a_hang_at_every_step() {
         }
         let done = stage.world.until(&stage.id, "phase", "ended");
         assert_eq!(done["endReason"], json!("completed"), "{point}");
-        assert_eq!(stage.told(), (1, 1), "{point}");
+        assert_eq!(stage.told(&stage.id), (1, 1), "{point}");
         let tracked = "SELECT CAST(count(*) AS TEXT) FROM pull_requests";
         assert_eq!(stage.world.query(tracked), "1", "{point}");
     });
@@ -173,9 +189,9 @@ fn the_loop_with_a_forge_survives_a_hang_at_every_step() {
 fn what_a_person_is_told_survives_a_hang_at_every_step() {
     at_each("hang", points(&["nudge.noticed"]), |point| {
         let mut stage = Stage::set("hang");
-        let number = stage.open();
-        stage.until_found(number);
-        let head = stage.push();
+        let number = stage.open(&stage.id);
+        stage.until_found(&stage.id, number);
+        let head = stage.push(&stage.id);
         for times in 1..=3 {
             stage.fails(&head, times);
             stage.until_told(point, usize::try_from(times).unwrap());
@@ -191,9 +207,57 @@ fn what_a_person_is_told_survives_a_hang_at_every_step() {
         let done = stage.world.until(&stage.id, "phase", "ended");
         assert_eq!(done["endReason"], json!("completed"), "{point}");
         assert_eq!(
-            (stage.world.query(notices).as_str(), stage.told()),
+            (stage.world.query(notices).as_str(), stage.told(&stage.id)),
             ("1", (3, 3)),
             "{point}"
         );
     });
+}
+
+/// The original's observer took one pull request after another, and could be cut off between two. Here each has a child of its own: of
+/// two that both fail the one is read, or its agent's message is queued, and whoever did that is cut while the other cannot be read yet.
+#[test]
+fn an_observer_that_is_cut_between_two_pull_requests_tells_of_both_once() {
+    for deed in ["kill", "panic", "hang"] {
+        let between = ["pull.seen.after", "nudge.queued.after"].map(str::to_owned);
+        at_each(deed, between.to_vec(), |point| {
+            let mut stage = Stage::set(deed);
+            let ids = [stage.id.clone(), stage.session()];
+            let numbers = [0, 1].map(|at| stage.open(&ids[at]));
+            for (id, number) in ids.iter().zip(numbers) {
+                stage.until_found(id, number);
+                stage.github.refuse_pr(REPO, number, Some(Refusal::Forbidden));
+            }
+            for id in &ids {
+                let head = stage.push(id);
+                stage.fails(&head, 1);
+            }
+            // From here on no look is under way that knows nothing of it.
+            settle(&format!("{point}: neither can be read"), || {
+                stage.pulls("failures > 0") == "1,2"
+            });
+            stage.world.arm(point, deed);
+            stage.github.refuse_pr(REPO, numbers[0], None);
+            settle(&format!("{point} was reached"), || stage.world.fired());
+            assert_eq!(
+                stage.pulls("ci = 'failing'"),
+                "1",
+                "{point}, {deed}: it is not between the two"
+            );
+            get_over(&mut stage.world, point, deed);
+            stage.github.refuse_pr(REPO, numbers[1], None);
+            for id in &ids {
+                settle(&format!("{point}, {deed}: {id} is told"), || {
+                    stage.told(id) == (1, 1)
+                });
+            }
+            for (id, number) in ids.iter().zip(numbers) {
+                stage.github.merge(REPO, number);
+                stage.world.until(id, "phase", "ended");
+                assert_eq!(stage.told(id), (1, 1), "{point}, {deed}");
+            }
+            let asked = stage.world.asked();
+            assert_eq!(asked.len(), 4, "{point}, {deed}: {asked:?}");
+        });
+    }
 }

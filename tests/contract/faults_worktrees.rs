@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::{Duration, Instant};
 
 use ao_tests::{Census, World, settle, within};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -123,16 +124,7 @@ fn s_18_a_boot_removes_nothing_whatever_it_reads_of_runtimes_and_serves_first() 
     for id in &ids {
         world.until(id, "status", "working");
     }
-    let holder = |id: &str| {
-        let census = world.census();
-        let of = census
-            .processes
-            .iter()
-            .find(|(_, line)| line.contains("pty-host") && line.contains(&format!("pty/{id}/")));
-        let (pid, _) = of.unwrap_or_else(|| panic!("{id} has no holder: {census:?}"));
-        Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap()
-    };
-    let (frozen, gone) = (holder(&ids[0]), holder(&ids[1]));
+    let (frozen, gone) = (holder(&world, &ids[0]), holder(&world, &ids[1]));
     let agent = world.session(&ids[0])["agentPid"].clone();
     let files: Vec<_> = places.iter().map(|at| contents(at)).collect();
     let branches = refs(&world);
@@ -162,6 +154,76 @@ fn s_18_a_boot_removes_nothing_whatever_it_reads_of_runtimes_and_serves_first() 
     kill_process(frozen, Signal::CONT).unwrap();
     let back = world.until(&ids[0], "status", "working");
     assert_eq!(back["agentPid"], agent);
+}
+
+/// It looked at one after another before it answered anybody. Here whoever does not answer is waited for by its own child alone.
+#[test]
+fn s_18_many_frozen_holders_hold_up_neither_the_start_nor_anybody_else() {
+    const FROZEN: usize = 20;
+    /// A look at one that does not answer lasts a second, so that one after another takes twice as long as this.
+    const AT_ONCE: Duration = Duration::from_secs(FROZEN as u64 / 2);
+    let mut world = World::with_agent(AO, STAND_IN);
+    let ids: Vec<String> = (0..FROZEN).map(|_| world.spawn("exec sleep 1000")).collect();
+    let [killed, dies] = [0, 1].map(|_| world.spawn("exec sleep 1000"));
+    let talks = world.spawn_claude("hello");
+    world.until(&talks, "status", "idle");
+    for id in ids.iter().chain([&killed, &dies]) {
+        world.until(id, "status", "working");
+    }
+    let agents: Vec<Value> = ids
+        .iter()
+        .map(|id| world.session(id)["agentPid"].clone())
+        .collect();
+    let holders: Vec<Pid> = ids.iter().map(|id| holder(&world, id)).collect();
+    world.kill_9();
+    for holder in &holders {
+        kill_process(*holder, Signal::STOP).unwrap();
+    }
+
+    let began = Instant::now();
+    world.start();
+    // Everybody else is what they were, and at anybody's service.
+    world.ao(&["session", "kill", &killed]).ok();
+    world.until(&killed, "phase", "ended");
+    kill_agent(&world, &dies);
+    world.until(&dies, "phase", "finished");
+    world.ao(&["send", &talks, "are you there?"]).ok();
+    settle("its agent has heard it", || {
+        world.asked().iter().any(|asked| asked == "are you there?")
+    });
+    let new = world.spawn("exec sleep 1000");
+    world.until(&new, "status", "working");
+    for id in &ids {
+        let silent = world.until(id, "status", "unknown");
+        assert_eq!(
+            (&silent["phase"], &silent["isTerminated"]),
+            (&json!("live"), &json!(false))
+        );
+    }
+    let took = began.elapsed();
+    assert!(took < AT_ONCE, "they were waited for one after another: {took:?}");
+
+    for holder in &holders {
+        kill_process(*holder, Signal::CONT).unwrap();
+    }
+    for (id, agent) in ids.iter().zip(&agents) {
+        let back = world.until(id, "status", "working");
+        assert_eq!(&back["agentPid"], agent);
+    }
+    // By those who hold them: each hears that it is to end.
+    for id in &ids {
+        world.ao(&["session", "kill", id]).ok();
+        world.until(id, "phase", "ended");
+    }
+}
+
+/// The process that holds a session's terminal.
+fn holder(world: &World, id: &str) -> Pid {
+    let census = world.census();
+    let is_its = |line: &str| line.contains("pty-host") && line.contains(&format!("pty/{id}/"));
+    let of = census.processes.iter().find(|(_, line)| is_its(line));
+    let (pid, _) = of.unwrap_or_else(|| panic!("{id} has no holder: {census:?}"));
+    Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap()
 }
 
 fn kill_agent_of_row(world: &World, id: &str) {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use ao_tests::{Ao, World, settle, within};
-use camino::Utf8PathBuf;
+use ao_tests::{Ao, World, not_tested, settle, within};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
 use crate::AO;
@@ -282,4 +282,68 @@ fn a_worktree_that_is_there_is_not_furnished_again() {
     world.ao(&["kill", "web-1"]).ok();
     world.ao(&["session", "restore", "web-1", "--start-over"]).ok();
     assert_eq!(runs(), 2);
+}
+
+/// A copy costs no room where the disk can share blocks: a real one, made for this and mounted for the daemon alone.
+#[test]
+fn a_copy_shares_the_blocks_of_its_original_where_the_disk_can() {
+    const SIZE: usize = 8 << 20;
+    let mut world = World::new(AO);
+    let bytes: Vec<u8> = (0..SIZE / 8)
+        .flat_map(|number| (number as u64).to_be_bytes())
+        .collect();
+    for (file, bytes) in [
+        (".gitignore", b"*.bin\n".as_slice()),
+        (".worktreeinclude", b"*.bin\n"),
+        ("large.bin", &bytes),
+    ] {
+        fs::write(world.repo.join(file), bytes).unwrap();
+    }
+    world.git(&["add", "."]);
+    world.git(&["commit", "-q", "-m", "ignore"]);
+    if let Err(why) = world.on_a_disk_that_shares_blocks() {
+        not_tested(
+            "a_copy_shares_the_blocks_of_its_original_where_the_disk_can",
+            &why,
+        );
+        return;
+    }
+    world.start();
+    let project = json!({"path": world.repo, "projectId": "web"});
+    assert_eq!(world.ask("POST", "/api/v1/projects", Some(&project)).status, 201);
+    let original = world.seen_by_the_daemon(&world.repo.join("large.bin"));
+    assert_eq!(shared_extents(&world, &original).1, 0, "it shares them already");
+    let id = world.spawn("exec sleep 1000");
+    world.until(&id, "status", "working");
+    let copy = world.seen_by_the_daemon(&world.data.join("worktrees/web").join(&id).join("large.bin"));
+    assert_eq!(fs::read(&copy).unwrap(), bytes);
+    let (extents, shared) = shared_extents(&world, &copy);
+    assert!(
+        extents > 0 && shared == extents,
+        "{shared} of {extents} extents are shared"
+    );
+    // It is a copy all the same.
+    fs::write(&copy, "changed").unwrap();
+    assert_eq!(fs::read(&original).unwrap(), bytes);
+}
+
+/// How many extents a file has, and how many of them it shares with another, as the kernel tells it of what is on the disk.
+fn shared_extents(world: &World, file: &Utf8Path) -> (usize, usize) {
+    let mut filefrag = world.command("filefrag", &["-s", "-v", file.as_str()]);
+    let told = filefrag
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+        .output()
+        .unwrap();
+    assert!(told.status.success(), "{told:?}");
+    let told = String::from_utf8(told.stdout).unwrap();
+    let is_extent = |line: &&str| {
+        line.trim_start()
+            .starts_with(|first: char| first.is_ascii_digit())
+    };
+    let extents: Vec<&str> = told.lines().filter(is_extent).collect();
+    let shared = extents.iter().filter(|line| line.contains("shared"));
+    (extents.len(), shared.count())
 }

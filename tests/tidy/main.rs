@@ -267,7 +267,7 @@ const ROWS: &[(&str, &str)] = &[
     ("nudge pasted, not recorded", "outbox.type.after"),
     ("pull request's row written, nudge pending", "pull.seen.after"),
     ("reaper sweep half done", "sweep.look.after"),
-    ("observer between two pull requests", "pull.unchanged.after"),
+    ("observer between two pull requests", "nudge.queued.after"),
 ];
 
 /// The original saved worktrees at a shutdown, marked them and removed them. Here a stop does none of it, so those moments do not exist.

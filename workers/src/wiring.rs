@@ -221,7 +221,7 @@ impl Wiring {
         }
         let runtimes = Runtimes::new([Arc::new(pty) as Arc<dyn Runtime>, Arc::new(zellij)]);
         follow(&git, &reader, &intents, &worktree_root).await?;
-        salvage(&git, &runtimes, &intents, &clock)
+        salvage(&reader, &git, &runtimes, &intents, &clock)
             .await
             .map_err(OpenError::Facts)?;
         Ok(Self {

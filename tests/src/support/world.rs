@@ -71,7 +71,8 @@ pub struct World {
     pub program: Utf8PathBuf,
     env: Vec<(String, String)>,
     file_limit: Option<u64>,
-    disk: Option<u64>,
+    /// What the daemon mounts first, in a namespace of its own, as words for a shell.
+    mount: Option<String>,
     /// What stands in the place of the machine's boot id, after so many restarts of it.
     boots: Option<(u32, Utf8PathBuf)>,
     daemon: Option<Child>,
@@ -96,7 +97,7 @@ impl World {
             program: program.into(),
             env: Vec::new(),
             file_limit: None,
-            disk: None,
+            mount: None,
             boots: None,
             daemon: None,
             port: 0,
@@ -311,7 +312,45 @@ impl World {
     /// From now on a daemon's data directory is a disk of its own of `bytes`, which only the daemon and what it starts
     /// can see. Only root may do that.
     pub fn on_a_disk_of(&mut self, bytes: u64) {
-        self.disk = Some(bytes);
+        let data = &self.data;
+        let mount = format!("mkdir -p {data} && mount -t tmpfs -o size={bytes},mode=700 none {data}");
+        self.mount = Some(mount);
+    }
+
+    /// From now on the repository, as it is, and the daemon's data directory lie on one disk of their own whose files can share their
+    /// blocks (btrfs), which only the daemon and what it starts can see: for everybody else [`World::seen_by_the_daemon`].
+    ///
+    /// # Errors
+    /// What was said where that cannot be: it takes root, a loop device, and `mkfs.btrfs`.
+    pub fn on_a_disk_that_shares_blocks(&mut self) -> Result<(), String> {
+        let (image, disk) = (self.dir.join("image"), self.dir.join("disk"));
+        let mount = format!("mkdir -p {disk} && mount -t btrfs -o loop {image} {disk}");
+        let make = format!(
+            "truncate -s 256M {image} && mkfs.btrfs -q {image} && {mount} && cp -a {} {disk}/web",
+            self.repo
+        );
+        let made = self
+            .command(
+                "unshare",
+                &["--mount", "--propagation", "private", "sh", "-c", &make],
+            )
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .output()
+            .map_err(|error| error.to_string())?;
+        if !made.status.success() {
+            return Err(String::from_utf8_lossy(&made.stderr).trim().replace('\n', "; "));
+        }
+        (self.data, self.repo, self.mount) = (disk.join("data"), disk.join("web"), Some(mount));
+        self.set("AO_DATA_DIR", self.data.clone().as_str());
+        Ok(())
+    }
+
+    /// Where a path of the running daemon's is for everybody else.
+    pub fn seen_by_the_daemon(&self, path: &Utf8Path) -> Utf8PathBuf {
+        Utf8PathBuf::from(format!("/proc/{}/root{path}", self.pid()))
     }
 
     /// Starts the daemon, or gives its log's end when it refuses.
@@ -350,12 +389,8 @@ impl World {
             .open(self.dir.join("daemon.log"));
         let log = log.expect("the world is writable");
         let limit = self.file_limit.map(|bytes| format!("--fsize={bytes}"));
-        let mount = self.disk.map(|bytes| {
-            format!(
-                "mkdir -p {0} && mount -t tmpfs -o size={bytes},mode=700 none {0} && exec {1} daemon",
-                self.data, self.program
-            )
-        });
+        let mount = self.mount.as_ref();
+        let mount = mount.map(|mount| format!("{mount} && exec {} daemon", self.program));
         let mut command = match (&limit, &mount) {
             (_, Some(mount)) => self.command(
                 "unshare",

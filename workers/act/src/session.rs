@@ -30,6 +30,8 @@ use ao_facts::{Changes, FactsError, Moved, ObservationWriter, OutcomeWriter, Rea
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 use camino::Utf8PathBuf;
 
+use watch::Until;
+
 pub use ao_derive::Limits;
 
 /// The longest time a read or a write of the facts may take before the child is held to hang: SQLite's busy timeout
@@ -283,7 +285,11 @@ impl SessionChild {
                     .ended_at
                     .unwrap_or(session.phase_at)
                     .plus(KEEP_LAST_SCREEN);
-                self.wait(ctx, session, Some(until), None).await
+                let until = Until {
+                    at: Some(until),
+                    looked_at: None,
+                };
+                self.wait(ctx, session, until, None).await
             }
         }
     }

@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use crate::file::{self, DATABASE, OpenError, io};
 use crate::pulse::{Pulse, Wakeups};
 use crate::read::pulls::Owed;
+use crate::read::wait::Revisions;
 use crate::write::WriteTx;
 use crate::{FactsError, IntentWriter, ObservationWriter, OutcomeWriter, Reader, error};
 
@@ -47,6 +48,8 @@ struct Inner {
     bell: Pulse,
     /// What the bells rang for last, where anybody has looked.
     owed: Mutex<Option<Owed>>,
+    /// What the pulse beat for last, where anybody has looked.
+    revisions: Mutex<Option<Revisions>>,
 }
 
 impl Store {
@@ -88,6 +91,7 @@ impl Store {
             pulse: Pulse::new(),
             bell: Pulse::new(),
             owed: Mutex::default(),
+            revisions: Mutex::default(),
         })))
     }
 
@@ -129,6 +133,10 @@ impl Store {
 
     pub(crate) fn owed(&self) -> &Mutex<Option<Owed>> {
         &self.0.owed
+    }
+
+    pub(crate) fn revisions(&self) -> &Mutex<Option<Revisions>> {
+        &self.0.revisions
     }
 
     pub(crate) fn pulse(&self) -> &Pulse {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::sync::OnceLock;
 
 use ao_domain::ProcessId;
 use ao_domain::port::processes::Processes;
@@ -11,9 +12,13 @@ use ao_domain::port::processes::Processes;
 /// # Errors
 /// When the kernel does not tell (no `/proc`).
 pub fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim()
-        .to_owned())
+    // No process outlives its boot, and every look at one asks for it, several times.
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if let Some(boot) = BOOT.get() {
+        return Ok(boot.clone());
+    }
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(BOOT.get_or_init(|| boot.trim().to_owned()).clone())
 }
 
 /// Names the process that has this number now. `None` when there is none, or only a zombie of one.

@@ -41,8 +41,7 @@ impl SessionChild {
             self.swept_at().await?,
         ];
         let looked_at = looks.into_iter().flatten().filter(|at| *at <= now).max(); // later: the clock was set back
-        let renew_at = looked_at.map(|at| at.plus(STALE_AFTER / 2));
-        let is_old = session.phase == Phase::Live && renew_at.is_none_or(|at| now >= at);
+        let is_old = session.phase == Phase::Live && looked_at.is_none_or(|at| now >= renewed(at));
         if is_old || seen.is_news(session.process.as_ref(), session.generation) {
             return self.saw(ctx, session, seen, now).await;
         }
@@ -67,8 +66,10 @@ impl SessionChild {
         }
         let silent = liveness(session.process.as_ref(), session.generation) == Liveness::Unknown;
         let again = silent.then(|| now.plus(SILENT_LOOK));
-        let renew_at = renew_at.filter(|_| session.phase == Phase::Live);
-        let until = until.into_iter().chain(again).chain(renew_at).chain(next).min();
+        let until = Until {
+            at: until.into_iter().chain(again).chain(next).min(),
+            looked_at: looked_at.filter(|_| session.phase == Phase::Live),
+        };
         self.wait(ctx, session, until, Some(changes)).await
     }
 
@@ -167,6 +168,25 @@ impl SessionChild {
         Ok(())
     }
 
+    /// Resolves when `until` says so. A look that grows old is no reason while sweeps go on looking: a hundred idle sessions then
+    /// cost one question each instead of a whole round.
+    async fn reaches(&self, mut until: Until) {
+        loop {
+            let renew_at = until.looked_at.map(renewed);
+            match until.at.into_iter().chain(renew_at).min() {
+                Some(next) => self.parts.clock.reaches(next).await,
+                None => std::future::pending().await,
+            }
+            let now = self.parts.clock.now();
+            let is_due = until.at.is_some_and(|at| now >= at);
+            let swept_at = self.swept_at().await.ok().flatten().filter(|at| *at <= now);
+            if is_due || swept_at <= until.looked_at {
+                return;
+            }
+            until.looked_at = swept_at;
+        }
+    }
+
     async fn swept_at(&self) -> Result<Option<Timestamp>, FactsError> {
         let sweeps = self.parts.facts.sweeps().await?;
         Ok(sweeps
@@ -175,14 +195,14 @@ impl SessionChild {
             .and_then(|sweep| sweep.finished_at))
     }
 
-    /// Waits for a change of the facts, the runtime's word, the instant `until`, or the one at which the status has to
+    /// Waits for a change of the facts, the runtime's word, what `until` says, or the instant at which the status has to
     /// be worked out again. A status that is another than when the row last changed, although the row did not, is
     /// announced first, by a new revision.
     pub(super) async fn wait(
         &self,
         ctx: &Context,
         session: &Session,
-        until: Option<Timestamp>,
+        until: Until,
         runtime_changes: Option<PortFuture<'_, ()>>,
     ) -> Result<(), Crash> {
         let (habits, watch) = (
@@ -205,12 +225,9 @@ impl SessionChild {
                 None => std::future::pending().await,
             }
         };
-        let clock = &self.parts.clock;
-        let reaches = |when: Option<Timestamp>| async move {
-            match when {
-                Some(when) => clock.reaches(when).await,
-                None => std::future::pending().await,
-            }
+        let until = Until {
+            at: until.at.into_iter().chain(shown_now.valid_until).min(),
+            ..until
         };
         let waiting = async {
             tokio::select! { // arms only wait, and only on cancel-safe things
@@ -218,12 +235,26 @@ impl SessionChild {
                 () = ctx.stopping() => {}
                 () = self.parts.facts.changed_since(&session.id, session.revision) => {}
                 () = runtime_changes => {}
-                () = reaches(until.into_iter().chain(shown_now.valid_until).min()) => {}
+                () = self.reaches(until) => {}
             }
         };
         ctx.beating(waiting).await;
         Ok(())
     }
+}
+
+/// Until when to wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Until {
+    /// When something is due; `None`: never.
+    pub(super) at: Option<Timestamp>,
+    /// When the agent was looked at last, if that is to be renewed.
+    pub(super) looked_at: Option<Timestamp>,
+}
+
+/// When a look is to be followed by another.
+fn renewed(looked_at: Timestamp) -> Timestamp {
+    looked_at.plus(STALE_AFTER / 2)
 }
 
 /// What was shown when the row last changed: with the looks there were by then, not with later ones.

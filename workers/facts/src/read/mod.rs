@@ -4,7 +4,7 @@ mod log;
 mod messages;
 pub(crate) mod pulls;
 mod sessions;
-mod wait;
+pub(crate) mod wait;
 
 use ao_domain::{ActivityState, Project, ProjectId, SessionId, Timestamp};
 use camino::Utf8Path;

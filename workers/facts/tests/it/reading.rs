@@ -215,6 +215,28 @@ async fn a_revision_that_moved_ends_the_wait() {
 }
 
 #[tokio::test]
+async fn who_has_read_what_nobody_was_woken_for_yet_waits_for_the_next_change() {
+    const SHORT: Duration = Duration::from_millis(200);
+    let (place, store) = world().await;
+    let id = spawn(&store, "web").await;
+    let reader = store.reader();
+    let revision = get(&store, &id).await.revision;
+    let waits = |revision| tokio::time::timeout(SHORT, reader.changed_since(&id, revision));
+    assert!(waits(revision).await.is_err(), "all revisions are read by now");
+
+    let db = raw(&place.database()).await;
+    let sql = "UPDATE sessions SET display_name = 'another' WHERE id = 'web-1'";
+    sea_orm::ConnectionTrait::execute_unprepared(&db, sql)
+        .await
+        .unwrap();
+    let now = get(&store, &id).await.revision;
+    assert_eq!(now, revision + 1);
+    assert!(waits(now).await.is_err(), "it was told of a change that it knows");
+    bump(&store, &id, 3).await;
+    assert!(waits(now).await.is_ok(), "a commit of ours");
+}
+
+#[tokio::test]
 async fn a_row_that_does_not_read_is_named() {
     let (place, store) = world().await;
     let id = spawn(&store, "web").await;

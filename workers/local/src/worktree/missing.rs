@@ -102,15 +102,27 @@ impl GitWorktrees {
                 loose.push(commit);
             }
         }
-        let tree = self.staged(lock, &place).await?;
+        let mut staged = Vec::new();
+        if place.gitdir.join("index").exists() {
+            staged = self.staged(lock, &place, &[]).await?;
+        }
         let of_head = self.git.call(&owner.repo, "rev-parse");
         let of_head = line(&of_head.arg(format!("{head}^{{tree}}")).text().await?);
-        let tree = tree.unwrap_or_else(|| of_head.clone());
-        if tree == of_head && loose.is_empty() && self.is_held(&owner.repo, &head).await? {
+        staged.retain(|tree| *tree != of_head);
+        if staged.is_empty() && loose.is_empty() && self.is_held(&owner.repo, &head).await? {
             return Ok(None);
         }
-        let mut parents = vec![head];
+        let mut parents = vec![head.clone()];
+        // Where files are in conflict there are two.
+        for other in staged.iter().skip(1) {
+            let parent = std::slice::from_ref(&head);
+            parents.push(
+                self.commit(lock, &place, other, parent, "what was staged")
+                    .await?,
+            );
+        }
         parents.append(&mut loose);
+        let tree = staged.first().unwrap_or(&of_head);
         let words = format!(
             "what git kept for the worktree of {} when its directory was gone",
             owner.session
@@ -123,23 +135,8 @@ impl GitWorktrees {
                 return Ok(Some(saved));
             }
         }
-        let commit = self.commit(lock, &place, &tree, &parents, &words).await?;
+        let commit = self.commit(lock, &place, tree, &parents, &words).await?;
         rescue::name(&self.git, owner, &commit, lock).await.map(Some)
-    }
-
-    /// The tree of what is staged. `None` where there is no index, or files are in conflict.
-    async fn staged(&self, lock: &Lock, place: &Place) -> Result<Option<String>, WorktreeError> {
-        if !place.gitdir.join("index").exists() {
-            return Ok(None);
-        }
-        let index = self.watching(lock, place, &[]).await?;
-        let written = rescue::durable(place.call(&self.git, "write-tree"));
-        let written = written.env("GIT_INDEX_FILE", &index).text_under(lock).await;
-        rescue::forget_copy(&index)?;
-        match written {
-            Err(WorktreeError::Git { .. }) => Ok(None),
-            other => Ok(Some(line(&other?))),
-        }
     }
 
     /// Whether some ref holds `commit`.

@@ -4,6 +4,7 @@
 //! was staged and differs from both is a parent of its own, and so is every commit that only an unfinished operation
 //! still names. [`undo_line`](ao_domain::undo_line) brings it all back as it was: changes as changes, ignored files ignored.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,8 +20,9 @@ use super::lock::Lock;
 use super::record::{blocking, io_error};
 use super::registry::Place;
 use super::settle::files_below;
+use super::status::Conflicts;
 use super::submodules::module;
-use super::weigh::Weighed;
+use super::weigh::{ARGS_MAX, Weighed};
 
 /// How often the next number is tried when somebody else took it first.
 const TRIES: u32 = 5;
@@ -50,13 +52,9 @@ impl GitWorktrees {
         place: &Place,
         weighed: &Weighed,
     ) -> Result<String, WorktreeError> {
+        let staged = self.staged(lock, place, &weighed.unwatched).await?;
         let index = self.watching(lock, place, &weighed.unwatched).await?;
         let call = |verb| durable(place.call(&self.git, verb)).env("GIT_INDEX_FILE", &index);
-        // Refused while files are in conflict: then there is no staged state, and both sides are commits.
-        let staged = match call("write-tree").text_under(lock).await {
-            Err(WorktreeError::Git { .. }) => None,
-            other => Some(line(&other?)),
-        };
         let add = || call("add").args(["--sparse"]).patient(5);
         add().args(["--all", "--", "."]).text_under(lock).await?;
         let ignored = small_enough(place, weighed.ignored.clone()).await?;
@@ -86,9 +84,10 @@ impl GitWorktrees {
             }
         };
         let mut parents = vec![head.clone()];
-        if let Some(staged) = staged.filter(|staged| *staged != tree) {
+        for staged in staged.iter().filter(|staged| **staged != tree) {
+            let parent = std::slice::from_ref(&head);
             parents.push(
-                self.commit(lock, place, &staged, &[head], "what was staged")
+                self.commit(lock, place, staged, parent, "what was staged")
                     .await?,
             );
         }
@@ -104,6 +103,51 @@ impl GitWorktrees {
         }
         let commit = self.commit(lock, place, &tree, &parents, &words).await?;
         name(&self.git, owner, &commit, lock).await
+    }
+
+    /// The trees of what is staged. Git writes none while files are in conflict, and what is staged beside those may be in no file
+    /// and in no commit: then there are two, each with one side of every conflict.
+    pub(super) async fn staged(
+        &self,
+        lock: &Lock,
+        place: &Place,
+        unwatched: &[PathBuf],
+    ) -> Result<Vec<String>, WorktreeError> {
+        let listing = place
+            .call(&self.git, "ls-files")
+            .args(["-u", "-z"])
+            .text()
+            .await?;
+        let conflicts = Conflicts::parse(&listing);
+        let sides = if conflicts.paths.is_empty() {
+            vec![None]
+        } else {
+            conflicts.sides.iter().map(Some).collect()
+        };
+        let mut trees = Vec::new();
+        for side in sides {
+            let index = self.watching(lock, place, unwatched).await?;
+            let call = |verb| durable(place.call(&self.git, verb)).env("GIT_INDEX_FILE", &index);
+            if let Some(side) = side {
+                for some in conflicts.paths.chunks(ARGS_MAX) {
+                    let forget = call("update-index").args(["--force-remove", "--"]);
+                    forget.args(some).text_under(lock).await?;
+                }
+                for some in side.chunks(ARGS_MAX) {
+                    let entries = some.iter().flat_map(|entry| [OsStr::new("--cacheinfo"), entry]);
+                    let take = call("update-index").arg("--add").args(entries);
+                    take.text_under(lock).await?;
+                }
+            }
+            let written = call("write-tree").text_under(lock).await;
+            forget_copy(&index)?;
+            match written {
+                Err(WorktreeError::Git { .. }) => {} // it names what is there no more
+                other => trees.push(line(&other?)),
+            }
+        }
+        trees.dedup();
+        Ok(trees)
     }
 
     pub(super) async fn commit(

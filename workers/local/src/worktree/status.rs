@@ -1,7 +1,7 @@
 //! What `git status` and `git ls-files` say, read byte by byte: a path may hold anything but a zero.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 /// What differs in a work tree from its last commit.
@@ -109,6 +109,41 @@ impl Index {
     }
 }
 
+/// The files that are in conflict.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Conflicts {
+    pub(super) paths: Vec<PathBuf>,
+    /// Ours and theirs: what `git update-index --cacheinfo` takes for each file that this side has.
+    pub(super) sides: [Vec<OsString>; 2],
+}
+
+impl Conflicts {
+    /// Reads the output of `git ls-files -u -z`.
+    pub(super) fn parse(out: &[u8]) -> Self {
+        let mut conflicts = Self::default();
+        for line in out.split(|byte| *byte == 0) {
+            let Some(tab) = line.iter().position(|byte| *byte == b'\t') else {
+                continue;
+            };
+            let (fields, name) = (&line[..tab], &line[tab + 1..]);
+            let mut fields = fields.split(|byte| *byte == b' ');
+            if let (Some(mode), Some(object), Some(stage)) = (fields.next(), fields.next(), fields.next()) {
+                if conflicts.paths.last() != Some(&path(name)) {
+                    conflicts.paths.push(path(name));
+                }
+                let entry = [mode, object, name].join(&b","[..]);
+                let side = match stage {
+                    b"2" => &mut conflicts.sides[0],
+                    b"3" => &mut conflicts.sides[1],
+                    _ => continue, // what both come from
+                };
+                side.push(OsString::from_vec(entry));
+            }
+        }
+        conflicts
+    }
+}
+
 fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
@@ -142,6 +177,17 @@ mod tests {
     fn neither_branch_nor_commit_is_no_error() {
         let status = Status::parse(b"# branch.oid (initial)\0# branch.head (detached)\0");
         assert_eq!(status, Status::default());
+    }
+
+    #[test]
+    fn each_side_of_a_conflict_is_read() {
+        let out = b"100644 aa 1\ta\x00100644 bb 2\ta\x00100755 cc 3\ta\x00100644 dd 3\tb,\tc\0";
+        let conflicts = Conflicts::parse(out);
+        assert_eq!(conflicts.paths, paths(&["a", "b,\tc"]));
+        assert_eq!(
+            conflicts.sides,
+            [vec!["100644,bb,a"], vec!["100755,cc,a", "100644,dd,b,\tc"]]
+        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::submodules::left_modules;
 const NAMED: usize = 5;
 
 /// Paths on one command line: 4 kB each, and the whole stays far below the 2 MB the system allows.
-const ARGS_MAX: usize = 200;
+pub(super) const ARGS_MAX: usize = 200;
 
 /// Files in git's folder for a worktree that say what is not finished. The first that is found names it: a rebase also
 /// leaves the marks of the cherry-pick it is made of.

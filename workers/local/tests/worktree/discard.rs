@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use ao_domain::port::worktrees::{Removal, WorktreeError};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::world::{World, bring_back, contents, rescued, said};
 
@@ -124,6 +124,70 @@ async fn what_was_staged_detached_or_unfinished_is_in_the_rescue() {
     let before = contents(&path);
     let rescue = rescued(&world, 3).await;
     assert_eq!(contents(&bring_back(&world, 3, &rescue)), before);
+}
+
+/// Two files in conflict whose sides are in no commit as they are staged, and two that are staged beside them and gone or changed since.
+async fn in_conflict(world: &World, num: u32) -> Utf8PathBuf {
+    let path = world.make(num).await;
+    let write = |name: &str, text: &str| fs::write(path.join(name), text).unwrap();
+    write("gone", "staged, then deleted\n");
+    write("changed", "staged, then changed\n");
+    world.run(&path, &["add", "gone", "changed"]);
+    fs::remove_file(path.join("gone")).unwrap();
+    write("changed", "later\n");
+    let object = |text: &str| {
+        write("draft", text);
+        let object = world.run(&path, &["hash-object", "-w", "draft"]);
+        fs::remove_file(path.join("draft")).unwrap();
+        object
+    };
+    let (ours, theirs) = (object("our side\n"), object("their side\n"));
+    let entries = format!(
+        "0 {} 0\ta.txt\n100644 {ours} 2\ta.txt\n100644 {theirs} 3\ta.txt\n",
+        "0".repeat(40)
+    );
+    world.write("entries", &entries);
+    let mut stage = world.command("git", &path);
+    stage.args(["update-index", "--index-info"]);
+    let input = fs::File::open(world.dir.join("entries")).unwrap();
+    assert!(stage.stdin(input).status().unwrap().success());
+    assert!(world.run(&path, &["status", "--porcelain"]).contains("AA a.txt"));
+    path
+}
+
+/// Everything that the files of the commits hold which only this ref has.
+fn held_by(world: &World, rescue: &str) -> String {
+    let commits = world.run(&world.repo, &["rev-list", rescue, "--not", "--branches"]);
+    let show = |commit: &str| world.run(&world.repo, &["grep", "-h", "", commit]);
+    commits.lines().map(show).collect()
+}
+
+const STAGED: [&str; 4] = [
+    "staged, then deleted",
+    "staged, then changed",
+    "our side",
+    "their side",
+];
+
+#[tokio::test]
+async fn what_is_staged_beside_a_conflict_is_in_the_rescue_and_so_are_both_sides() {
+    let world = World::new("conflict");
+    in_conflict(&world, 1).await;
+    let held = held_by(&world, &rescued(&world, 1).await);
+    for text in STAGED.iter().chain(&["later"]) {
+        assert!(held.contains(text), "{text}: {held}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_staged_beside_a_conflict_in_a_deleted_directory_is_saved() {
+    let world = World::new("conflict-deleted");
+    let path = in_conflict(&world, 1).await;
+    fs::remove_dir_all(&path).unwrap();
+    let held = held_by(&world, &rescued(&world, 1).await);
+    for text in STAGED {
+        assert!(held.contains(text), "{text}: {held}");
+    }
 }
 
 #[tokio::test]

@@ -64,15 +64,19 @@ const END: Duration = Duration::from_secs(6);
 /// What an agent gets that still runs when its run is destroyed.
 const DESTROY_GRACE: Duration = Duration::from_millis(500);
 
-/// A look is worth repeating after this even if nothing was heard: frozen holders give no event.
-const NET: Duration = Duration::from_secs(30);
+/// A look is worth repeating after this even if nothing was heard: holders that freeze give no event. Sweeps find them sooner, and
+/// whoever waits looks by itself where there are none: this is the net below both.
+const NET: Duration = Duration::from_secs(5 * 60);
 
 /// The same for a holder that is stopped: its going on gives no event at all.
 const STOPPED_NET: Duration = Duration::from_secs(1);
 
 /// Between an agent's end and its exit record lie its last output and a write to disk. Doubled each time it was waited
-/// in vain, up to [`NET`]: on a full disk there is no record for hours, after a killed holder never.
+/// in vain, up to [`LONGEST_RECORD_NET`]: on a full disk there is no record for hours, after a killed holder never.
 const RECORD_NET: Duration = Duration::from_millis(20);
+
+/// The longest pause between two looks for a record that is missing.
+const LONGEST_RECORD_NET: Duration = Duration::from_secs(30);
 
 /// The runs below one directory, and what stands around each.
 #[derive(Clone, Debug)]
@@ -178,7 +182,7 @@ impl Runs {
         }
         let next = overdue.entry(at.clone()).or_insert(RECORD_NET);
         let now = *next;
-        *next = now.saturating_mul(2).min(NET);
+        *next = now.saturating_mul(2).min(LONGEST_RECORD_NET);
         now
     }
 

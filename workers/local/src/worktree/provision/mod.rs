@@ -99,12 +99,12 @@ impl WorktreeProvisioner {
         paths: Vec<Utf8PathBuf>,
     ) -> Result<Furnished, ProvisionError> {
         let git = &self.trees.git;
-        let place = self.place(lock, owner).await?;
         let mut furnished = Furnished::default();
         let named = ignored::included(git, lock, &owner.repo).await?;
         if paths.is_empty() && named.is_empty() {
-            return Ok(furnished);
+            return Ok(furnished); // and no git was asked whose the worktree is: most projects share nothing
         }
+        let place = self.place(lock, owner).await?;
         let io = |error| io_error("opening the worktree", &owner.path)(error);
         let tree = Folder::open(owner.path.as_std_path()).map_err(io)?;
         let tracked = Tracked::of(place.call(git, "ls-files")).await?;
