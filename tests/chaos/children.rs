@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ao_tests::github::GitHub;
 use ao_tests::{TreeView, Watcher, World, settle, within};
 use serde_json::Value;
 
 use crate::AO;
+use crate::rows::with_a_pull_request;
 
 /// The longest a hung child may go unnoticed and be back again: the longest heartbeat, a grace, a back-off.
 pub(crate) const BACK: Duration = Duration::from_secs(45);
@@ -54,16 +56,72 @@ fn statuses_wrong(expected: &BTreeMap<String, &'static str>, sessions: &Value) -
     wrong.map(|(id, status)| format!("{id} is not shown as {status}: {sessions}"))
 }
 
+/// What a broken child stands in: sessions and what they are shown as, and in one of two the forge with the pull request of the first.
+struct Place {
+    world: World,
+    expected: BTreeMap<String, &'static str>,
+    forge: Option<GitHub>,
+}
+
+impl Place {
+    fn plain() -> Self {
+        let (world, expected) = world();
+        Self {
+            world,
+            expected,
+            forge: None,
+        }
+    }
+
+    /// Where somebody talks to a forge, looks after a repository and a pull request, and reads a transcript.
+    fn with_a_forge() -> Self {
+        let (world, github) = with_a_pull_request();
+        let works = world.until("web-1", "status", "working")["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let rests = world.spawn_claude("hello");
+        // It is idle before its first turn, too.
+        let heard = format!("SELECT CAST(count(*) AS TEXT) FROM signals WHERE session_id = '{rests}'");
+        settle("its first turn is over", || world.query(&heard) == "3");
+        world.until(&rests, "status", "idle");
+        Self {
+            world,
+            expected: BTreeMap::from([(works, "working"), (rests, "idle")]),
+            forge: Some(github),
+        }
+    }
+
+    /// What is wrong with an answer to `GET /api/v1/sessions`, if anything is, whatever is broken.
+    fn judge(&self) -> impl Fn(&Value) -> Option<String> + Send + Sync + 'static {
+        let (expected, has_pull) = (self.expected.clone(), self.forge.is_some());
+        move |sessions| {
+            let pull = pull_of(sessions)["state"].as_str();
+            let gone = has_pull && !matches!(pull, Some("open" | "draft"));
+            statuses_wrong(&expected, sessions)
+                .or_else(|| gone.then(|| format!("its pull request: {sessions}")))
+        }
+    }
+}
+
+/// The pull request of the first session, as a list of sessions shows it.
+fn pull_of(sessions: &Value) -> &Value {
+    let all = sessions["sessions"].as_array();
+    let first = all.and_then(|all| all.iter().find(|session| session["id"] == "web-1"));
+    first.map_or(&Value::Null, |session| &session["prs"][0])
+}
+
 /// What becomes of one kind of child and of everybody else when it is broken in one way.
-fn break_one(how: &str, kind: &str, path: &str) {
-    let (world, expected) = world();
+fn break_one(how: &str, kind: &str, path: &str, place: &Place) {
+    let Place {
+        world,
+        expected,
+        forge,
+    } = place;
     let what = format!("{how} {kind} ({path})");
     let before = world.tree();
-    let (pids, pid) = (agents(&world), world.pid());
-    let right = expected.clone();
-    let watcher = Watcher::start(&world, late(how, kind), move |sessions| {
-        statuses_wrong(&right, sessions)
-    });
+    let (pids, pid) = (agents(world), world.pid());
+    let watcher = Watcher::start(world, late(how, kind), place.judge());
 
     let answer = world.break_child(how, path);
     assert_eq!(
@@ -72,15 +130,18 @@ fn break_one(how: &str, kind: &str, path: &str) {
         "{what}: {}",
         String::from_utf8_lossy(&answer.body)
     );
-    let swept = swept_at(&world);
+    let swept = swept_at(world);
     if kind == "sweep" {
         // It lives for milliseconds, and only when it is due: it was armed, now it is due.
-        make_due(&world);
+        make_due(world);
+    }
+    if let Some(github) = forge {
+        github.edit("acme/web", 1, |pull| pull.draft = true);
     }
     within(BACK, &format!("{what}: it is back"), || {
         let tree = world.tree();
         let is_back = match kind {
-            "sweep" => swept_at(&world) != swept,
+            "sweep" => swept_at(world) != swept,
             _ => tree.incarnation(path) > before.incarnation(path) && tree.state(path) == "running",
         };
         is_back.then_some(())
@@ -105,6 +166,12 @@ fn break_one(how: &str, kind: &str, path: &str) {
     let told = |line: &str| line.contains(path) && words.iter().any(|word| line.contains(word));
     assert!(world.log().lines().any(told), "{what}: nobody noticed");
 
+    if forge.is_some() {
+        settle(&format!("{what}: what its forge says now is shown"), || {
+            pull_of(&world.get("/api/v1/sessions"))["state"] == "draft"
+        });
+    }
+
     let faults = watcher.faults();
     assert!(
         faults.is_empty(),
@@ -123,9 +190,9 @@ fn break_one(how: &str, kind: &str, path: &str) {
         world.tree().incarnations(untouched),
         "{what}: a sibling moved"
     );
-    assert_eq!(pids, agents(&world), "{what}: an agent is another process");
+    assert_eq!(pids, agents(world), "{what}: an agent is another process");
     assert_eq!(
-        statuses_wrong(&expected, &world.get("/api/v1/sessions")),
+        statuses_wrong(expected, &world.get("/api/v1/sessions")),
         None,
         "{what}"
     );
@@ -142,7 +209,8 @@ pub(crate) fn swept_at(world: &World) -> String {
     world.query("SELECT coalesce(finished_at, '') FROM sweeps")
 }
 
-/// The list is the tree's own: a new kind of child is a new case.
+/// The list is the tree's own: a new kind of child is a new case. Those that have anything to do where there is a forge alone are
+/// broken there, and so are the rosters that have children there alone.
 fn every_kind(how: &'static str) {
     let kinds = {
         let (world, _) = world();
@@ -153,12 +221,42 @@ fn every_kind(how: &'static str) {
             kinds.contains_key("sweep").then_some(kinds)
         })
     };
-    println!("{how}: {kinds:?}");
-    assert!(kinds.len() >= 10, "{kinds:?}");
-    for chunk in kinds.into_iter().collect::<Vec<_>>().chunks(4) {
+    let mut with_a_forge = Place::with_a_forge().world.tree().kinds();
+    let busy: BTreeSet<String> = with_a_forge
+        .iter()
+        .filter(|(kind, _)| !kinds.contains_key(*kind))
+        .filter_map(|(_, path)| {
+            path.match_indices('/')
+                .nth(2)
+                .map(|(at, _)| path[..at].to_owned())
+        })
+        .collect();
+    println!("{how}: {kinds:?}, with a forge {with_a_forge:?}, of which {busy:?}");
+    with_a_forge.retain(|kind, path| {
+        !kinds.contains_key(kind)
+            || busy
+                .iter()
+                .any(|roster| path == roster || path.starts_with(&format!("{roster}/")))
+    });
+    assert!(
+        kinds.len() >= 10 && with_a_forge.len() >= 8,
+        "{kinds:?}, {with_a_forge:?}"
+    );
+    let plain = kinds.into_iter().map(|(kind, path)| (kind, path, false));
+    let all: Vec<_> = plain
+        .chain(with_a_forge.into_iter().map(|(kind, path)| (kind, path, true)))
+        .collect();
+    for chunk in all.chunks(4) {
         std::thread::scope(|scope| {
-            for (kind, path) in chunk {
-                scope.spawn(move || break_one(how, kind, path));
+            for (kind, path, has_forge) in chunk {
+                scope.spawn(move || {
+                    let place = if *has_forge {
+                        Place::with_a_forge()
+                    } else {
+                        Place::plain()
+                    };
+                    break_one(how, kind, path, &place);
+                });
             }
         });
     }

@@ -244,7 +244,7 @@ fn transcripts_are_followed_of_those_sessions_that_the_rows_name() {
 }
 
 /// A world with a session whose branch has a pull request on a forge, which is found and was looked at.
-fn with_a_pull_request() -> (World, GitHub) {
+pub(crate) fn with_a_pull_request() -> (World, GitHub) {
     let github = GitHub::now();
     github.token("t0", "octocat").repository("acme/web");
     let mut world = World::new(AO);
@@ -252,6 +252,7 @@ fn with_a_pull_request() -> (World, GitHub) {
     world.set("AO_GITHUB_API", &github.url());
     world.set("GITHUB_TOKEN", "t0");
     world.set("AO_FORGE_TICK", "200ms");
+    world.agent(env!("CARGO_BIN_EXE_stand-in-agent"));
     world.start_with_a_pull_request(&github, "acme/web");
     settle("it was looked at", || {
         !world
