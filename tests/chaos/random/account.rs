@@ -1,6 +1,7 @@
 //! The account of a run: what has to be so once nothing more is broken, asked of rows and of the outside.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,14 @@ use super::site::Site;
 /// Far beyond the slowest way back there is: a hung child is found out after 15 s.
 const CALM: Duration = Duration::from_secs(60);
 
+/// Longer than any git holds the lock of a repository's packed refs, and shorter than our own wait for it.
+const STALE: Duration = Duration::from_secs(4);
+
 /// Waits until `wrong` finds nothing, and makes what it still finds then a fault.
 fn until_right(site: &Site, what: &str, mut wrong: impl FnMut() -> Vec<String>) {
     let end = Instant::now() + CALM;
     loop {
+        unlock(site);
         let found = wrong();
         if found.is_empty() {
             return;
@@ -32,6 +37,17 @@ fn until_right(site: &Site, what: &str, mut wrong: impl FnMut() -> Vec<String>) 
             return;
         }
         std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// An agent's git that is ended may leave its lock of the repository's packed refs, and from then on no branch goes. Git says that a
+/// person who sees this removes it, and so does the one in this world: no program can know that it is nobody's.
+fn unlock(site: &Site) {
+    let lock = site.dir.join("web/.git/packed-refs.lock");
+    let age = || fs::metadata(&lock).ok()?.modified().ok()?.elapsed().ok();
+    if age().is_some_and(|age| age > STALE) && fs::remove_file(&lock).is_ok() {
+        site.note("a person removes the lock of the packed refs");
+        site.book.lock().unwrap().count("locks that a git has left");
     }
 }
 
@@ -181,8 +197,13 @@ fn names(site: &Site, world: &World) {
 /// Everything is ended: nothing runs but the daemon, nothing is left over, and no byte is lost.
 pub(super) fn ended(site: &Site, world: &World) {
     let sessions = site.sessions().unwrap_or_default();
-    for session in sessions.iter().filter(|session| session["phase"] != "ended") {
-        acts::kill(site, session["id"].as_str().unwrap_or_default(), false);
+    for (at, session) in sessions
+        .iter()
+        .filter(|session| session["phase"] != "ended")
+        .enumerate()
+    {
+        // Every second one is given up: what it held has to be in what was rescued.
+        acts::kill(site, session["id"].as_str().unwrap_or_default(), at % 2 == 1);
     }
     until_right(site, "after everything was killed", || {
         let sessions = site.sessions().unwrap_or_default();
@@ -196,6 +217,8 @@ pub(super) fn ended(site: &Site, world: &World) {
         }
         wrong
     });
+    let rescued = world.census().rescued.len() as u64;
+    site.book.lock().unwrap().counts.insert("rescues", rescued);
     for mark in bytes::lost(world, site) {
         site.fault(format!("`{mark}` was written and is lost"));
     }
@@ -332,8 +355,8 @@ fn left_over(site: &Site, world: &World) -> Vec<String> {
     wrong
 }
 
-/// What git leaves of a lock. Those of worktrees are their agents' own, and so are those that a commit of theirs takes in the shared
-/// repository: an agent's git is killed with its agent, and is nobody's to finish.
+/// What git leaves of a lock. Those of worktrees are their agents' own, and so are those that a commit or a stash of theirs takes in the
+/// shared repository: an agent's git is killed with its agent, and is nobody's to finish.
 fn locks_in(folder: &Utf8Path, locks: &mut Vec<String>) {
     for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
         let path = entry.path();
@@ -342,8 +365,8 @@ fn locks_in(folder: &Utf8Path, locks: &mut Vec<String>) {
                 locks_in(path, locks);
             }
         } else if path.extension() == Some("lock")
-            && !path.ends_with(".git/packed-refs.lock")
             && !path.as_str().contains("/.git/refs/heads/ao/")
+            && !path.ends_with(".git/refs/stash.lock")
         {
             locks.push(path.to_string());
         }

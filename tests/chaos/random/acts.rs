@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use ao_tests::{Answer, Seed};
+use camino::Utf8Path;
 use serde_json::{Value, json};
 
 use super::agents;
@@ -65,7 +67,7 @@ pub(super) fn client(site: &Site, number: u64, mut seed: Seed) {
             (Act::Discard, Some(id)) => kill(site, &id, true),
             (Act::Restore, Some(id)) => restore(site, &id),
             (Act::Rename, Some(id)) => rename(site, &id, &format!("name {name}")),
-            (Act::Write, Some(id)) => write(site, &id, &name),
+            (Act::Write, Some(id)) => write(site, seed, &id, &name),
             (Act::Rename | Act::Write, None) => {}
         }
     }
@@ -237,22 +239,51 @@ fn orchestrate(site: &Site, seed: &mut Seed, clean: bool) {
     }
 }
 
-/// A person leaves a file in a session's worktree, whole at once, if it is there.
-fn write(site: &Site, id: &str, name: &str) {
-    let mark = format!("precious-person-{name}.");
-    let draft = site.dir.join(format!("draft-{name}"));
+/// A person leaves work in a session's worktree, if it is there: a file, whole at once; what only the index holds; or a stash.
+fn write(site: &Site, seed: &mut Seed, id: &str, name: &str) {
+    let how = seed.one_of(&[(2, "file"), (1, "x"), (1, "y"), (1, "h"), (1, "k")]);
+    let mark = format!("precious-person-{name}-{how}.");
+    let (draft, file) = (site.dir.join(format!("draft-{name}")), format!("person-{name}"));
     fs::write(&draft, &mark).unwrap();
-    let place = site
-        .data
-        .join("worktrees/web")
-        .join(id)
-        .join(format!("person-{name}"));
-    if fs::rename(&draft, &place).is_ok() {
+    let tree = site.data.join("worktrees/web").join(id);
+    let place = tree.join(&file);
+    if fs::rename(&draft, &place).is_err() {
+        return;
+    }
+    let git = |words: &[&str]| git(&tree, &[words, &["--", &file]].concat());
+    let done = match how {
+        "h" => git(&["stash", "push", "-q", "-u"]),
+        "k" => git(&["add"]) && git(&["stash", "push", "-q"]),
+        // Whoever is about to take the worktree back weighs it once more after it has moved away. So what the index of a worktree that
+        // still is in its place has is seen; what git writes into one that is moved meanwhile is what we do not promise.
+        "x" => git(&["add"]) && fs::write(&place, "other").is_ok() && git(&["ls-files", "--error-unmatch"]),
+        "y" => git(&["add"]) && fs::remove_file(&place).is_ok() && git(&["ls-files", "--error-unmatch"]),
+        _ => true,
+    };
+    if done {
         site.note(&format!("a person leaves {mark} in {id}"));
         let mut book = site.book.lock().unwrap();
-        book.count("files of persons");
+        book.count("works of persons");
         book.wrote.push(mark);
     }
+}
+
+/// Whether a person's git has done what it was asked for in a worktree; an agent's own may hold the index.
+fn git(tree: &Utf8Path, words: &[&str]) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a person uses git where an agent works")]
+    let mut git = Command::new("git");
+    git.args([
+        "-C",
+        tree.as_str(),
+        "-c",
+        "user.name=p",
+        "-c",
+        "user.email=p@example.com",
+    ])
+    .args(words)
+    .env("GIT_CONFIG_NOSYSTEM", "1")
+    .env("GIT_CONFIG_GLOBAL", "/dev/null");
+    git.output().is_ok_and(|output| output.status.success())
 }
 
 /// Crashes children by chance, and hangs one of those that can be missed, now and then.
@@ -260,14 +291,14 @@ pub(super) fn breaker(site: &Site, mut seed: Seed) {
     // The root allows for three restarts in five minutes, and each of these may be one of its own children.
     for _ in 0..seed.below(4) {
         site.rest(Duration::from_millis(seed.below(700)));
+        let port = site.port();
         let Some(tree) = site.ask("GET", "/api/v1/tree", None, None, false) else {
             continue;
         };
         let tree = tree.json();
-        let paths: Vec<&str> = tree["nodes"]
-            .as_array()
-            .into_iter()
-            .flatten()
+        let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
+        let paths: Vec<&str> = nodes
+            .iter()
             .filter_map(|node| node["path"].as_str())
             .filter(|path| path.contains('/'))
             .collect();
@@ -281,7 +312,12 @@ pub(super) fn breaker(site: &Site, mut seed: Seed) {
         let Some(path) = from.get(seed.below(from.len().max(1) as u64) as usize) else {
             continue;
         };
-        let hang = seed.below(30) == 0 && !path.starts_with("ao/act/sessions/");
+        // One that hangs while it starts is waited for by all that start after it, the sessions' children too.
+        let is_passing =
+            |path: &str| path.starts_with("ao/act/sessions/") || path.starts_with("ao/observe/sweeps/");
+        let runs = |node: &Value| node["state"] == "running" || node["path"].as_str().is_some_and(is_passing);
+        let all_run = nodes.iter().all(runs) && site.port() == port;
+        let hang = seed.below(30) == 0 && !path.starts_with("ao/act/sessions/") && all_run;
         let (how, counted) = if hang {
             ("hang", "hangs")
         } else {

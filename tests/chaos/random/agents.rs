@@ -8,7 +8,8 @@ use camino::Utf8Path;
 use serde_json::{Value, json};
 
 /// `scribe KIND WRITES SECONDS`: one line of `$HOME/starts` with its session, run and `/proc/self/stat`; then one file for
-/// each letter of WRITES, and, once it is whole, its mark as a line of `$HOME/wrote`.
+/// each letter of WRITES, and, once it is whole, its mark as a line of `$HOME/wrote`. Of what those of `o`, `h`, `k`, `x` and `y` hold
+/// no file is left that says it: it is a commit on no branch, in a stash, or in the index alone.
 const SCRIBE: &str = r#"read -r stat </proc/self/stat
 printf '%s\n' "$AO_SESSION_ID $AO_GENERATION $stat" >>"$HOME/starts"
 run=$AO_GENERATION
@@ -20,6 +21,11 @@ case $2 in *i*) echo "$mark-i." >"$run.secret" && wrote i ;; esac
 case $2 in *m*) echo "$mark-m." >>README.md && wrote m ;; esac
 case $2 in *s*) echo "$mark-s." >"s-$run" && git_ add "s-$run" && wrote s ;; esac
 case $2 in *c*) echo "$mark-c." >"c-$run" && git_ add "c-$run" && git_ commit -q -m work -- "c-$run" && wrote c ;; esac
+case $2 in *o*) echo "$mark-o." >"o-$run" && git_ checkout -q --detach && git_ add "o-$run" && git_ commit -q -m work -- "o-$run" && wrote o ;; esac
+case $2 in *h*) echo "$mark-h." >"h-$run" && git_ stash push -q -u -- "h-$run" && wrote h ;; esac
+case $2 in *k*) echo "$mark-k." >"k-$run" && git_ add "k-$run" && git_ stash push -q -- "k-$run" && wrote k ;; esac
+case $2 in *x*) echo "$mark-x." >"x-$run" && git_ add "x-$run" && echo other >"x-$run" && wrote x ;; esac
+case $2 in *y*) echo "$mark-y." >"y-$run" && git_ add "y-$run" && rm "y-$run" && wrote y ;; esac
 case $2 in *d*) mkdir -p target && echo junk >target/junk ;; esac
 case $1 in
 sleeper) exec sleep 1000 ;;
@@ -55,7 +61,8 @@ pub(super) fn install(world: &mut World) {
 
 /// The body of a spawn, for an agent that chance has chosen.
 pub(super) fn order(seed: &mut Seed, dir: &Utf8Path) -> Value {
-    let writes: String = "umiscd".chars().filter(|_| seed.below(3) == 0).collect();
+    // Few enough that some leave nothing at all: only their worktrees go by themselves.
+    let writes: String = "umiscohkxyd".chars().filter(|_| seed.below(4) == 0).collect();
     let kind = seed.one_of(&[
         (30, "sleeper"),
         (25, "ender"),

@@ -53,6 +53,10 @@ impl Totals {
             ("crashes", runs / 2),
             ("kills of the daemon", runs / 2),
             ("marks", runs),
+            ("rescues", runs / 4),
+            ("marks on no branch", runs / 8),
+            ("marks in a stash", runs / 4),
+            ("marks in an index alone", runs / 4),
             ("samples", 20 * runs),
         ] {
             let count = self.counts.get(what).copied().unwrap_or_default();
@@ -163,10 +167,10 @@ fn live(seed: u64, floor: &Arc<Floor>, world: &mut World, place: &mut Option<Sit
             ("late samples", samples.late),
             ("connections of followers", followed.connections),
             ("events", site.followed.load(Ordering::SeqCst).unsigned_abs()),
-            ("marks", bytes::written(site)),
         ] {
             totals.counts.insert(what, count);
         }
+        bytes::count(site, &mut totals.counts);
     });
     totals
 }
