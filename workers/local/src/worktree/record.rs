@@ -84,8 +84,9 @@ impl Record {
         saved: Option<String>,
     ) -> Result<Self, WorktreeError> {
         let mut making = [0; 8];
-        getrandom::fill(&mut making)
-            .map_err(|error| io_error("naming the making of a worktree", &owner.path)(error.into()))?;
+        getrandom::fill(&mut making).map_err(|error| {
+            io_error("naming the making of a worktree", &owner.path)(io::Error::other(error))
+        })?;
         // Whoever removed one that is gone was told.
         let last = last.filter(|last| last.stage != Stage::Gone);
         Ok(Self {
