@@ -41,7 +41,7 @@ async fn after_a_new_clone_nothing_is_removed_and_a_restore_attaches_every_file(
             world.discard(1).await.unwrap_err(),
         ] {
             assert!(matches!(error, WorktreeError::Unregistered { .. }), "{error}");
-            assert!(error.to_string().contains("ao session restore"), "{error}");
+            assert!(error.to_string().contains("restoring its session"), "{error}");
         }
         assert_eq!(contents(&path), before);
         world.git.repository(&world.repo).await.unwrap();
