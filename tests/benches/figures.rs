@@ -1,10 +1,13 @@
-//! The figures of the whole program, each beside its floor of the same run: `tests/benches/run figures`.
+//! The figures of the whole program, each beside its floor of the same run and its budget: `tests/benches/run figures`.
 //!
-//! Prints one line a figure: median and p99 in milliseconds, and the ratio of the medians to `/bin/true`.
+//! Prints one line a figure: median and p99 in milliseconds, the ratio of the medians to the floor, the budget and whether it is met.
+//! A budget that is a ratio is judged by that alone. Exits with 1 where one was missed, after everything was measured.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use ao_tests::{World, within};
@@ -12,7 +15,52 @@ use ao_tests::{World, within};
 /// Runs of each short command; taken in turn with the floor, so that a drifting machine moves both.
 const RUNS: usize = 300;
 
-fn main() {
+/// What was promised, and what of it was not kept in this run.
+#[derive(Default)]
+struct Budgets {
+    missed: Vec<String>,
+}
+
+impl Budgets {
+    /// Prints `figure`, of which `value` may be at most `most`.
+    fn at_most(&mut self, figure: &str, value: f64, most: f64, unit: &str) {
+        self.judge(figure, &format!("at most {most}{unit}"), value <= most);
+    }
+
+    /// Prints `figure` beside its `budget`, and keeps in mind where it was missed.
+    fn judge(&mut self, figure: &str, budget: &str, is_met: bool) {
+        let line = format!(
+            "{figure}; budget {budget}: {}",
+            if is_met { "met" } else { "MISSED" }
+        );
+        println!("{line}");
+        if !is_met {
+            self.missed.push(line);
+        }
+    }
+
+    fn verdict(self) -> ExitCode {
+        if self.missed.is_empty() {
+            println!("every budget is met");
+            return ExitCode::SUCCESS;
+        }
+        println!("{} missed:", self.missed.len());
+        for line in self.missed {
+            println!("  {line}");
+        }
+        ExitCode::FAILURE
+    }
+}
+
+/// Resident memory of a daemon in which nothing happens, without sessions and with a hundred, in the kernel's kB.
+const EMPTY: f64 = 20_000.0;
+const FULL: f64 = 40_000.0;
+
+/// What a holder has for itself, in KiB.
+const HOLDER: f64 = 1_000.0;
+
+fn main() -> ExitCode {
+    let mut budgets = Budgets::default();
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let program = arguments.next().expect("usage: figures PATH-OF-AO");
 
@@ -30,12 +78,18 @@ fn main() {
     };
     let payload = format!("{{\"tool\":\"{}\"}}", "x".repeat(1_000));
     println!("floor: start of /bin/true, {RUNS} runs each, in turn");
-    against_true("ao hooks, daemon up", || hook(&world), payload.as_bytes());
-    against_true("ao version", || world.command(&program, &["version"]), b"");
-    against_true("ao --help", || world.command(&program, &["--help"]), b"");
-    println!("daemon, 1 live session: {}", memory(world.pid()));
+    let hooks = |budgets: &mut Budgets, world: &World, when: &str| {
+        let what = format!("ao hooks, daemon {when}");
+        against_true(budgets, &what, 2.5, || hook(world), payload.as_bytes());
+    };
+    hooks(&mut budgets, &world, "up");
+    for word in ["version", "--help"] {
+        let what = format!("ao {word}");
+        against_true(&mut budgets, &what, 3.0, || world.command(&program, &[word]), b"");
+    }
+    println!("daemon, 1 live session: {}", Memory::of(world.pid()));
     world.kill_9();
-    against_true("ao hooks, daemon down", || hook(&world), payload.as_bytes());
+    hooks(&mut budgets, &world, "down");
 
     let mut demo = World::new(&program);
     demo.set("AO_LOG", "warn");
@@ -51,15 +105,21 @@ fn main() {
         ready.push(began.elapsed());
         empty.kill_9();
     }
-    println!(
-        "start to ready, empty store, killed before: {}",
-        Figure::of(ready)
-    );
+    let ready = Figure::of(ready);
+    let line = format!("start to ready, empty store, killed before: {ready}");
+    budgets.at_most(&line, ready.median, 100.0, " ms");
     empty.start();
-    println!("daemon, empty store: {}", memory(empty.pid()));
+    let memory = Memory::of(empty.pid());
+    budgets.at_most(
+        &format!("daemon, empty store: {memory}"),
+        memory.resident,
+        EMPTY,
+        " kB",
+    );
 
-    many_sessions(&program);
-    spawn_beside_git(&program);
+    many_sessions(&mut budgets, &program);
+    spawn_beside_git(&mut budgets, &program);
+    budgets.verdict()
 }
 
 /// How long a person waits until `ao spawn` says anything.
@@ -87,26 +147,22 @@ fn first_word_of_a_spawn(program: &str) {
 
 /// A hundred live sessions: memory of daemon and holders, what the daemon does while nothing happens, and how long a new one takes to
 /// have adopted them all.
-fn many_sessions(program: &str) {
+fn many_sessions(budgets: &mut Budgets, program: &str) {
     const MANY: usize = 100;
     let mut world = World::started(program);
     let starts = world.dir.join("starts");
     for _ in 0..MANY {
         world.spawn(&format!("echo >> {starts}; exec sleep 10000"));
     }
-    println!("daemon, {MANY} live sessions: {}", memory(world.pid()));
-    idle(world.pid());
-    println!(
-        "daemon, {MANY} live sessions, after that: {}",
-        memory(world.pid())
-    );
+    idle(budgets, "just spawned", world.pid());
+    let memory = Memory::of(world.pid());
+    let line = format!("daemon, {MANY} live sessions: {memory}");
+    budgets.at_most(&line, memory.resident, FULL, " kB");
     let holders = world.census().running("pty-host");
-    let private: u64 = holders.iter().map(|pid| private_kib(*pid)).sum();
-    println!(
-        "{} holders, idle: {} KiB private each",
-        holders.len(),
-        private / holders.len().max(1) as u64
-    );
+    let private: f64 = holders.iter().map(|pid| Memory::of(*pid).private).sum();
+    let each = (private / holders.len().max(1) as f64).round();
+    let line = format!("{} holders, idle: {each} KiB private each", holders.len());
+    budgets.at_most(&line, each, HOLDER, " KiB");
     world.kill_9();
     let began = Instant::now();
     world.start();
@@ -115,21 +171,22 @@ fn many_sessions(program: &str) {
         (adopted(&world) == MANY).then_some(())
     });
     let adopted = began.elapsed();
-    println!(
+    let line = format!(
         "{MANY} live sessions, killed: ready after {ready:.0?}, all adopted {:.0?} after that",
         adopted - ready
     );
+    let after = (adopted - ready).as_secs_f64() * 1_000.0;
+    budgets.at_most(&line, after, 500.0, " ms");
     let agents = world.census().running("sleep 10000").len();
     let started = fs::read_to_string(&starts).unwrap_or_default().lines().count();
-    println!(
-        "{agents} agents run, {} lost, {} started twice",
-        MANY.saturating_sub(agents),
-        started.saturating_sub(MANY)
-    );
+    let (lost, twice) = (MANY.saturating_sub(agents), started.saturating_sub(MANY));
+    let line = format!("{agents} agents run, {lost} lost, {twice} started twice");
+    budgets.judge(&line, "none and none", lost == 0 && twice == 0);
+    idle(budgets, "adopted", world.pid());
 }
 
 /// What the daemon does in a minute in which nothing happens. It looks over everything once an hour, and has done so at its start.
-fn idle(pid: u32) {
+fn idle(budgets: &mut Budgets, sessions: &str, pid: u32) {
     const QUIET: Duration = Duration::from_secs(10);
     const MINUTE: Duration = Duration::from_secs(60);
     std::thread::park_timeout(QUIET);
@@ -138,17 +195,16 @@ fn idle(pid: u32) {
         std::thread::park_timeout(left);
     }
     let after = Used::of(pid);
-    let cpu = (after.ticks - before.ticks) as f64 / Used::TICKS / began.elapsed().as_secs_f64();
-    println!(
-        "daemon, idle for a minute: {:.2} % of a core, {}",
-        cpu * 100.0,
-        // Each that ended has taken a page at least, which its parent is charged for.
-        if after.of_children == before.of_children {
-            "no process started and ended"
-        } else {
-            "processes were started"
-        }
+    let cpu = (after.ticks - before.ticks) as f64 / Used::TICKS / began.elapsed().as_secs_f64() * 100.0;
+    let line = format!("daemon, sessions {sessions}, idle for a minute: {cpu:.2} % of a core");
+    budgets.judge(&line, "below 1 %", cpu < 1.0);
+    // Each that ended has taken a page at least, which its parent is charged for; one that runs still is among its children.
+    let started = after.of_children != before.of_children || !after.children.is_subset(&before.children);
+    let line = format!(
+        "processes that it started meanwhile: {}",
+        if started { "some" } else { "none" }
     );
+    budgets.judge(&line, "none", !started);
 }
 
 /// What the kernel counts of a process: proc_pid_stat(5).
@@ -157,6 +213,8 @@ struct Used {
     ticks: u64,
     /// `cminflt`: minor faults of children that were waited for.
     of_children: u64,
+    /// Its children, those that have ended and were not waited for among them.
+    children: BTreeSet<u32>,
 }
 
 impl Used {
@@ -175,8 +233,20 @@ impl Used {
         Self {
             ticks: field(14) + field(15),
             of_children: field(11),
+            children: children_of(pid),
         }
     }
+}
+
+/// The children of every thread of a process.
+fn children_of(pid: u32) -> BTreeSet<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    let children =
+        threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    let children: Vec<String> = children.collect();
+    let numbers = children.iter().flat_map(|line| line.split_whitespace());
+    numbers.filter_map(|number| number.parse().ok()).collect()
 }
 
 /// Sessions whose child of this daemon has read its rows and watches.
@@ -191,7 +261,7 @@ fn adopted(world: &World) -> usize {
 }
 
 /// Spawn to the agent's first byte, in turn with `git worktree add` on the same repository.
-fn spawn_beside_git(program: &str) {
+fn spawn_beside_git(budgets: &mut Budgets, program: &str) {
     let world = World::started(program);
     let (mut ours, mut git): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
     for run in 0..30 {
@@ -202,32 +272,35 @@ fn spawn_beside_git(program: &str) {
             .current_dir(&world.repo);
         assert!(add.status().expect("git is installed").success());
         git.push(began.elapsed());
-        let mark = world.dir.join(format!("first-{run}"));
+        // A pipe tells of the byte when it is written; what the spawn is answered with comes later.
+        let pipe = world.dir.join(format!("first-{run}"));
+        rustix::fs::mkfifoat(rustix::fs::CWD, pipe.as_std_path(), 0o600.into())
+            .expect("the world is writable");
         let began = Instant::now();
-        world.spawn(&format!("echo > {mark}; exec sleep 1000"));
-        within(Duration::from_secs(10), "the agent runs", || {
-            mark.exists().then_some(())
+        let first = std::thread::scope(|scope| {
+            scope.spawn(|| world.spawn(&format!("echo > {pipe}; exec sleep 1000")));
+            fs::read(&pipe).expect("the agent writes");
+            began.elapsed()
         });
-        ours.push(began.elapsed());
+        ours.push(first);
     }
     let (ours, git) = (Figure::of(ours), Figure::of(git));
-    println!(
-        "spawn to the agent's first byte: {ours}; git worktree add: {git}; ratio {:.2}",
-        ours.median / git.median
-    );
+    let ratio = ours.median / git.median;
+    let line = format!("spawn to the agent's first byte: {ours}; git worktree add: {git}; ratio {ratio:.2}");
+    budgets.at_most(&line, ratio, 2.0, "");
 }
 
-fn against_true(what: &str, command: impl Fn() -> Command, input: &[u8]) {
+/// Times a command in turn with `/bin/true`, and holds the ratio of the medians to `most`.
+fn against_true(budgets: &mut Budgets, what: &str, most: f64, command: impl Fn() -> Command, input: &[u8]) {
     let (mut ours, mut floor): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         floor.push(run(raw("/bin/true"), b""));
         ours.push(run(command(), input));
     }
     let (ours, floor) = (Figure::of(ours), Figure::of(floor));
-    println!(
-        "{what}: {ours}; floor {floor}; ratio {:.2}",
-        ours.median / floor.median
-    );
+    let ratio = ours.median / floor.median;
+    let line = format!("{what}: {ours}; floor {floor}; ratio {ratio:.2}");
+    budgets.at_most(&line, ratio, most, "");
 }
 
 #[expect(
@@ -268,28 +341,36 @@ impl Figure {
     }
 }
 
-impl std::fmt::Display for Figure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "median {:.2} ms, p99 {:.2} ms", self.median, self.p99)
     }
 }
 
-fn memory(pid: u32) -> String {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let rss = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap_or("?")
-        .trim()
-        .to_owned();
-    format!("resident {rss}, private {} kB", private_kib(pid))
+/// What the kernel says of a process's memory, in its kB. One that is gone has used more than any budget.
+struct Memory {
+    resident: f64,
+    /// What it shares with nobody: the rest is mostly the program itself.
+    private: f64,
 }
 
-fn private_kib(pid: u32) -> u64 {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let field = |name: &str| {
-        let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
-    };
-    field("Private_Clean:").unwrap_or(0) + field("Private_Dirty:").unwrap_or(0)
+impl Memory {
+    fn of(pid: u32) -> Self {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let field = |name: &str| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+            number.unwrap_or(f64::INFINITY)
+        };
+        Self {
+            resident: field("Rss:"),
+            private: field("Private_Clean:") + field("Private_Dirty:"),
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "resident {} kB, private {} kB", self.resident, self.private)
+    }
 }
