@@ -15,10 +15,10 @@ use crate::cut::{
 /// A world whose project shares a folder and a file and has these post-create commands.
 fn shared(deed: &str, commands: &Value) -> World {
     let world = started_for(deed);
-    fs::write(world.repo.join(".gitignore"), "node_modules\n.env\n").unwrap();
-    fs::write(world.repo.join(".worktreeinclude"), ".env\n").unwrap();
-    world.git(&["add", "."]);
-    world.git(&["commit", "-q", "-m", "shared"]);
+    world.commit(&[
+        (".gitignore", "node_modules\n.env\n"),
+        (".worktreeinclude", ".env\n"),
+    ]);
     fs::create_dir_all(world.repo.join("node_modules/left-pad")).unwrap();
     fs::write(world.repo.join("node_modules/left-pad/index.js"), "shared").unwrap();
     fs::write(world.repo.join(".env"), "KEY=1").unwrap();

@@ -118,9 +118,7 @@ fn cut_a_restore_into_a_deleted_worktree(deed: &str) {
     ];
     at_each(deed, points(&names), |point| {
         let mut world = started_for(deed);
-        fs::write(world.repo.join(".gitignore"), "shared\nmade\n").unwrap();
-        world.git(&["add", "."]);
-        world.git(&["commit", "-q", "-m", "ignore"]);
+        world.commit(&[(".gitignore", "shared\nmade\n")]);
         fs::create_dir(world.repo.join("shared")).unwrap();
         let set = ["project", "set-config", "web", "--symlink", "shared"];
         world

@@ -58,9 +58,7 @@ fn full_of_work(world: &World, id: &str) -> Utf8PathBuf {
 
 fn started() -> World {
     let world = World::started(AO);
-    fs::write(world.repo.join(".gitignore"), ".env\n").unwrap();
-    world.git(&["add", "."]);
-    world.git(&["commit", "-q", "-m", "ignore"]);
+    world.commit(&[(".gitignore", ".env\n")]);
     world
 }
 

@@ -11,13 +11,7 @@ use crate::AO;
 
 fn configured(flags: &[&str]) -> World {
     let world = World::started(AO);
-    fs::write(
-        world.repo.join(".gitignore"),
-        "node_modules/\n.env\n.env.*\nsecrets/\n",
-    )
-    .unwrap();
-    world.git(&["add", "."]);
-    world.git(&["commit", "-q", "-m", "ignore"]);
+    world.commit(&[(".gitignore", "node_modules/\n.env\n.env.*\nsecrets/\n")]);
     world
         .ao(&[&["project", "set-config", "web"][..], flags].concat())
         .ok();

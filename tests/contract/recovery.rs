@@ -141,10 +141,10 @@ fn a_deleted_worktree_comes_back_from_its_branch() {
 #[test]
 fn a_worktree_that_is_made_again_is_furnished_again() {
     let world = World::started(AO);
-    fs::write(world.repo.join(".gitignore"), "node_modules\n.env\nmade\n").unwrap();
-    fs::write(world.repo.join(".worktreeinclude"), ".env\n").unwrap();
-    world.git(&["add", "."]);
-    world.git(&["commit", "-q", "-m", "ignore"]);
+    world.commit(&[
+        (".gitignore", "node_modules\n.env\nmade\n"),
+        (".worktreeinclude", ".env\n"),
+    ]);
     fs::create_dir(world.repo.join("node_modules")).unwrap();
     fs::write(world.repo.join(".env"), "KEY=1").unwrap();
     let runs = world.dir.join("runs");

@@ -29,9 +29,7 @@ fn contents(at: &Utf8Path) -> BTreeMap<Utf8PathBuf, Vec<u8>> {
 #[test]
 fn the_line_that_kill_prints_brings_everything_back_and_commits_nothing() {
     let world = World::started(AO);
-    fs::write(world.repo.join(".gitignore"), ".env\n").unwrap();
-    world.git(&["add", "."]);
-    world.git(&["commit", "-q", "-m", "ignore secrets"]);
+    world.commit(&[(".gitignore", ".env\n")]);
     let arguments = [
         "--agent", "shell", "--branch", "fix/it", "--json", "--", "sleep", "1000",
     ];

@@ -5,7 +5,7 @@ use ao_domain::port::clock::Clock;
 use ao_domain::port::runtime::{Look, RuntimeError, RuntimeRef, Runtimes};
 use ao_domain::port::worktrees::Worktrees;
 use ao_domain::{SessionId, chain};
-use ao_facts::{FactsError, Filter, Found, FoundRun, IntentWriter, Reader};
+use ao_facts::{FactsError, Found, FoundRun, IntentWriter, Reader};
 
 /// Fills an empty database from the disk. What cannot be read is left where it is, and said. One that knows a session is full: then
 /// nobody is asked for anything, for nobody is served before this is over, and a holder that does not answer takes seconds to say so.
@@ -16,7 +16,7 @@ pub(crate) async fn salvage(
     intents: &IntentWriter,
     clock: &dyn Clock,
 ) -> Result<(), FactsError> {
-    if !reader.sessions(&Filter::default()).await?.is_empty() {
+    if reader.knows_sessions().await? {
         return Ok(());
     }
     let owned = match worktrees.owned().await {

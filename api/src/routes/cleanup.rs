@@ -14,7 +14,7 @@ use super::sessions::{wait, wait_for, wake};
 use crate::Api;
 use crate::error::{ApiError, json};
 use crate::extract::{Query, SessionPath, no_session};
-use crate::wire::{CleanedUp, ErrorBody, RolledBack, Skipped};
+use crate::wire::{CleanedUp, ErrorBody, RolledBack, Saved, Skipped};
 
 /// Whose sessions to clean up.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -86,12 +86,18 @@ pub(super) async fn cleanup(
         ..CleanedUp::default()
     };
     for session in sessions {
-        let id = &session.id;
+        let (id, known) = (&session.id, &session.rescue_ref);
         let rest = until.saturating_duration_since(Instant::now());
         // One that was restored meanwhile does not end for this.
         let settled = |session: &Session| session.phase == Phase::Ended || !session.is_terminated();
         let (session, _) = wait_for(&api, id, rest, settled).await?;
         if session.phase == Phase::Ended && session.worktree_state == WorktreeState::Removed {
+            if session.rescue_ref != *known {
+                answer.saved.push(Saved {
+                    worktree: (&session).into(),
+                    session_id: session.id.clone(),
+                });
+            }
             answer.cleaned.push(session.id);
         } else {
             answer.skipped.push(Skipped {

@@ -36,8 +36,8 @@ pub use project::{
 pub use pull_request::{Check, Episode, PrGot, PrList, PrSummary, PullRequest, SessionPrs, Told};
 pub use session::{
     Activity, ActivitySet, CleanedUp, Doing, Exit, Holding, KillSession, Killed, Provisioning, Queue,
-    RenameSession, RestoreSession, RolledBack, Session, SessionAnswer, SessionList, SetActivity, Skipped,
-    SpawnSession, Worktree,
+    RenameSession, RestoreSession, RolledBack, Saved, Session, SessionAnswer, SessionList, SetActivity,
+    Skipped, SpawnSession, Worktree,
 };
 pub use tree::{
     Beat, LastExit, Node, NodeType, Parked, Restarts, Tree, TreeDone, TreeEvent, TreeLagged, TreePath,

@@ -523,8 +523,22 @@ pub struct CleanedUp {
     /// Those whose worktrees were taken back.
     #[schema(value_type = Vec<String>)]
     pub cleaned: Vec<SessionId>,
+    /// Those of them of which git still had something, after somebody had deleted the directory: it is saved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub saved: Vec<Saved>,
     /// Those whose worktrees stay.
     pub skipped: Vec<Skipped>,
+}
+
+/// A session of whose worktree something was saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Saved {
+    /// Which.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// Its worktree: where what was saved is, and how it comes back.
+    pub worktree: Worktree,
 }
 
 /// A session whose worktree stays.

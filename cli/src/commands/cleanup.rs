@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _};
 
 use ao_api::wire::{CleanedUp, Session};
-use ao_domain::{Phase, ProjectId, SessionId, WorktreeState};
+use ao_domain::{Phase, ProjectId, WorktreeState};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::completion::projects;
@@ -71,22 +71,10 @@ pub(crate) async fn run(args: &CleanupArgs, env: &Env, out: &mut Out) -> Result<
     if out.is_json() {
         return out.object(&done);
     }
-    let after = if done.cleaned.is_empty() {
-        Vec::new()
-    } else {
-        list(&daemon, args.project.as_ref()).await.unwrap_or_default() // it is done, whether that can be told or not
-    };
-    let find =
-        |sessions: &[Session], id: &SessionId| sessions.iter().find(|session| session.id == *id).cloned();
     for id in &done.cleaned {
         out.line(format!("  cleaned: {id}"))?;
-        let known = find(&left, id).and_then(|session| session.worktree.rescue_ref);
-        // Git still had something of one whose directory somebody deleted.
-        let saved = find(&after, id).filter(|session| session.worktree.rescue_ref != known);
-        for line in saved
-            .iter()
-            .flat_map(|session| how_to_bring_back(&session.worktree))
-        {
+        let saved = done.saved.iter().filter(|saved| saved.session_id == *id);
+        for line in saved.flat_map(|saved| how_to_bring_back(&saved.worktree)) {
             out.line(format!("  {line}"))?;
         }
     }

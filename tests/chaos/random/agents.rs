@@ -54,9 +54,7 @@ pub(super) fn install(world: &mut World) {
     fs::set_permissions(bin.join("claude"), fs::Permissions::from_mode(0o755)).unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_stand-in-agent"), bin.join("stand-in")).unwrap();
     world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
-    fs::write(world.repo.join(".gitignore"), "*.secret\ntarget/\n").unwrap();
-    world.git(&["add", "."]);
-    world.git(&["commit", "-q", "-m", "what is ignored"]);
+    world.commit(&[(".gitignore", "*.secret\ntarget/\n")]);
 }
 
 /// The body of a spawn, for an agent that chance has chosen.

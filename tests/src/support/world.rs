@@ -291,6 +291,15 @@ impl World {
         git(&self.repo, arguments)
     }
 
+    /// Writes files, by their names and texts, into this world's repository and commits them.
+    pub fn commit(&self, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            fs::write(self.repo.join(name), text).unwrap();
+        }
+        self.git(&["add", "."]);
+        self.git(&["commit", "-q", "-m", "as the test has it"]);
+    }
+
     /// Runs git in `folder`.
     pub fn git_in(&self, folder: &Utf8Path, arguments: &[&str]) -> String {
         git(folder, arguments)

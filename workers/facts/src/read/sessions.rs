@@ -51,6 +51,12 @@ impl Reader {
         row.map_err(read("a session"))?.map(sessions::record).transpose()
     }
 
+    /// Whether there is any session, also one that has ended.
+    pub async fn knows_sessions(&self) -> Result<bool, FactsError> {
+        let any = self.one::<i64, 0>("sessions", "SELECT EXISTS (SELECT 1 FROM sessions)", []);
+        Ok(any.await? == Some(1))
+    }
+
     /// The sessions that pass `filter`, by project and number. One query, however many there are.
     pub async fn sessions(&self, filter: &Filter) -> Result<Vec<Session>, FactsError> {
         let mut query = sessions::Entity::find();
