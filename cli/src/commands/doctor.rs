@@ -176,7 +176,8 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
         "config",
         format!("run file {}, data {data}, port {}", config.run_file, config.port),
     )];
-    let (daemon, runs) = daemon(&places, env).await;
+    let (daemon, pid) = daemon(&places, env).await;
+    let runs = pid.is_some();
     let there = data_dir(data);
     let writable = there.level != Level::Fail;
     checks.push(there);
@@ -195,7 +196,7 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.extend(agents(env).await);
     checks.push(codex(&env.path()).await);
     checks.push(github(args.offline, env).await);
-    checks.push(logout::check(env));
+    checks.push(logout::check(env, pid));
     if runs {
         checks.extend(hosts(&places, env).await);
         if let Ok(daemon) = Daemon::find(&places, env.session()) {
@@ -351,13 +352,14 @@ fn hooks_log(data: &Utf8Path, now: Timestamp) -> Check {
 }
 
 /// How the daemon stands, and whether its process runs.
-async fn daemon(places: &Places, env: &Env) -> (Check, bool) {
+/// How it stands, and its process where it runs.
+async fn daemon(places: &Places, env: &Env) -> (Check, Option<u32>) {
     let check = |level, message: String| Check::new(level, "Core", "daemon", message);
     let presence = match presence::look(places, env.session()).await {
         Ok(presence) => presence,
         Err(error) => {
             let hint = error.hint().unwrap_or_else(|| "ao status".to_owned());
-            return (check(Level::Fail, chain(&error).to_string()).with(hint), false);
+            return (check(Level::Fail, chain(&error).to_string()).with(hint), None);
         }
     };
     let why = presence.error.clone().unwrap_or_default();
@@ -374,7 +376,7 @@ async fn daemon(places: &Places, env: &Env) -> (Check, bool) {
         )
         .with("ao stop, then ao start: agents live on"),
     };
-    (check, presence.run.is_some())
+    (check, presence.run.map(|run| run.pid))
 }
 
 async fn git(path: &OsStr) -> Check {

@@ -4,20 +4,17 @@
 //! what the user's own manager started ends with that manager, at the last logout, unless the user lingers
 //! (logind.conf(5), loginctl(1)). A holder in a scope of the manager of a user who lingers outlives both.
 
-use std::fs;
+use std::{fs, io};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// There where systemd runs the machine (sd_booted(3)).
-const BOOTED: &str = "/run/systemd/system";
+const BOOTED: &str = "run/systemd/system";
 
 /// A file per user who lingers.
-const LINGER: &str = "/var/lib/systemd/linger";
+const LINGER: &str = "var/lib/systemd/linger";
 
-/// Where the control group of a process stands.
-const GROUP: &str = "/proc/self/cgroup";
-
-/// What happens to the processes of this one's kind at a logout.
+/// What happens at a logout to a process and what it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logout {
     /// Nothing ends them: no login stands above them, or no systemd.
@@ -42,12 +39,38 @@ pub struct Scope {
     pub env: Vec<(String, String)>,
 }
 
-/// How it stands here, and how holders are started because of that, in an environment of which `variable` tells the variables.
+/// How it stands with this process, and how holders are started because of that, in an environment of which `variable` tells the variables.
 pub fn here(variable: impl Fn(&str) -> Option<String>) -> (Logout, Scope) {
-    let group = fs::read_to_string(GROUP).unwrap_or_default();
-    let lingers = variable("USER").is_some_and(|user| Utf8Path::new(LINGER).join(user).exists());
+    let group = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    judged(Utf8Path::new("/"), &group, variable)
+}
+
+/// How it stands with another process of this user, by the environment that it was started in: a daemon may be of another login than
+/// whoever asks.
+///
+/// # Errors
+/// The process has ended, is another user's, or the system has no `/proc`.
+pub fn of_process(pid: u32) -> io::Result<Logout> {
+    of_process_below(Utf8Path::new("/"), pid)
+}
+
+fn of_process_below(root: &Utf8Path, pid: u32) -> io::Result<Logout> {
+    let process = root.join("proc").join(pid.to_string());
+    let group = fs::read_to_string(process.join("cgroup"))?;
+    let environment = fs::read(process.join("environ"))?;
+    let variable = |name: &str| {
+        let mut pairs = environment.split(|byte| *byte == 0);
+        let value = pairs.find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+        String::from_utf8(value.to_vec()).ok()
+    };
+    Ok(judged(root, &group, variable).0)
+}
+
+/// On the machine whose file system lies below `root`.
+fn judged(root: &Utf8Path, group: &str, variable: impl Fn(&str) -> Option<String>) -> (Logout, Scope) {
+    let lingers = variable("USER").is_some_and(|user| root.join(LINGER).join(user).exists());
     let scope = if lingers { scope(&variable) } else { None };
-    let logout = standing(Utf8Path::new(BOOTED).exists(), &group, scope.is_some());
+    let logout = standing(root.join(BOOTED).exists(), group, scope.is_some());
     let scope = scope.filter(|_| logout == Logout::Scoped);
     (logout, scope.unwrap_or_default())
 }
@@ -113,6 +136,35 @@ mod tests {
         ] {
             assert_eq!(standing(booted, group, can_be_scoped), expected, "{group}");
         }
+    }
+
+    #[test]
+    fn another_process_is_judged_by_its_own_group_and_environment() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(temp.path()).unwrap();
+        let put = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("run/systemd/system/there", "");
+        put("var/lib/systemd/linger/one", "");
+        put("bin/systemd-run", "");
+        put("user/bus", "");
+        let environment = |user: &str| format!("PATH={root}/bin\0XDG_RUNTIME_DIR={root}/user\0USER={user}\0");
+        for (pid, group, user) in [
+            ("3", "0::/user.slice/user-1000.slice/session-3.scope\n", "one"),
+            ("4", "0::/user.slice/user-1001.slice/session-4.scope\n", "two"),
+            ("5", "0::/system.slice/ao.service\n", "two"),
+        ] {
+            put(&format!("proc/{pid}/cgroup"), group);
+            put(&format!("proc/{pid}/environ"), &environment(user));
+        }
+        let of = |pid| of_process_below(root, pid).ok();
+        assert_eq!(of(3), Some(Logout::Scoped));
+        assert_eq!(of(4), Some(Logout::Login));
+        assert_eq!(of(5), Some(Logout::Nothing));
+        assert_eq!(of(6), None, "it has ended");
     }
 
     #[test]

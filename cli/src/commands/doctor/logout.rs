@@ -1,12 +1,20 @@
 //! Whether agents outlive the end of the login they were started in.
 
-use ao_local::logout::{Logout, here};
+use ao_local::logout::{Logout, here, of_process};
 
 use super::{Check, Level};
 use crate::env::Env;
 
-pub(super) fn check(env: &Env) -> Check {
-    of(here(|name| env.text(name)).0)
+/// Agents are the daemon's, which may be of another login than whoever asks: where it does not run it would be started from here.
+pub(super) fn check(env: &Env, daemon: Option<u32>) -> Check {
+    match daemon.map(of_process) {
+        None => of(here(|name| env.text(name)).0),
+        Some(Ok(logout)) => of(logout),
+        Some(Err(error)) => {
+            let message = format!("what a logout does to the daemon cannot be told: {error}");
+            Check::new(Level::Warn, "Sessions", "logout", message).with("ao status")
+        }
+    }
 }
 
 fn of(logout: Logout) -> Check {
