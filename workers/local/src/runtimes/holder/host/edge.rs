@@ -24,6 +24,8 @@ enum State {
 pub(super) struct Edge {
     state: State,
     unfinished: Vec<u8>,
+    /// Whether the sequence is longer than is kept.
+    overlong: bool,
     region: Option<(u16, Option<u16>)>,
     shifted: bool,
 }
@@ -33,6 +35,7 @@ impl Edge {
         Self {
             state: State::Ground,
             unfinished: Vec::new(),
+            overlong: false,
             region: None,
             shifted: false,
         }
@@ -58,8 +61,9 @@ impl Edge {
         self.region = None;
     }
 
-    /// Takes what the program wrote.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    /// Takes what the program wrote. Says whether a sequence in it may ask for the alternate screen.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> bool {
+        let mut alternate = false;
         let mut rest = bytes;
         while let Some((byte, after)) = rest.split_first() {
             if self.state == State::Ground && matches!(byte, 0x20..=0x7e) {
@@ -67,9 +71,24 @@ impl Edge {
                 rest = plain.map_or(&[][..], |at| &after[at..]);
                 continue;
             }
+            alternate |= self.state == State::Csi && *byte == b'h' && self.may_ask_for_alternate();
             self.byte(*byte);
             rest = after;
         }
+        alternate
+    }
+
+    /// Whether what stands before the `h` could be `CSI ? 1049`, among other modes, with leading zeros, or with
+    /// control characters inside, which are carried out without ending the sequence. Never wrongly no.
+    fn may_ask_for_alternate(&self) -> bool {
+        let mut parameters = self.unfinished.iter().filter(|byte| matches!(byte, 0x30..=0x3f));
+        let mut last = [0; 4];
+        let named = |byte: &u8| {
+            last.rotate_left(1);
+            last[3] = *byte;
+            last == *b"1049"
+        };
+        self.overlong || (parameters.next() == Some(&b'?') && parameters.any(named))
     }
 
     fn byte(&mut self, byte: u8) {
@@ -91,6 +110,7 @@ impl Edge {
             (_, 0x18 | 0x1a) => State::Ground,
             (_, 0x1b) => {
                 self.unfinished.clear();
+                self.overlong = false;
                 State::Escape
             }
             (State::Ground | State::Utf8 { .. }, _) => self.ground(byte),
@@ -132,11 +152,12 @@ impl Edge {
         self.state = next;
         if next == State::Ground {
             self.unfinished = Vec::new(); // holds no memory between sequences
-        } else if self.unfinished.len() < UNFINISHED_LIMIT {
-            self.unfinished.push(byte);
+            self.overlong = false;
+        } else if self.overlong || self.unfinished.len() == UNFINISHED_LIMIT {
+            self.unfinished = Vec::new();
+            self.overlong = true;
         } else {
-            self.unfinished.clear();
-            self.unfinished.shrink_to_fit();
+            self.unfinished.push(byte);
         }
     }
 
@@ -198,6 +219,33 @@ mod tests {
         ] {
             assert_eq!(after(bytes).unfinished(), kept, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn of_one_that_is_too_long_nothing_is_kept() {
+        let mut long = b"\x1b]52;c;".to_vec();
+        long.resize(UNFINISHED_LIMIT + 10, b'A');
+        assert_eq!(after(&long).unfinished(), b"");
+        long.extend_from_slice(b"\x07x\x1b[1");
+        assert_eq!(after(&long).unfinished(), b"\x1b[1");
+    }
+
+    #[test]
+    fn what_may_ask_for_the_alternate_screen_is_told() {
+        for (bytes, asks) in [
+            (&b"x\x1b[?1049hy"[..], true),
+            (b"\x1b[?25;1049h", true),
+            (b"\x1b[?\x0710\x0049h", true),
+            (b"\x1b[?001049h", true),
+            (b"\x1b[?1049l\x1b[?2004h\x1b[1049h\x1b]?1049h\x07", false),
+            (b"\x1b[?104\x18?1049h", false),
+        ] {
+            assert_eq!(Edge::new().feed(bytes), asks, "{bytes:?}");
+        }
+        let mut long = b"\x1b[?".to_vec();
+        long.resize(UNFINISHED_LIMIT + 10, b'0');
+        long.extend_from_slice(b"1049h");
+        assert!(Edge::new().feed(&long));
     }
 
     #[test]

@@ -86,10 +86,20 @@ pub(super) struct Engine {
     title: Option<String>,
     size: Size,
     incomplete: bool,
+    /// Whether the alternate screen has its cells. Most programs never ask for it, and it is half of what an idle
+    /// holder would have in memory.
+    alternate: bool,
 }
 
 impl Engine {
     pub(super) fn new(size: Size) -> Self {
+        let mut engine = Self::whole(size);
+        engine.leave_out_alternate();
+        engine
+    }
+
+    /// With the cells of both screens.
+    fn whole(size: Size) -> Self {
         let size = sane(size);
         let said = Said::default();
         let config = Config {
@@ -107,6 +117,7 @@ impl Engine {
             title: None,
             size,
             incomplete: false,
+            alternate: true,
         }
     }
 
@@ -121,9 +132,40 @@ impl Engine {
 
     /// Takes what the program wrote; gives what the terminal answers to its questions.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.edge.feed(bytes);
-        self.guarded(|engine| engine.parser.advance(&mut engine.term, bytes));
+        let alternate = self.edge.feed(bytes);
+        self.guarded(|engine| {
+            if alternate && !engine.alternate {
+                engine.make_alternate();
+            }
+            engine.parser.advance(&mut engine.term, bytes);
+        });
         self.answers()
+    }
+
+    /// Gives the alternate screen its cells, before a program enters it.
+    fn make_alternate(&mut self) {
+        let size = Cells(self.size);
+        self.put_alternate(Grid::new(size.screen_lines(), size.columns(), 0));
+        self.alternate = true;
+    }
+
+    /// Takes the cells of an alternate screen that no program has entered, and gives their memory back.
+    fn leave_out_alternate(&mut self) {
+        self.put_alternate(Grid::new(1, 1, 0));
+        self.alternate = false;
+        give_memory_back();
+    }
+
+    /// The screen that is not shown is reached by showing it. A program's own step onto it changes the saved cursor and
+    /// the keyboard in the same way, but that step may come later: what is drawn behind a curtain waits.
+    fn put_alternate(&mut self, grid: Grid<Cell>) {
+        let saved = self.term.grid().saved_cursor.clone();
+        let flags = snapshot::keyboard_flags(*self.term.mode());
+        self.term.swap_alt();
+        *self.term.grid_mut() = grid;
+        self.term.swap_alt();
+        self.term.grid_mut().saved_cursor = saved;
+        snapshot::set_keyboard_flags(&mut self.term, flags);
     }
 
     /// When a program that draws behind a curtain (mode 2026) has to be shown even without its word.
@@ -142,7 +184,12 @@ impl Engine {
         if size != self.size {
             self.size = size;
             self.edge.resized();
-            self.guarded(|engine| engine.term.resize(Cells(size)));
+            self.guarded(|engine| {
+                engine.term.resize(Cells(size));
+                if !engine.alternate {
+                    engine.leave_out_alternate();
+                }
+            });
         }
     }
 
@@ -274,6 +321,18 @@ impl Engine {
     }
 }
 
+/// Cells are many small pieces, among which others lie: the allocator keeps the pages of those that are free.
+fn give_memory_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        #[expect(unsafe_code, reason = "a call of the C library that no crate wraps")]
+        // SAFETY: it takes a number and touches free memory alone; it may be called at any time, from any thread.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}
+
 /// Where the background's colour stands in the engine's palette.
 pub(super) const BACKGROUND_INDEX: usize = 257;
 
@@ -305,7 +364,80 @@ fn untrimmed(grid: &Grid<Cell>, line: Line) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whether both screens have cells from the start or the second gets them when it is entered: a program and
+        /// a viewer see the same.
+        #[test]
+        fn an_alternate_screen_that_is_made_late_is_no_other(steps in prop::collection::vec(step(), 1..40)) {
+            let (mut late, mut whole) = (Engine::new(SIZE), Engine::whole(SIZE));
+            for step in steps {
+                match step {
+                    Step::Written(bytes) => prop_assert_eq!(late.feed(&bytes), whole.feed(&bytes)),
+                    Step::Resized(size) => {
+                        late.resize(size);
+                        whole.resize(size);
+                    }
+                    Step::Seen => prop_assert_eq!(late.snapshot(Scrollback::Replace), whole.snapshot(Scrollback::Replace)),
+                }
+                prop_assert!(!late.is_incomplete());
+                prop_assert_eq!(late.shown(), whole.shown());
+                prop_assert_eq!(late.term.mode(), whole.term.mode());
+            }
+            prop_assert_eq!(late.snapshot(Scrollback::Replace), whole.snapshot(Scrollback::Replace));
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Written(Vec<u8>),
+        Resized(Size),
+        Seen,
+    }
+
+    /// Whole sequences, and pieces of them, which are put together across feedings.
+    fn step() -> impl Strategy<Value = Step> {
+        let pieces = prop::sample::select(vec![
+            "text\r\n",
+            "\x1b[?1049h",
+            "\x1b[?1049l",
+            "\x1b[?25;1049h",
+            "\x1b[?10",
+            "49h",
+            "\x1b",
+            "[?1049",
+            "h",
+            "l",
+            "\x1b[?2026h",
+            "\x1b[?2026l",
+            "\x1b7",
+            "\x1b8",
+            "\x1bc",
+            "\x1b[2;4r",
+            "\x1b[3;9H",
+            "\x1b[31m",
+            "\x1b[=1u",
+            "\x1b[>3u",
+            "\x1b[<u",
+            "\x1b[?u",
+            "\x1b[6n",
+            "\x1b[2J",
+            "\x07",
+            "\x1b#8",
+            "\x1b[?6h",
+            "\x1b[?7l",
+            "0123456789",
+        ]);
+        let written = prop::collection::vec(pieces, 1..6)
+            .prop_map(|pieces| Step::Written(pieces.concat().into_bytes()));
+        let resized = (2..30_u16, 2..9_u16).prop_map(|(cols, rows)| Step::Resized(Size { cols, rows }));
+        prop_oneof![8 => written, 1 => resized, 1 => Just(Step::Seen)]
+    }
 
     const SIZE: Size = Size { cols: 20, rows: 5 };
 

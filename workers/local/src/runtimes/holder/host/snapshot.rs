@@ -10,7 +10,8 @@ use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::cell::{Cell, Flags, Hyperlink};
 use alacritty_terminal::term::{Term, TermMode};
 use alacritty_terminal::vte::ansi::{
-    CharsetIndex, Color, CursorShape, CursorStyle, NamedColor, Processor, StandardCharset,
+    CharsetIndex, Color, CursorShape, CursorStyle, Handler as _, KeyboardModes, KeyboardModesApplyBehavior,
+    NamedColor, StandardCharset,
 };
 
 use super::edge::Edge;
@@ -84,9 +85,7 @@ pub(super) fn write(
         out.cursor(term.grid(), 0);
         term.swap_alt();
         *term.grid_mut() = alternate;
-        // Turning the screens over applies the stacked keyboard flags, not the present ones.
-        Processor::<alacritty_terminal::vte::ansi::StdSyncHandler>::new()
-            .advance(term, format!("\x1b[={flags};1u").as_bytes());
+        set_keyboard_flags(term, flags);
         out.raw(b"\x1b[?1049h\x1b(B\x1b)B");
         out.plain();
         out.raw(b"\x1b[2J"); // it came filled with the primary screen's background
@@ -465,8 +464,14 @@ fn used(grid: &Grid<Cell>, line: Line) -> usize {
         .map_or(0, |column| column + 1)
 }
 
+/// Turning the screens over applies the stacked keyboard flags, not the present ones: this brings those back.
+pub(super) fn set_keyboard_flags(term: &mut Term<Said>, flags: u8) {
+    let modes = KeyboardModes::from_bits_truncate(flags);
+    term.set_keyboard_mode(modes, KeyboardModesApplyBehavior::Replace);
+}
+
 /// The flags of the kitty keyboard protocol that are on.
-fn keyboard_flags(mode: TermMode) -> u8 {
+pub(super) fn keyboard_flags(mode: TermMode) -> u8 {
     [
         TermMode::DISAMBIGUATE_ESC_CODES,
         TermMode::REPORT_EVENT_TYPES,
