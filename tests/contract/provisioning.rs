@@ -276,6 +276,17 @@ fn a_worktree_that_is_there_is_not_furnished_again() {
     world.ao(&["kill", "web-1"]).ok();
     world.ao(&["session", "restore", "web-1", "--start-over"]).ok();
     assert_eq!(runs(), 2);
+    // Its branch goes with it, this time as well, and where that making fails.
+    let branches = || world.git(&["branch", "--list", "ao/*"]);
+    world.ao(&["kill", "web-1"]).ok();
+    assert_eq!(branches(), "");
+    world
+        .ao(&["project", "set-config", "web", "--post-create", "exit 4"])
+        .ok();
+    let restored = world.ao(&["session", "restore", "web-1", "--start-over"]);
+    assert!(!restored.status.success(), "{restored:?}");
+    world.until("web-1", "worktreeState", "removed");
+    assert_eq!(branches(), "");
 }
 
 /// A copy costs no room where the disk can share blocks: a real one, made for this and mounted for the daemon alone.

@@ -312,7 +312,7 @@ fn left_over(site: &Site, world: &World) -> Vec<String> {
     let rows = rows(
         world,
         "SELECT json_object('id', id, 'branch', branch, 'worktree', worktree, 'state', worktree_state, \
-         'given', branch_given, 'rescue', rescue_ref) AS row FROM sessions",
+         'rescue', rescue_ref) AS row FROM sessions",
     );
     let registered = world.git(&["worktree", "list", "--porcelain"]);
     let discards = site.book.lock().unwrap().discards.clone();
@@ -338,8 +338,8 @@ fn left_over(site: &Site, world: &World) -> Vec<String> {
             .branches
             .iter()
             .any(|known| known.ends_with(&format!("/{id}")));
-        // One that a restored session found there is nobody's to remove; one that was discarded stays where commits are on it.
-        if branch != stands && !(branch && (row["given"] == 1 || discards.contains(id))) {
+        // One that was discarded stays where commits are on it.
+        if branch != stands && !(branch && discards.contains(id)) {
             wrong.push(format!("the branch of {id} is there: {branch}; its row: {row}"));
         }
         let rescued = |name: &&String| name.starts_with(&format!("refs/ao/rescue/{id}/"));

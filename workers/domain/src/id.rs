@@ -97,6 +97,11 @@ impl SessionId {
         &self.0
     }
 
+    /// The branch that a session gets where nobody named another.
+    pub fn own_branch(&self) -> String {
+        format!("ao/{}", self.0)
+    }
+
     /// The project this session belongs to.
     pub fn project(&self) -> ProjectId {
         let (project, _) = self.0.rsplit_once('-').expect("checked when the id was made");

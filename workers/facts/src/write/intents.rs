@@ -565,7 +565,7 @@ fn row_of(
         secret: Set(new.secret.clone()),
         repo: Set(new.repo.to_string()),
         base: Set(new.base.clone()),
-        branch: Set(new.branch.clone().unwrap_or_else(|| format!("ao/{id}"))),
+        branch: Set(new.branch.clone().unwrap_or_else(|| id.own_branch())),
         branch_given: Set(new.branch.is_some()),
         worktree: Set(new
             .worktree_root

@@ -69,14 +69,17 @@ impl GitWorktrees {
             }
             (names, Some(entries))
         };
+        let mut registered = false;
         if names.branch.is_some() {
             let entries = match entries {
                 Some(entries) => entries,
                 None => registry::list(&self.git, &owner.repo).await?,
             };
             free(owner, &entries)?;
+            registered = registry::of(owner, &entries)
+                .is_some_and(|entry| entry.branch.as_ref() == Some(&owner.branch));
         }
-        let (start, made_at) = choose(plan, &names, record.as_ref())?;
+        let (start, made_at) = choose(plan, &names, record.as_ref(), registered)?;
         if let Some(folder) = owner.path.parent() {
             DirBuilder::new()
                 .recursive(true)
@@ -159,11 +162,12 @@ pub(super) fn free(owner: &WorktreeOwner, entries: &[Entry]) -> Result<(), Workt
     }
 }
 
-/// What is checked out, and where our branch was made if it is ours.
+/// What is checked out, and where our branch was made if it is ours. `registered` says that git knew our worktree on it.
 fn choose(
     plan: &WorktreePlan,
     names: &Names,
     record: Option<&Record>,
+    registered: bool,
 ) -> Result<(String, Option<String>), WorktreeError> {
     let owner = &plan.owner;
     let Some(tip) = &names.branch else {
@@ -171,23 +175,19 @@ fn choose(
             base: plan.base.clone(),
         })?;
         // A session that comes back is given the branch it had; where that went with its worktree, it is made anew.
-        let own = owner.branch.starts_with(&format!("ao/{}/", owner.session));
-        let made_at = (own || !plan.branch_given).then(|| start.clone());
-        return Ok((start, made_at));
+        let ours = !plan.branch_given || owner.branch == owner.session.own_branch();
+        return Ok((start.clone(), ours.then_some(start)));
     };
-    if plan.branch_given {
-        return Ok((tip.clone(), None));
-    }
-    // Ours by the record; or, where that was lost, a branch that says nothing the base does not.
+    // Ours by the record; or, where that was lost, by git's, as far as it says nothing that the base does not. A name is no proof.
     let made_at = record
         .and_then(|record| record.made_at.clone())
-        .or_else(|| names.start.clone().filter(|base| base == tip));
-    match made_at {
-        Some(made_at) => Ok((tip.clone(), Some(made_at))),
-        None => Err(WorktreeError::BranchExists {
-            branch: owner.branch.clone(),
-        }),
+        .or_else(|| names.start.clone().filter(|base| registered && base == tip));
+    if made_at.is_some() || plan.branch_given || registered {
+        return Ok((tip.clone(), made_at));
     }
+    Err(WorktreeError::BranchExists {
+        branch: owner.branch.clone(),
+    })
 }
 
 pub(super) fn not_ours(owner: &WorktreeOwner) -> WorktreeError {

@@ -102,7 +102,7 @@ async fn only_what_is_not_ours_is_rescued() {
         .run(&ready.world.repo, &["ls-tree", "-r", "--name-only", &rescue]);
     assert_eq!(saved, ".gitignore\na.txt\nconfig/new\nmade");
     assert!(is_there(ready.world.repo.join("node_modules/x/index.js")));
-    assert!(!is_there(ready.path(1)) && !ready.world.branch_exists("ao/web-1/root"));
+    assert!(!is_there(ready.path(1)) && !ready.world.branch_exists("ao/web-1"));
 }
 
 #[tokio::test]

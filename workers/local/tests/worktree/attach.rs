@@ -10,7 +10,7 @@ use crate::recovery::{kept, status, worked_in};
 use crate::world::{World, contents};
 
 const GONE: Removal = Removal::Removed { rescue: None };
-const BRANCH: &str = "ao/web-1/root";
+const BRANCH: &str = "ao/web-1";
 
 /// The repository is away and one cloned anew from `origin` is in its place.
 fn clone_anew(world: &World, origin: &Utf8Path) {

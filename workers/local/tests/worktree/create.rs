@@ -13,7 +13,7 @@ async fn a_worktree_stands_on_its_own_branch_at_the_base() {
     let path = world.make(1).await;
     assert_eq!(
         world.run(&path, &["rev-parse", "--abbrev-ref", "HEAD"]),
-        "ao/web-1/root"
+        "ao/web-1"
     );
     let head = world.run(&path, &["rev-parse", "HEAD"]);
     assert_eq!(head, world.run(&world.repo, &["rev-parse", "main"]));
@@ -108,13 +108,13 @@ async fn made_again_it_is_left_as_it_is() {
     let inode = fs::metadata(&path).unwrap().ino();
     world.make(1).await;
     // What the agent does with its branches is its own business.
-    world.run(&path, &["checkout", "-q", "-b", "ao/web-1/topic"]);
+    world.run(&path, &["checkout", "-q", "-b", "ao/web-1-topic"]);
     world.make(1).await;
     assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
     assert_eq!(fs::read_to_string(path.join("a.txt")).unwrap(), "changed");
     assert_eq!(world.registered(), 1);
     // Without our records git's word and the branch still say whose it is.
-    world.run(&path, &["checkout", "-q", "ao/web-1/root"]);
+    world.run(&path, &["checkout", "-q", "ao/web-1"]);
     fs::remove_dir_all(world.dir.join("data/work")).unwrap();
     world.make(1).await;
     assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
@@ -131,7 +131,7 @@ async fn one_whose_directory_somebody_deleted_is_made_anew_and_loses_no_commit()
     world.make(1).await;
     assert_eq!(
         world.run(&path, &["rev-parse", "--abbrev-ref", "HEAD"]),
-        "ao/web-1/root"
+        "ao/web-1"
     );
     assert_eq!(
         world.run(&world.repo, &["rev-parse", "refs/ao/rescue/web-1/1^1"]),

@@ -41,7 +41,7 @@ async fn everything_comes_back_byte_for_byte() {
         ["web-1"],
         "the record of the branch that stays"
     );
-    assert_eq!(world.run(&repo, &["rev-parse", "ao/web-1/root"]), commit);
+    assert_eq!(world.run(&repo, &["rev-parse", "ao/web-1"]), commit);
 
     let back = bring_back(&world, 1, &rescue);
     assert_eq!(contents(&back), before);
@@ -104,7 +104,7 @@ async fn what_was_staged_detached_or_unfinished_is_in_the_rescue() {
         world.run(&world.repo, &["show", &format!("{rescue}^2:a.txt")]),
         "staged"
     );
-    assert!(!world.branch_exists("ao/web-1/root"), "it had nothing of its own");
+    assert!(!world.branch_exists("ao/web-1"), "it had nothing of its own");
 
     let path = world.make(2).await;
     fs::write(path.join("a.txt"), "ours\n").unwrap();

@@ -13,7 +13,7 @@ async fn traces(world: &World) -> Traces {
     traces
 }
 
-/// One line each, such as `branch ao/web-1/root: leftover`.
+/// One line each, such as `branch ao/web-1: leftover`.
 async fn listed(world: &World) -> Vec<String> {
     let found = traces(world).await.found;
     found.iter().map(|trace| line(world, trace)).collect()
@@ -63,7 +63,7 @@ async fn what_a_living_session_has_is_in_use_and_stays() {
     let before = contents(&path);
     let expected = [
         "directory /data/worktrees/web/web-1: InUse",
-        "branch ao/web-1/root (0): InUse",
+        "branch ao/web-1 (0): InUse",
     ];
     assert_eq!(listed(&world).await, expected);
     let trace = traces(&world).await.found.remove(0);
@@ -71,7 +71,7 @@ async fn what_a_living_session_has_is_in_use_and_stays() {
     assert_eq!(trace.record.unwrap().owner, world.owner(1));
     assert_eq!(reclaimed(&world).await, Vec::<String>::new());
     assert_eq!(contents(&path), before);
-    assert!(world.branch_exists("ao/web-1/root"));
+    assert!(world.branch_exists("ao/web-1"));
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_branch_goes_once_its_commits_are_elsewhere() {
     world.write("data/worktrees/web/web-1/new", "new");
     assert!(matches!(world.discard(1).await.unwrap(), Removal::Removed { .. }));
     let expected = [
-        "branch ao/web-1/root (1): Keeps",
+        "branch ao/web-1 (1): Keeps",
         "rescue refs/ao/rescue/web-1/1: Keeps",
     ];
     // The rescue holds it as well, but a rescue is no place to work on.
@@ -91,23 +91,23 @@ async fn a_branch_goes_once_its_commits_are_elsewhere() {
     // Its own copy on a remote is what a session would come back to.
     world.run(
         &world.repo,
-        &["update-ref", "refs/remotes/origin/ao/web-1/root", "ao/web-1/root"],
+        &["update-ref", "refs/remotes/origin/ao/web-1", "ao/web-1"],
     );
-    assert_eq!(listed(&world).await[0], "branch ao/web-1/root (1): Keeps");
+    assert_eq!(listed(&world).await[0], "branch ao/web-1 (1): Keeps");
     let listed_before = traces(&world).await.found.remove(0);
-    world.run(&world.repo, &["merge", "-q", "--ff-only", "ao/web-1/root"]);
-    assert_eq!(listed(&world).await[0], "branch ao/web-1/root (0): Leftover");
+    world.run(&world.repo, &["merge", "-q", "--ff-only", "ao/web-1"]);
+    assert_eq!(listed(&world).await[0], "branch ao/web-1 (0): Leftover");
     // Checked out by a person meanwhile.
     let theirs = world.dir.join("theirs");
     world.run(
         &world.repo,
-        &["worktree", "add", "-q", theirs.as_str(), "ao/web-1/root"],
+        &["worktree", "add", "-q", theirs.as_str(), "ao/web-1"],
     );
-    assert_eq!(listed(&world).await[0], "branch ao/web-1/root (0): InUse");
+    assert_eq!(listed(&world).await[0], "branch ao/web-1 (0): InUse");
     assert_eq!(world.git.reclaim(&listed_before).await.unwrap(), Reclaimed::Stays);
     world.run(&world.repo, &["worktree", "remove", theirs.as_str()]);
-    assert_eq!(reclaimed(&world).await, ["branch ao/web-1/root (0): Leftover"]);
-    assert!(!world.branch_exists("ao/web-1/root"));
+    assert_eq!(reclaimed(&world).await, ["branch ao/web-1 (0): Leftover"]);
+    assert!(!world.branch_exists("ao/web-1"));
     assert_eq!(listed(&world).await, ["rescue refs/ao/rescue/web-1/1: Keeps"]);
     world.run(&world.repo, &["update-ref", "-d", "refs/ao/rescue/web-1/1"]);
     assert_eq!(
@@ -124,17 +124,17 @@ async fn what_is_listed_is_looked_at_again_before_it_goes() {
     world.commit(&path, "work");
     world.write("data/worktrees/web/web-1/new", "new");
     world.discard(1).await.unwrap();
-    world.run(&world.repo, &["merge", "-q", "--ff-only", "ao/web-1/root"]);
+    world.run(&world.repo, &["merge", "-q", "--ff-only", "ao/web-1"]);
     let leftover = traces(&world).await.found.remove(0);
     assert_eq!(leftover.standing, Standing::Leftover);
     // A commit, made between the two looks.
-    world.run(&world.repo, &["checkout", "-q", "ao/web-1/root"]);
+    world.run(&world.repo, &["checkout", "-q", "ao/web-1"]);
     world.commit(&world.repo, "in between");
     world.run(&world.repo, &["checkout", "-q", "main"]);
     assert_eq!(world.git.reclaim(&leftover).await.unwrap(), Reclaimed::Stays);
-    assert!(world.branch_exists("ao/web-1/root"));
+    assert!(world.branch_exists("ao/web-1"));
     // Or the session came back.
-    world.run(&world.repo, &["merge", "-q", "--ff-only", "ao/web-1/root"]);
+    world.run(&world.repo, &["merge", "-q", "--ff-only", "ao/web-1"]);
     world.make(1).await;
     assert_eq!(world.git.reclaim(&leftover).await.unwrap(), Reclaimed::Stays);
     world.run(&path, &["checkout", "-q", "-b", "topic"]);
@@ -143,7 +143,7 @@ async fn what_is_listed_is_looked_at_again_before_it_goes() {
         Reclaimed::Stays,
         "it is the session's, whatever it works on now"
     );
-    assert!(path.join("a.txt").exists() && world.branch_exists("ao/web-1/root"));
+    assert!(path.join("a.txt").exists() && world.branch_exists("ao/web-1"));
 }
 
 #[tokio::test]
@@ -157,14 +157,14 @@ async fn what_is_left_of_a_deleted_directory_goes() {
     let expected = [
         "record /data/worktrees/web/web-1: Leftover",
         "record /data/worktrees/web/web-2: Keeps",
-        "branch ao/web-1/root (0): InUse",
-        "branch ao/web-2/root (0): InUse",
+        "branch ao/web-1 (0): InUse",
+        "branch ao/web-2 (0): InUse",
     ];
     assert_eq!(listed(&world).await, expected);
     assert_eq!(reclaimed(&world).await, expected[..1]);
     assert_eq!(world.registered(), 1, "the locked one is expected back");
     assert_eq!(world.left_over(), ["web-2"]);
-    assert!(!world.branch_exists("ao/web-1/root") && world.branch_exists("ao/web-2/root"));
+    assert!(!world.branch_exists("ao/web-1") && world.branch_exists("ao/web-2"));
 }
 
 #[tokio::test]
@@ -259,15 +259,11 @@ async fn what_only_looks_like_ours_is_listed_and_never_touched() {
     let world = World::new("janitor foreign");
     // A branch, a worktree elsewhere, one where only ours lie, one of another repository there, plain files, git's record of
     // one that is away.
-    world.run(&world.repo, &["branch", "ao/web-1/root"]);
+    world.run(&world.repo, &["branch", "ao/web-1"]);
     let elsewhere = world.dir.join("elsewhere/web-2");
     let inside = world.owner(3).path;
     let away = world.owner(6).path;
-    for (path, branch) in [
-        (&elsewhere, "ao/web-2/root"),
-        (&inside, "ao/web-3/root"),
-        (&away, "theirs"),
-    ] {
+    for (path, branch) in [(&elsewhere, "ao/web-2"), (&inside, "ao/web-3"), (&away, "theirs")] {
         world.run(
             &world.repo,
             &["worktree", "add", "-q", "-b", branch, path.as_str()],
@@ -288,9 +284,9 @@ async fn what_only_looks_like_ours_is_listed_and_never_touched() {
         "directory /data/worktrees/web/web-3: Foreign",
         "directory /data/worktrees/web/web-4: Foreign",
         "registration /data/worktrees/web/web-6: Foreign",
-        "branch ao/web-1/root (0): Foreign",
-        "branch ao/web-2/root (0): Foreign",
-        "branch ao/web-3/root (0): Foreign",
+        "branch ao/web-1 (0): Foreign",
+        "branch ao/web-2 (0): Foreign",
+        "branch ao/web-3 (0): Foreign",
     ];
     let found = traces(&world).await.found;
     let (rescue, found): (Vec<Trace>, Vec<Trace>) = found

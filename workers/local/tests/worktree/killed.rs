@@ -149,7 +149,7 @@ fn is_complete(world: &World) {
     assert_eq!(world.run(&path, &["status", "--porcelain"]), "");
     assert_eq!(
         world.run(&path, &["rev-parse", "--abbrev-ref", "HEAD"]),
-        "ao/web-1/root"
+        "ao/web-1"
     );
     assert_eq!(world.registered(), 1);
     let list = world.run(&world.repo, &["worktree", "list", "--porcelain"]);
@@ -236,10 +236,10 @@ async fn what_a_killed_git_left_is_made_anew() {
 #[tokio::test]
 async fn what_a_killed_git_left_is_removed_with_its_branch() {
     let (world, _) = half_made("unmade").await;
-    assert!(world.branch_exists("ao/web-1/root"));
+    assert!(world.branch_exists("ao/web-1"));
     assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
     assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0));
-    assert!(!world.branch_exists("ao/web-1/root"));
+    assert!(!world.branch_exists("ao/web-1"));
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn a_registration_cut_short_is_finished_for_all_the_repository() {
     );
     assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
     assert_eq!(world.registered(), 0);
-    assert!(!world.branch_exists("ao/web-1/root"));
+    assert!(!world.branch_exists("ao/web-1"));
 }
 
 #[tokio::test]
@@ -346,7 +346,7 @@ async fn a_checkout_past_its_own_deadline_says_so_and_leaves_nothing() {
     assert!(!is_locked(&world));
     assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
     assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0));
-    assert!(!world.branch_exists("ao/web-1/root"));
+    assert!(!world.branch_exists("ao/web-1"));
 }
 
 #[tokio::test]

@@ -179,7 +179,7 @@ async fn a_folder_of_worktrees_that_may_not_be_written_to_is_told() {
         world.remove(num).await.unwrap();
     }
     assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0));
-    assert!(!world.branch_exists("ao/web-2/root"));
+    assert!(!world.branch_exists("ao/web-2"));
     // Not even a lock can be had: nothing is begun.
     let locks = world.dir.join("data/work");
     set_mode(&locks, 0o555);
@@ -189,5 +189,5 @@ async fn a_folder_of_worktrees_that_may_not_be_written_to_is_told() {
         format!("taking the session's lock failed at `{locks}/web-3`")
     );
     set_mode(&locks, 0o755);
-    assert!(!world.branch_exists("ao/web-3/root"));
+    assert!(!world.branch_exists("ao/web-3"));
 }

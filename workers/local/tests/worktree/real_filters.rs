@@ -54,7 +54,7 @@ async fn a_filter_that_is_required_and_missing_is_named_and_leaves_nothing() {
     assert!(error.to_string().contains("smudge filter lfs failed"), "{error}");
     assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
     assert_eq!(world.registered(), 1);
-    assert!(!world.branch_exists("ao/web-1/root"));
+    assert!(!world.branch_exists("ao/web-1"));
     assert_eq!(world.left_over(), ["web-2", "web-2"]);
     // Nor is anything taken that could not be saved.
     fs::write(path.join("big.bin"), b"\0the real thing").unwrap();

@@ -21,12 +21,12 @@ async fn lives_a_whole_life(world: &World, base: &str) {
     world.git.create(&plan(1)).await.unwrap();
     assert_eq!(world.weighed(1).await, Vec::<String>::new());
     assert_eq!(world.remove(1).await.unwrap(), GONE);
-    assert!(!world.branch_exists("ao/web-1/root"));
+    assert!(!world.branch_exists("ao/web-1"));
 
     world.git.create(&plan(2)).await.unwrap();
     let path = world.owner(2).path;
     let commit = world.commit(&path, "work");
-    assert_eq!(world.weighed(2).await, ["1 commit only on ao/web-2/root"]);
+    assert_eq!(world.weighed(2).await, ["1 commit only on ao/web-2"]);
     fs::write(path.join("a.txt"), "changed\n").unwrap();
     fs::write(path.join("new"), "new\n").unwrap();
     fs::write(path.join(".env"), "SECRET=1").unwrap();
@@ -44,8 +44,8 @@ async fn lives_a_whole_life(world: &World, base: &str) {
     world.git.create(&plan(3)).await.unwrap();
     let path = world.owner(3).path;
     let commit = world.commit(&path, "other work");
-    world.run(&world.repo, &["update-ref", "-d", "refs/heads/ao/web-3/root"]);
-    assert_eq!(world.weighed(3).await, ["1 commit only on ao/web-3/root"]);
+    world.run(&world.repo, &["update-ref", "-d", "refs/heads/ao/web-3"]);
+    assert_eq!(world.weighed(3).await, ["1 commit only on ao/web-3"]);
     assert_eq!(world.run(&path, &["rev-parse", "HEAD"]), commit);
 }
 
@@ -277,7 +277,7 @@ async fn what_is_in_the_middle_of_something_is_kept_and_saved_whole() {
         }
         assert_eq!(contents(&bring_back(&world, 1, &rescue)), before, "{operation}");
         assert_eq!(
-            world.run(&world.repo, &["rev-parse", "ao/web-1/root"]),
+            world.run(&world.repo, &["rev-parse", "ao/web-1"]),
             tip,
             "{operation}"
         );

@@ -171,6 +171,6 @@ async fn names_that_differ_in_case_alone_are_two_files() {
         fs::remove_file(path.join("A.TXT")).unwrap();
         world.run(&path, &["mv", "a.txt", "A.txt"]);
         world.commit(&path, "renamed");
-        assert_eq!(world.weighed(2).await, ["1 commit only on ao/web-2/root"]);
+        assert_eq!(world.weighed(2).await, ["1 commit only on ao/web-2"]);
     }
 }

@@ -8,7 +8,7 @@ use camino::Utf8Path;
 use crate::world::{World, contents, said};
 
 const GONE: Removal = Removal::Removed { rescue: None };
-const BRANCH: &str = "ao/web-1/root";
+const BRANCH: &str = "ao/web-1";
 
 pub(crate) fn kept(removal: Result<Removal, WorktreeError>) -> Vec<String> {
     match removal.unwrap() {
@@ -214,7 +214,7 @@ async fn a_link_that_is_gone_is_written_anew_and_every_file_is_as_it_was() {
         "1 modified file (a.txt)",
         "1 untracked file (new)",
         "1 ignored file (.env)",
-        "1 commit only on ao/web-1/root",
+        "1 commit only on ao/web-1",
     ];
     fs::remove_file(path.join(".git")).unwrap();
     assert_eq!(world.weighed(1).await, holdings);
@@ -283,12 +283,12 @@ async fn a_branch_deleted_under_a_session_is_made_again_where_it_stood() {
     let world = World::new("branch deleted");
     let (path, commit) = worked_in(&world).await;
     let (before, changes) = (contents(&path), status(&world, &path));
-    let delete = || world.run(&world.repo, &["update-ref", "-d", "refs/heads/ao/web-1/root"]);
+    let delete = || world.run(&world.repo, &["update-ref", "-d", "refs/heads/ao/web-1"]);
     let holdings = [
         "1 modified file (a.txt)",
         "1 untracked file (new)",
         "1 ignored file (.env)",
-        "1 commit only on ao/web-1/root",
+        "1 commit only on ao/web-1",
     ];
     delete();
     world.make(1).await;
@@ -300,7 +300,7 @@ async fn a_branch_deleted_under_a_session_is_made_again_where_it_stood() {
     delete();
     assert_eq!(world.weighed(1).await, holdings);
     // Deleted from inside, git notes the deletion itself.
-    world.run(&path, &["update-ref", "-d", "refs/heads/ao/web-1/root"]);
+    world.run(&path, &["update-ref", "-d", "refs/heads/ao/web-1"]);
     assert_eq!(kept(world.remove(1).await), holdings);
     assert_eq!((contents(&path), status(&world, &path)), (before, changes));
     // Its directory gone as well: still every commit.
@@ -325,12 +325,12 @@ async fn a_deleted_branch_that_nobody_noted_is_told_and_its_worktree_stays() {
     let world = World::new("branch unknown");
     let (path, _) = worked_in(&world).await;
     let before = contents(&path);
-    world.run(&world.repo, &["update-ref", "-d", "refs/heads/ao/web-1/root"]);
+    world.run(&world.repo, &["update-ref", "-d", "refs/heads/ao/web-1"]);
     fs::remove_file(world.repo.join(".git/worktrees/web-1/logs/HEAD")).unwrap();
     let error = world.git.create(&world.plan(1)).await.unwrap_err();
     assert!(matches!(error, WorktreeError::BranchGone { .. }), "{error}");
     assert!(
-        error.to_string().contains("`git branch ao/web-1/root <commit>`"),
+        error.to_string().contains("`git branch ao/web-1 <commit>`"),
         "{error}"
     );
     assert!(kept(world.remove(1).await)[0].contains("modified"));
@@ -341,12 +341,12 @@ async fn a_deleted_branch_that_nobody_noted_is_told_and_its_worktree_stays() {
 async fn a_deleted_branch_that_cannot_be_made_again_costs_no_commit() {
     let world = World::new("branch blocked");
     let (path, commit) = worked_in(&world).await;
-    world.run(&world.repo, &["update-ref", "-d", "refs/heads/ao/web-1/root"]);
-    world.run(&world.repo, &["branch", "ao/web-1/root/in-the-way"]);
+    world.run(&world.repo, &["update-ref", "-d", "refs/heads/ao/web-1"]);
+    world.run(&world.repo, &["branch", "ao/web-1/in-the-way"]);
     let holdings = kept(world.remove(1).await);
     assert_eq!(
         holdings.last().unwrap(),
-        "1 commit only on ao/web-1/root",
+        "1 commit only on ao/web-1",
         "{holdings:?}"
     );
     let removal = world.discard(1).await.unwrap();

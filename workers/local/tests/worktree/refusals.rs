@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ao_domain::port::worktrees::{WorktreeError, WorktreePlan, Worktrees as _};
+use ao_domain::port::worktrees::{Removal, WorktreeError, WorktreePlan, Worktrees as _};
 use camino::Utf8Path;
 
 use crate::world::World;
@@ -209,28 +209,34 @@ async fn a_base_that_is_not_there_is_named_whatever_it_looks_like() {
             "{base:?}: {error}"
         );
         assert_eq!(world.left_over(), Vec::<String>::new(), "{base:?}");
-        assert!(!world.branch_exists("ao/web-1/root"), "{base:?}");
+        assert!(!world.branch_exists("ao/web-1"), "{base:?}");
     }
 }
 
 #[tokio::test]
 async fn a_branch_of_somebody_else_is_refused_and_one_in_use_says_where() {
     let world = World::new("branches");
-    world.run(&world.repo, &["branch", "ao/web-1/root"]);
-    world.run(&world.repo, &["checkout", "-q", "ao/web-1/root"]);
+    world.run(&world.repo, &["branch", "ao/web-1"]);
+    world.run(&world.repo, &["checkout", "-q", "ao/web-1"]);
     let commit = world.commit(&world.repo, "somebody's");
     let error = world.git.create(&world.plan(1)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
-            "branch `ao/web-1/root` is checked out in `{}`: name another branch",
+            "branch `ao/web-1` is checked out in `{}`: name another branch",
             world.repo
         )
     );
     world.run(&world.repo, &["checkout", "-q", "main"]);
     let error = world.git.create(&world.plan(1)).await.unwrap_err();
     assert!(matches!(error, WorktreeError::BranchExists { .. }), "{error}");
-    assert_eq!(world.run(&world.repo, &["rev-parse", "ao/web-1/root"]), commit);
+    assert_eq!(world.run(&world.repo, &["rev-parse", "ao/web-1"]), commit);
+    // Nor is one whose every commit is elsewhere: it is a person's name for it.
+    world.run(&world.repo, &["branch", "-q", "ao/web-2", "main"]);
+    let error = world.git.create(&world.plan(2)).await.unwrap_err();
+    assert!(matches!(error, WorktreeError::BranchExists { .. }), "{error}");
+    assert_eq!(world.remove(2).await.unwrap(), Removal::Absent);
+    assert!(world.branch_exists("ao/web-2"));
     assert_eq!(world.left_over(), Vec::<String>::new());
 }
 
@@ -245,7 +251,7 @@ async fn what_is_not_ours_is_left_alone() {
     let second = world.owner(2).path;
     world.run(
         &other,
-        &["worktree", "add", "-q", "-b", "ao/web-2/root", second.as_str()],
+        &["worktree", "add", "-q", "-b", "ao/web-2", second.as_str()],
     );
     // A worktree of the right repository that somebody else made on another branch.
     let third = world.owner(3).path;
@@ -258,7 +264,7 @@ async fn what_is_not_ours_is_left_alone() {
     fs::remove_dir_all(&fourth).unwrap();
     world.run(
         &other,
-        &["worktree", "add", "-q", "-b", "ao/web-4/root", fourth.as_str()],
+        &["worktree", "add", "-q", "-b", "ao/web-4", fourth.as_str()],
     );
     for num in 1..=4 {
         for error in [
@@ -279,7 +285,7 @@ async fn what_is_not_ours_is_left_alone() {
     );
     assert_eq!(
         world.run(&second, &["rev-parse", "--abbrev-ref", "HEAD"]),
-        "ao/web-2/root"
+        "ao/web-2"
     );
     assert!(third.join("a.txt").exists());
 }

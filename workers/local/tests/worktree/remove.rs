@@ -15,7 +15,7 @@ async fn a_clean_one_leaves_nothing_behind() {
     world.write("data/worktrees/web/web-1/target/x", "x");
     assert_eq!(world.remove(1).await.unwrap(), GONE);
     assert!(!path.exists());
-    assert!(!world.branch_exists("ao/web-1/root"));
+    assert!(!world.branch_exists("ao/web-1"));
     assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0));
     assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
     assert_eq!(world.left_over(), Vec::<String>::new());
@@ -48,7 +48,7 @@ async fn a_branch_with_commits_of_its_own_stays_and_serves_again() {
     assert!(matches!(world.remove(1).await.unwrap(), Removal::Kept(_)));
     world.run(&path, &["push", "-q", "origin", "HEAD"]);
     assert_eq!(world.remove(1).await.unwrap(), GONE);
-    assert_eq!(world.run(&world.repo, &["rev-parse", "ao/web-1/root"]), commit);
+    assert_eq!(world.run(&world.repo, &["rev-parse", "ao/web-1"]), commit);
     // The session comes back: the branch is its own.
     world.make(1).await;
     assert_eq!(world.run(&path, &["rev-parse", "HEAD"]), commit);
@@ -74,7 +74,7 @@ async fn one_that_somebody_deleted_is_forgotten_alone() {
     fs::remove_dir_all(&first).unwrap();
     fs::rename(&second, world.dir.join("on a stick")).unwrap();
     assert_eq!(world.remove(1).await.unwrap(), Removal::Absent);
-    assert!(!world.branch_exists("ao/web-1/root"));
+    assert!(!world.branch_exists("ao/web-1"));
     assert_eq!(
         world.registered(),
         1,
@@ -151,12 +151,12 @@ async fn a_removal_is_finished_from_every_step_it_can_be_cut_at() {
             world.run(&world.repo, &["worktree", "prune"]);
         }
         if step == "branch dropped" {
-            world.run(&world.repo, &["branch", "-q", "-D", "ao/web-1/root"]);
+            world.run(&world.repo, &["branch", "-q", "-D", "ao/web-1"]);
         }
         let removed = world.remove(1).await.unwrap();
         assert!(matches!(removed, Removal::Absent | GONE), "{step}: {removed:?}");
         assert_eq!((world.left_over(), world.registered()), (Vec::new(), 0), "{step}");
-        assert!(!world.branch_exists("ao/web-1/root"), "{step}");
+        assert!(!world.branch_exists("ao/web-1"), "{step}");
     }
 }
 
@@ -201,17 +201,34 @@ async fn a_session_s_own_branch_that_is_made_again_is_ours_again() {
     plan.branch_given = true;
     world.git.create(&plan).await.unwrap();
     assert_eq!(world.remove(1).await.unwrap(), GONE);
-    assert!(!world.branch_exists("ao/web-1/root"));
+    assert!(!world.branch_exists("ao/web-1"));
     assert_eq!(world.left_over(), Vec::<String>::new());
 
+    // One that stayed for its commits is ours when its session comes back to it, and goes once they are elsewhere.
+    let path = world
+        .git
+        .create(&plan)
+        .await
+        .map(|_| plan.owner.path.clone())
+        .unwrap();
+    fs::write(path.join("b.txt"), "b").unwrap();
+    world.commit(&path, "its own");
+    world.run(&world.repo, &["branch", "-q", "elsewhere", "ao/web-1"]);
+    assert_eq!(world.remove(1).await.unwrap(), GONE);
+    assert!(world.branch_exists("ao/web-1"));
+    world.git.create(&plan).await.unwrap();
+    world.run(&path, &["reset", "-q", "--hard", "main"]);
+    assert_eq!(world.remove(1).await.unwrap(), GONE);
+    assert!(!world.branch_exists("ao/web-1"));
+
     // One that is there may hold somebody's work.
-    world.run(&world.repo, &["branch", "-q", "ao/web-1/root"]);
+    world.run(&world.repo, &["branch", "-q", "ao/web-1"]);
     world.git.create(&plan).await.unwrap();
     assert_eq!(world.remove(1).await.unwrap(), GONE);
-    assert!(world.branch_exists("ao/web-1/root"));
+    assert!(world.branch_exists("ao/web-1"));
     // And another session's name is no claim.
-    plan.owner.branch = "ao/web-11/root".to_owned();
+    plan.owner.branch = "ao/web-11".to_owned();
     world.git.create(&plan).await.unwrap();
     assert_eq!(world.git.remove(&plan.owner, false, &[]).await.unwrap(), GONE);
-    assert!(world.branch_exists("ao/web-11/root"));
+    assert!(world.branch_exists("ao/web-11"));
 }

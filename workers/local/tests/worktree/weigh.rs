@@ -104,10 +104,10 @@ async fn commits_count_while_they_are_on_one_branch_only() {
     let path = world.make(1).await;
     world.commit(&path, "one");
     world.commit(&path, "two");
-    assert_eq!(world.weighed(1).await, ["2 commits only on ao/web-1/root"]);
-    world.run(&clone, &["branch", "elsewhere", "ao/web-1/root~1"]);
-    assert_eq!(world.weighed(1).await, ["1 commit only on ao/web-1/root"]);
-    world.run(&clone, &["tag", "kept", "ao/web-1/root"]);
+    assert_eq!(world.weighed(1).await, ["2 commits only on ao/web-1"]);
+    world.run(&clone, &["branch", "elsewhere", "ao/web-1~1"]);
+    assert_eq!(world.weighed(1).await, ["1 commit only on ao/web-1"]);
+    world.run(&clone, &["tag", "kept", "ao/web-1"]);
     assert_eq!(world.weighed(1).await, Vec::<String>::new());
     world.run(&clone, &["tag", "-d", "kept"]);
     world.run(&path, &["push", "-q", "origin", "HEAD:refs/heads/pushed"]);
@@ -115,22 +115,19 @@ async fn commits_count_while_they_are_on_one_branch_only() {
 
     // Another branch checked out: its own commits and those of the session's branch.
     world.commit(&path, "three");
-    world.run(&path, &["checkout", "-q", "-b", "ao/web-1/topic", "HEAD~1"]);
+    world.run(&path, &["checkout", "-q", "-b", "ao/web-1-topic", "HEAD~1"]);
     world.commit(&path, "four");
-    let both = [
-        "1 commit only on ao/web-1/topic",
-        "1 commit only on ao/web-1/root",
-    ];
+    let both = ["1 commit only on ao/web-1-topic", "1 commit only on ao/web-1"];
     assert_eq!(world.weighed(1).await, both);
     world.run(&path, &["checkout", "-q", "--detach"]);
     world.commit(&path, "five");
     // `topic` is a branch that stays, so only what is beyond it is at stake.
     assert_eq!(
         world.weighed(1).await,
-        ["1 commit only on HEAD", "1 commit only on ao/web-1/root"]
+        ["1 commit only on HEAD", "1 commit only on ao/web-1"]
     );
     // The session's own branch may have gone.
-    world.run(&path, &["branch", "-q", "-D", "ao/web-1/root"]);
+    world.run(&path, &["branch", "-q", "-D", "ao/web-1"]);
     assert_eq!(world.weighed(1).await, ["1 commit only on HEAD"]);
 }
 

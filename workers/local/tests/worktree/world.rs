@@ -142,7 +142,7 @@ impl World {
         WorktreeOwner {
             repo: self.repo.clone(),
             path: self.data.join(format!("worktrees/web/{session}")),
-            branch: format!("ao/{session}/root"),
+            branch: session.own_branch(),
             session,
         }
     }
