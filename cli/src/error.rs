@@ -151,6 +151,12 @@ pub enum CliError {
         /// Why.
         why: String,
     },
+    /// Sessions wait to be restored, and none could be; why is said of each.
+    #[error("none of the {count} that wait could be restored")]
+    NoneRestored {
+        /// How many they are.
+        count: usize,
+    },
     /// A message that was waited for has not arrived. It is still delivered, unless it was given up.
     #[error("message {id} to {session} is {state}: {why}")]
     NotDelivered {
@@ -321,6 +327,7 @@ impl CliError {
                 "wait for it, or end it at once (agents live on): kill -9 {pid}"
             )),
             Self::SpawnFailed { id, .. } => Some(format!("everything about it: ao session get {id}")),
+            Self::NoneRestored { .. } => Some("what brings them back: ao status".to_owned()),
             Self::NotDelivered { session, .. } => Some(format!("see how it goes on: ao session messages {session}")),
             Self::SeveralPullRequests { which, .. } => Some(format!("name one by its id: {which}")),
             Self::NoPullRequest { instead, .. } | Self::NoProject { instead, .. } | Self::NoTerminal { instead, .. } => Some(instead.clone()),
@@ -365,6 +372,7 @@ impl CliError {
             Self::NotStopped { .. } => "NOT_STOPPED",
             Self::SpawnFailed { .. } => "SPAWN_FAILED",
             Self::NotDelivered { .. } => "NOT_DELIVERED",
+            Self::NoneRestored { .. } => "NONE_RESTORED",
             Self::NoPullRequest { .. } => "PR_NOT_FOUND",
             Self::SeveralPullRequests { .. } => "PR_AMBIGUOUS",
             Self::ChecksFailed { .. } => "CHECKS_FAILED",

@@ -91,7 +91,15 @@ fn speaks(world: &World, hook: &str) -> String {
 }
 
 fn cut_a_replacement(deed: &str) {
-    let names = ["intent.spawn", "spawn.", "replace.", "stop."];
+    let names = [
+        "intent.spawn",
+        "spawn.",
+        "provision.furnish",
+        "hooks.",
+        "watch.look",
+        "replace.",
+        "stop.",
+    ];
     at_each(deed, points(&names), |point| {
         let mut world = if point.starts_with("spawn.ready") {
             with_a_program(deed, |world| speaks(world, "claude-code UserPromptSubmit"))

@@ -372,7 +372,8 @@ impl Session {
             replaces: session.replaces.clone(),
             desired: session.desired,
             generation: session.generation,
-            is_terminated: session.is_terminated(),
+            // Its process may be known to be gone before its row has moved on.
+            is_terminated: session.is_terminated() || shown.agent == ao_derive::Status::Terminated,
             agent_pid: process.and_then(|process| Some(process.agent.as_ref()?.pid)),
             holder_pid: process.and_then(|process| Some(process.holder.as_ref()?.pid)),
             terminal_handle_id: held.then(|| session.id.to_string()),

@@ -145,16 +145,22 @@ async fn restore_all(args: &RestoreArgs, daemon: &Daemon, out: &mut Out) -> Resu
         }
     }
     if out.is_json() {
-        return out.object(&done);
+        out.object(&done)?;
+    } else if done.restored.is_empty() && done.skipped.is_empty() {
+        out.line("no session waits to be restored")?;
+    } else {
+        out.line(format!(
+            "{} on their way, {} not restored; how they stand: ao session ls",
+            done.restored.len(),
+            done.skipped.len()
+        ))?;
     }
-    if done.restored.is_empty() && done.skipped.is_empty() {
-        return out.line("no session waits to be restored");
+    if done.restored.is_empty() && !done.skipped.is_empty() {
+        return Err(CliError::NoneRestored {
+            count: done.skipped.len(),
+        });
     }
-    out.line(format!(
-        "{} on their way, {} not restored; how they stand: ao session ls",
-        done.restored.len(),
-        done.skipped.len()
-    ))
+    Ok(())
 }
 
 /// Whether a session ended without anybody's will, and nothing has been done about it since.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ao_api::wire::{Gateway, Notice};
+use ao_api::wire::{Gateway, Notice, Session};
 use ao_domain::SessionId;
 use ao_domain::foreign_text::in_line;
 use serde::Serialize;
 
-use super::restore::is_lost;
+use super::restore::{self, is_lost};
 use super::session;
 use super::start::disagreements;
 use crate::client::Daemon;
@@ -59,6 +59,9 @@ pub(crate) struct StatusView {
     /// Those that ended without anybody's will, and wait to be restored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     to_restore: Vec<SessionId>,
+    /// What brings those back.
+    #[serde(skip)]
+    restored_by: Vec<String>,
 }
 
 impl StatusView {
@@ -82,6 +85,7 @@ impl StatusView {
             gateways: Vec::new(),
             notices: Vec::new(),
             to_restore: Vec::new(),
+            restored_by: Vec::new(),
         }
     }
 
@@ -100,8 +104,10 @@ impl StatusView {
             if let Ok((gateways, notices, sessions)) = tokio::time::timeout(presence::PROBE, asked).await {
                 self.gateways = gateways.unwrap_or_default();
                 self.notices = notices.unwrap_or_default();
-                let lost = sessions.unwrap_or_default().into_iter().filter(is_lost);
-                self.to_restore = lost.map(|session| session.id).collect();
+                let mut lost = sessions.unwrap_or_default();
+                lost.retain(is_lost);
+                self.restored_by = restored_by(&lost);
+                self.to_restore = lost.into_iter().map(|session| session.id).collect();
             }
         }
         self
@@ -167,10 +173,27 @@ impl StatusView {
             let ids: Vec<&str> = self.to_restore.iter().map(SessionId::as_str).collect();
             let text = format!("ended without anybody's will: {}", ids.join(", "));
             lines.push(format!("  {}", out.paint(Tone::Warn, text)));
-            lines.push("    bring them back: ao session restore --all".to_owned());
+            lines.extend(self.restored_by.iter().map(|line| format!("    {line}")));
         }
         lines
     }
+}
+
+/// One command for all, where all can go on or none can; of those that cannot, one for each, so that the others keep their
+/// conversations.
+fn restored_by(lost: &[Session]) -> Vec<String> {
+    let (go_on, anew): (Vec<&Session>, Vec<&Session>) =
+        lost.iter().partition(|session| session.native_id.is_some());
+    if go_on.is_empty() && !anew.is_empty() {
+        return vec![
+            "begin them anew, they have no conversation: ao session restore --all --start-over".to_owned(),
+        ];
+    }
+    let all = (!go_on.is_empty()).then(|| "bring them back: ao session restore --all".to_owned());
+    let anew = anew
+        .into_iter()
+        .map(|session| format!("without a conversation: {}", restore::command(session)));
+    all.into_iter().chain(anew).collect()
 }
 
 pub(crate) async fn run(env: &Env, out: &mut Out) -> Result<(), CliError> {
@@ -196,8 +219,31 @@ pub(crate) async fn run(env: &Env, out: &mut Out) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::session::tests::session;
     use crate::render::tests::kept;
     use crate::run_file::{RunFile, Token};
+
+    #[test]
+    fn what_brings_the_lost_back_works_for_each_and_costs_nobody_its_conversation() {
+        let one = |id: &str, native: Option<&str>| session(id, &serde_json::json!({"nativeId": native}));
+        let (goes_on, anew) = (one("web-1", Some("c")), one("web-2", None));
+        assert_eq!(restored_by(&[]), Vec::<String>::new());
+        assert_eq!(
+            restored_by(std::slice::from_ref(&goes_on)),
+            ["bring them back: ao session restore --all"]
+        );
+        assert_eq!(
+            restored_by(std::slice::from_ref(&anew)),
+            ["begin them anew, they have no conversation: ao session restore --all --start-over"]
+        );
+        assert_eq!(
+            restored_by(&[anew, goes_on]),
+            [
+                "bring them back: ao session restore --all",
+                "without a conversation: ao session restore web-2 --start-over"
+            ]
+        );
+    }
 
     #[test]
     fn lines_and_keys() {
