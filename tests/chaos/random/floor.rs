@@ -1,7 +1,8 @@
 //! How the machine itself does: the least that any program needs of it, timed all the while.
 //!
 //! A status follows its process by a process's start, a few looks and a commit. Where the cheapest program there is and four
-//! bytes on the disk take their time, two seconds are not the daemon's any more: such time is measured, told, and not counted.
+//! bytes on the disk take their time, two seconds are not the daemon's any more: such time is measured, told, and not counted. Where
+//! it makes the difference, the life it was in is not judged.
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};

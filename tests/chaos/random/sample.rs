@@ -109,6 +109,15 @@ pub(super) struct Samples {
     pub(super) longest: Duration,
     /// The longest time for which a daemon that lived showed no sessions.
     pub(super) silent: Duration,
+    /// The longest of each by the clock, with what the machine or the sampler kept for itself, where it was too long.
+    pub(super) excused: Option<Duration>,
+}
+
+impl Samples {
+    /// `by_the_clock` is more than may be: whatever is taken off it, nobody knows any more whether what is promised was held.
+    fn excuse(&mut self, by_the_clock: Duration) {
+        self.excused = self.excused.max(Some(by_the_clock));
+    }
 }
 
 /// A time without an answer from one daemon.
@@ -121,14 +130,14 @@ struct Silence {
 }
 
 impl Silence {
-    /// Nobody was answered who began to ask `port` at `asked`: how long that lasts, without what the machine or the sampler kept for
-    /// itself. Where it has moved on meanwhile, or is about to go, nothing is to be said.
+    /// Nobody was answered who began to ask `port` at `asked`: how long that lasts by the clock, and without what the machine or the
+    /// sampler kept for itself. Where it has moved on meanwhile, or is about to go, nothing is to be said.
     fn goes_on(
         silence: &mut Option<Self>,
         site: &Site,
         port: Option<u16>,
         asked: Instant,
-    ) -> Option<Duration> {
+    ) -> Option<(Duration, Duration)> {
         let Some(port) = port.filter(|port| site.port() == Some(*port)) else {
             *silence = None;
             return None;
@@ -144,23 +153,31 @@ impl Silence {
             starved,
             told: false,
         });
-        let lasts = silence.since.elapsed();
-        let lasts = lasts.saturating_sub(silence.overslept + starved.saturating_sub(silence.starved));
+        let by_the_clock = silence.since.elapsed();
+        let lasts = by_the_clock.saturating_sub(silence.overslept + starved.saturating_sub(silence.starved));
         if lasts > MAY_BE_SILENT && !silence.told && !site.hung() {
             silence.told = true;
             site.fault(format!(
                 "no sessions were shown for {lasts:?}, and nobody had stopped the daemon"
             ));
         }
-        Some(lasts)
+        Some((by_the_clock, lasts))
     }
+}
+
+/// A status that is not as its processes are, for as long as it is not.
+struct Contradiction {
+    by_the_clock: Duration,
+    overslept: Duration,
+    /// For how long the machine had let everybody wait when it began.
+    starved: Duration,
 }
 
 /// Samples until the run is over.
 pub(super) fn sampler(site: &Site) -> Samples {
     let (mut samples, mut agents) = (Samples::default(), Agents::default());
     let mut open: Option<Http> = None;
-    let mut since: BTreeMap<String, (Duration, Duration)> = BTreeMap::new();
+    let mut since: BTreeMap<String, Contradiction> = BTreeMap::new();
     let (mut told, mut shown): (BTreeSet<String>, BTreeMap<String, String>) = Default::default();
     let (mut last, mut silence): (Instant, Option<Silence>) = (Instant::now(), None);
     while !site.over.load(Ordering::SeqCst) {
@@ -173,8 +190,12 @@ pub(super) fn sampler(site: &Site) -> Samples {
             silence.overslept += overslept;
         }
         // An answer that was long in coming is none for as long.
-        let lasts = Silence::goes_on(&mut silence, site, port, asked);
-        samples.silent = samples.silent.max(lasts.unwrap_or_default());
+        let silent = Silence::goes_on(&mut silence, site, port, asked);
+        let (by_the_clock, lasts) = silent.unwrap_or_default();
+        samples.silent = samples.silent.max(lasts);
+        if by_the_clock > MAY_BE_SILENT && !site.hung() {
+            samples.excuse(by_the_clock);
+        }
         if answered.is_some() {
             silence = None;
         }
@@ -184,7 +205,7 @@ pub(super) fn sampler(site: &Site) -> Samples {
             continue;
         };
         agents.look(&site.dir);
-        let passed = last.elapsed().saturating_sub(overslept);
+        let by_the_clock = last.elapsed();
         last = Instant::now();
         samples.taken += 1;
         samples.late += u64::from(overslept > PAUSE);
@@ -210,10 +231,19 @@ pub(super) fn sampler(site: &Site) -> Samples {
             };
             // Counted from the sample before, which may have come just before it began; without what the machine kept for itself.
             let starved = site.floor.starved();
-            let (passes, starved_then) = since.entry(id.to_owned()).or_insert((Duration::ZERO, starved));
-            *passes += passed;
-            let lasts = passes.saturating_sub(starved.saturating_sub(*starved_then));
+            let lasting = since.entry(id.to_owned()).or_insert(Contradiction {
+                by_the_clock: Duration::ZERO,
+                overslept: Duration::ZERO,
+                starved,
+            });
+            lasting.by_the_clock += by_the_clock;
+            lasting.overslept += overslept;
+            let kept = lasting.overslept + starved.saturating_sub(lasting.starved);
+            let lasts = lasting.by_the_clock.saturating_sub(kept);
             samples.longest = samples.longest.max(lasts);
+            if lasting.by_the_clock > MAY_LAG {
+                samples.excuse(lasting.by_the_clock);
+            }
             if lasts > MAY_LAG && told.insert(what.clone()) {
                 site.fault(format!("for {lasts:?}: {what}: {session}"));
             }

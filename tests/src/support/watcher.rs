@@ -10,24 +10,26 @@ use serde_json::Value;
 use super::http::Http;
 use super::world::World;
 
-/// Asks `GET /sessions` and `GET /tree` every 10 ms, each on a connection of its own and on one that stays open.
+/// Asks `GET /sessions` and `GET /tree` in turn, each on a connection of its own and on one that stays open.
 pub struct Watcher {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Vec<String>>>,
 }
 
 impl Watcher {
-    /// Begins to ask. An answer that takes `late` has waited for somebody: it is to be a little less than the broken child
-    /// takes to come back, so that a slow machine is not taken for a fault. `right` says what is wrong with an answer to `GET /api/v1/sessions`, if anything is.
+    /// Begins to ask, with `pause` between two questions. An answer that takes `late` has waited for somebody: it is to be a little less
+    /// than the broken child takes to come back, so that a slow machine is not taken for a fault. `right` says what is wrong with an
+    /// answer to `GET /api/v1/sessions`, if anything is.
     pub fn start(
         world: &World,
+        pause: Duration,
         late: Duration,
         right: impl Fn(&Value) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
         let (stop, port, right) = (Arc::new(AtomicBool::new(false)), world.port(), Arc::new(right));
         let threads = [true, false].map(|stays_open| {
             let (stop, right) = (Arc::clone(&stop), Arc::clone(&right));
-            std::thread::spawn(move || watch(port, stays_open, late, &stop, &*right))
+            std::thread::spawn(move || watch(port, stays_open, pause, late, &stop, &*right))
         });
         Self {
             stop,
@@ -48,6 +50,7 @@ impl Watcher {
 fn watch(
     port: u16,
     stays_open: bool,
+    pause: Duration,
     late: Duration,
     stop: &AtomicBool,
     right: &(dyn Fn(&Value) -> Option<String> + Send + Sync),
@@ -82,7 +85,7 @@ fn watch(
         if took > late {
             faults.push(format!("GET {path} took {took:?}"));
         }
-        std::thread::park_timeout(Duration::from_millis(10));
+        std::thread::park_timeout(pause);
     }
     assert!(asked > 0);
     faults
