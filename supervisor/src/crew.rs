@@ -400,7 +400,7 @@ impl Crew {
             };
             entry.why = Some(Why::Asked);
             entry.state = State::Stopping;
-            // From now on it has its grace, and owes no sign of life.
+            // From now on it has its grace, and owes no sign of life; but a supervisor, which waits for as long as it has to, does.
             self.unwatch(&life);
             match entry.traits.shutdown {
                 Shutdown::BrutalKill => self.abort(slot, entry),
@@ -415,6 +415,9 @@ impl Crew {
                 Shutdown::Infinity => {
                     life.ask_to_stop();
                     self.clear_deadline(slot, entry);
+                    if deadline::owes_beats(entry) {
+                        self.expect_beat(slot, entry, &life);
+                    }
                 }
             }
             entry.traits.board.clone()

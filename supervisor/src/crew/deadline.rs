@@ -41,9 +41,7 @@ impl Crew {
         let mut book = board.book();
         let entry = book.get(slot)?;
         match entry.state {
-            State::Starting | State::Running
-                if minds_heartbeat(entry) && start_due(entry).is_none_or(|due| due > at) =>
-            {
+            _ if owes_beats(entry) && start_due(entry).is_none_or(|due| due > at) => {
                 drop(book);
                 self.check_heartbeat(at, slot);
                 None
@@ -70,9 +68,7 @@ impl Crew {
     /// The watchdog has not heard of a child. It may have beaten since.
     pub(super) fn silent(&mut self, slot: u32, number: u64) {
         let is_it = self.board.book().get(slot).is_some_and(|entry| {
-            matches!(entry.state, State::Starting | State::Running)
-                && minds_heartbeat(entry)
-                && entry.life.as_ref().is_some_and(|life| life.number() == number)
+            owes_beats(entry) && entry.life.as_ref().is_some_and(|life| life.number() == number)
         });
         if is_it {
             self.check_heartbeat(Instant::now(), slot);
@@ -101,8 +97,10 @@ impl Crew {
                 }
                 return;
             }
-            entry.why = Some(Why::Hung(silent));
-            entry.state = State::Stopping;
+            if entry.state != State::Stopping {
+                entry.why = Some(Why::Hung(silent));
+                entry.state = State::Stopping;
+            }
             life.incarnation.revoke();
             life.ask_to_stop();
             // It is already late, so it gets no more than an abort would. A supervisor does nothing but answer: if it hangs,
@@ -239,6 +237,17 @@ pub(super) fn start_due(entry: &Entry) -> Option<Instant> {
     let started = entry.started.filter(|_| entry.state == State::Starting)?;
     // What does not fit is no limit.
     started.checked_add(limit)
+}
+
+/// Whether a child's silence says that it has hung. A worker that was asked to end may be silent until its grace is over; a supervisor's
+/// loop beats until it has ended.
+pub(super) fn owes_beats(entry: &Entry) -> bool {
+    let waits = entry.traits.role != Role::Worker && entry.traits.shutdown == Shutdown::Infinity;
+    match entry.state {
+        State::Starting | State::Running => minds_heartbeat(entry),
+        State::Stopping => minds_heartbeat(entry) && waits && !entry.aborted,
+        _ => false,
+    }
 }
 
 /// A supervisor's loop beats from its first moment on; a worker's heartbeat counts from ready, before that it has

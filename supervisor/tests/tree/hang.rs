@@ -7,7 +7,7 @@ use ao_supervisor::{
 };
 
 use crate::kit::{
-    Log, MS, SECOND, SERVES, Step, hear, incarnation, plenty, scripted, states, until, until_newer,
+    Log, MS, SECOND, SERVES, Step, hear, incarnation, next, plenty, scripted, states, until, until_newer,
     until_state,
 };
 
@@ -246,6 +246,56 @@ async fn hang_on_request_is_found_by_the_heartbeat() {
     assert_eq!(log.lines(), ["b up", "b down", "b up"]);
     assert_eq!(tree.snapshot().find("top/inner").unwrap().role, Role::Supervisor);
     root.stop().await;
+}
+
+/// A supervisor that hangs is found out while it is to stop, too: nobody waits for it for ever.
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_that_hangs_keeps_nobody_from_stopping() {
+    let log = Log::new();
+    let inner = Supervisor::new("inner", Strategy::OneForOne, plenty()).child(scripted("b", &log, &[SERVES]));
+    let root = Supervisor::root("top", Strategy::OneForOne, plenty())
+        .child(inner)
+        .start()
+        .await
+        .unwrap();
+    log.until("b up", 1).await;
+    root.tree().hang("top/inner").unwrap();
+    let mut events = root.tree().events();
+    let began = tokio::time::Instant::now();
+    let report = root.stop().await;
+    assert!(began.elapsed() < 12 * SECOND, "{:?}", began.elapsed());
+    assert!(report.stuck.is_empty(), "{report:?}");
+    assert_eq!(log.lines(), ["b up", "b down"]);
+    let silent = hear(&mut events, |event| match event.what {
+        What::Hung { silent_ms } => Some(silent_ms),
+        _ => None,
+    });
+    assert!(silent.await > 10_000);
+}
+
+/// One that waits for a child that takes long to stop has not hung.
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_may_take_as_long_to_stop_as_its_children() {
+    let slow = ChildSpec::new("slow", |ctx: Context| async move {
+        ctx.ready();
+        ctx.stopping().await;
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        Ok(Done)
+    });
+    let inner = Supervisor::new("inner", Strategy::OneForOne, plenty())
+        .child(slow.shutdown(ao_supervisor::Shutdown::Infinity));
+    let root = Supervisor::root("top", Strategy::OneForOne, plenty())
+        .child(inner)
+        .start()
+        .await
+        .unwrap();
+    let mut events = root.tree().events();
+    let began = tokio::time::Instant::now();
+    root.stop().await;
+    assert!(began.elapsed() >= 3_600 * SECOND, "{:?}", began.elapsed());
+    while let Some(event) = next(&mut events).await {
+        assert!(!matches!(event.what, What::Hung { .. }), "{event:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
