@@ -258,7 +258,7 @@ fn a_kill_during_a_command_wins() {
 /// What was made of a worktree that is there is not done again at a restore.
 #[test]
 fn a_worktree_that_is_there_is_not_furnished_again() {
-    let world = configured(&["--post-create", "echo ran >> \"$HOME/runs\""]);
+    let world = configured(&["--post-create", "echo ran >> \"$HOME/runs\"; ! [ -e \"$HOME/fail\" ]"]);
     let asked = json!({"projectId": "web", "harness": "shell", "command": ["true"]});
     world.ask("POST", "/api/v1/sessions", Some(&asked));
     world.until("web-1", "phase", "finished");
@@ -280,12 +280,10 @@ fn a_worktree_that_is_there_is_not_furnished_again() {
     let branches = || world.git(&["branch", "--list", "ao/*"]);
     world.ao(&["kill", "web-1"]).ok();
     assert_eq!(branches(), "");
-    world
-        .ao(&["project", "set-config", "web", "--post-create", "exit 4"])
-        .ok();
+    fs::write(world.dir.join("home/fail"), "").unwrap();
     let restored = world.ao(&["session", "restore", "web-1", "--start-over"]);
     assert!(restored.code != 0, "{restored:?}");
-    world.until("web-1", "worktreeState", "removed");
+    assert_eq!(world.session("web-1")["worktree"]["state"], "removed");
     assert_eq!(branches(), "");
 }
 
