@@ -312,6 +312,35 @@ fn every_kind_of_child_that_hangs_comes_back_from_its_facts() {
     every_kind("hang");
 }
 
+/// Who is told to stop while one of its supervisors hangs does not wait for that one for ever; agents run on, and the next daemon
+/// finds all as it was.
+#[test]
+fn a_daemon_of_which_a_part_hangs_stops_all_the_same() {
+    let stops = |path: &str| {
+        let (mut world, expected) = world();
+        let id = expected
+            .iter()
+            .find(|(_, status)| **status == "working")
+            .unwrap()
+            .0;
+        let pid = world.session(id)["agentPid"].clone();
+        assert_eq!(world.break_child("hang", path).status, 200);
+        let mut http = world.http();
+        assert_eq!(http.ask("POST", "/shutdown", None).unwrap().status, 202, "{path}");
+        assert_eq!(world.wait_for_the_end(), 0, "{path}");
+        world.start();
+        assert_eq!(world.session(id)["agentPid"], pid, "{path}");
+        for (id, status) in expected {
+            world.until(&id, "status", status);
+        }
+    };
+    std::thread::scope(|scope| {
+        for path in ["ao/observe", "ao/act", "ao/serving"] {
+            scope.spawn(move || stops(path));
+        }
+    });
+}
+
 #[test]
 fn ten_crashes_in_a_row_park_a_child_and_resume_brings_it_back() {
     let (world, expected) = world();

@@ -258,7 +258,10 @@ fn a_kill_during_a_command_wins() {
 /// What was made of a worktree that is there is not done again at a restore.
 #[test]
 fn a_worktree_that_is_there_is_not_furnished_again() {
-    let world = configured(&["--post-create", "echo ran >> \"$HOME/runs\"; ! [ -e \"$HOME/fail\" ]"]);
+    let world = configured(&[
+        "--post-create",
+        "echo ran >> \"$HOME/runs\"; ! [ -e \"$HOME/fail\" ]",
+    ]);
     let asked = json!({"projectId": "web", "harness": "shell", "command": ["true"]});
     world.ask("POST", "/api/v1/sessions", Some(&asked));
     world.until("web-1", "phase", "finished");
