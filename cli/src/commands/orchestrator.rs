@@ -117,6 +117,9 @@ async fn ls(args: &LsArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
     let list: SessionList = daemon.fetch(Ask::get("/api/v1/orchestrators")).await?;
     let is_asked = |session: &Session| args.project.as_ref().is_none_or(|id| session.project_id == *id);
     let data: Vec<Session> = list.sessions.into_iter().filter(is_asked).collect();
+    if let (Some(project), []) = (&args.project, data.as_slice()) {
+        project::must_be(&daemon, project).await?;
+    }
     if out.is_json() {
         return out.object(&Listed { data });
     }
