@@ -142,6 +142,14 @@ fn a_command_that_fails_ends_the_spawn_with_its_last_lines_and_leaves_nothing() 
     assert!(failed.err.contains("exit status 7"), "{failed:?}");
     the_last_lines_are_shown(&failed, 100);
     nothing_is_left(&world, "web-1");
+    // In a list there is a line of it.
+    for words in [&[][..], &["session", "ls", "--include-terminated"]] {
+        let listed = world.ao(words).ok().out;
+        assert!(
+            listed.contains("post-create command 2 of 2 failed") && !listed.contains("line 100"),
+            "{listed}"
+        );
+    }
 }
 
 #[test]
