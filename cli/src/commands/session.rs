@@ -144,7 +144,7 @@ fn print_list(sessions: &[Session], args: &LsArgs, now: Timestamp, out: &mut Out
             session.kind.to_string(),
             session.harness.clone(),
             session.issue_id.clone().unwrap_or_default(),
-            session.reason.clone(),
+            reason(session),
         ]);
     }
     for (index, (project, rows)) in groups.into_iter().enumerate() {
@@ -160,6 +160,14 @@ fn print_list(sessions: &[Session], args: &LsArgs, now: Timestamp, out: &mut Out
         hidden => out.line(format!(
             "{hidden} sessions that are over are not shown: --include-terminated"
         )),
+    }
+}
+
+/// Why it stands as it does, in a line of a list; with its place, while it waits to be let in.
+pub(crate) fn reason(session: &Session) -> String {
+    match &session.queue {
+        Some(queue) => format!("{} ({} of {} that wait)", session.reason, queue.place, queue.of),
+        None => session.reason.clone(),
     }
 }
 
@@ -474,6 +482,11 @@ pub(crate) mod tests {
                 "web-2",
                 &serde_json::json!({"isTerminated": true, "status": "terminated"}),
             ),
+            session(
+                "web-3",
+                &serde_json::json!({"status": "queued", "reason": "every place is taken",
+                    "queue": {"place": 2, "of": 4, "waitsFor": "place"}}),
+            ),
         ];
         let text = |args: &LsArgs| {
             let (mut out, results, _) = kept(false, false, None);
@@ -484,6 +497,7 @@ pub(crate) mod tests {
             web:
               web-1   (5m)  [working]      worker  shell  #4  its process runs
               web-12  (5m)  [needs_input]  worker  shell      a person has to decide[2J
+              web-3   (5m)  [queued]       worker  shell      every place is taken (2 of 4 that wait)
             1 session that is over is not shown: --include-terminated
         "#]]
         .assert_eq(&text(&args(false, false)));
@@ -495,6 +509,7 @@ pub(crate) mod tests {
               web-1   (5m)  [working]      worker  shell  #4  its process runs
               web-12  (5m)  [needs_input]  worker  shell      a person has to decide[2J
               web-2   (5m)  [terminated]   worker  shell      its process runs
+              web-3   (5m)  [queued]       worker  shell      every place is taken (2 of 4 that wait)
         "#]]
         .assert_eq(&text(&args(true, true)));
     }
