@@ -341,7 +341,6 @@ impl CliError {
             | Self::NoChecks { .. }
             | Self::Unhealthy { .. }
             | Self::Demo(_)
-            | Self::NotConfirmed
             | Self::UnknownShell { .. }
             | Self::Io { .. }
             | Self::Print(_) => None,
