@@ -97,7 +97,11 @@ fn events_are_filtered_and_followed_over_a_restart_without_a_gap() {
         (created.len(), &created[0]["sessionId"]),
         (1, &Value::from(id.as_str()))
     );
-    assert_eq!(events(&world, &["--project", "other"]), Vec::<Value>::new());
+    let other = world.ao(&["events", "--project", "other"]);
+    assert!(
+        other.code == 1 && other.err.contains("there is no project `other`"),
+        "{other:?}"
+    );
     let second = all[1]["seq"].as_i64().unwrap();
     let after = events(&world, &["--after", &second.to_string()]);
     assert_eq!(after[0]["seq"], second + 1);
