@@ -216,11 +216,13 @@ pub enum CliError {
         instead: String,
     },
     /// No terminal is held for that session.
-    #[error("no terminal is held for `{session}`")]
+    #[error("no terminal is held for `{session}`{}", .stands.as_ref().map(|stands| format!(": {stands}")).unwrap_or_default())]
     NoTerminal {
         /// Which.
         session: String,
-        /// Which there are.
+        /// How that session stands; `None` where nobody says.
+        stands: Option<String>,
+        /// What to do about it.
         instead: String,
     },
     /// The terminal could not be attached to; the agent is untouched.
@@ -332,6 +334,7 @@ impl CliError {
             Self::SeveralPullRequests { which, .. } => Some(format!("name one by its id: {which}")),
             Self::NoPullRequest { instead, .. } | Self::NoProject { instead, .. } | Self::NoTerminal { instead, .. } => Some(instead.clone()),
             Self::Attach { session, .. } => Some(format!("see how it stands: ao session get {session}")),
+            Self::NotConfirmed => Some("to be asked nothing, as in a script: add --yes".to_owned()),
             Self::InUse { .. } => Some("stop it first: ao stop".to_owned()),
             Self::Demo(DemoError::NoGit) => Some("install git, then try again: ao demo".to_owned()),
             Self::Demo(DemoError::NotADemo { .. }) => {
@@ -345,7 +348,6 @@ impl CliError {
             | Self::NoChecks { .. }
             | Self::Unhealthy { .. }
             | Self::Demo(_)
-            | Self::NotConfirmed
             | Self::UnknownShell { .. }
             | Self::Io { .. }
             | Self::Print(_) => None,

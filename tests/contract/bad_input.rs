@@ -115,6 +115,58 @@ fn what_cannot_be_spawned_is_refused_and_leaves_nothing() {
     assert!(said.out.contains("web-"), "{said:?}");
 }
 
+/// An answer that is empty because there is no such project would hide a slip of the finger.
+#[test]
+fn a_project_that_is_none_is_refused_by_every_command_and_the_nearest_is_named() {
+    let world = World::started(AO);
+    let id = world.spawn("exec sleep 1000");
+    let id = id.as_str();
+    let other = world.dir.join("other");
+    world.make_repository(&other);
+    let moved = other.as_str();
+    let commands: [&[&str]; 15] = [
+        &["spawn", "--project", "wbe", "--", "true"],
+        &["orchestrator", "start", "--project", "wbe", "--", "true"],
+        &["orchestrator", "ls", "--project", "wbe"],
+        &["session", "ls", "--project", "wbe"],
+        &["session", "get", id, "--project", "wbe"],
+        &["session", "restore", "--all", "--project", "wbe"],
+        &["session", "cleanup", "--project", "wbe", "--yes"],
+        &["kill", id, "--project", "wbe"],
+        &["events", "--project", "wbe"],
+        &["pr", "ls", "--project", "wbe"],
+        &["project", "get", "wbe"],
+        &["project", "set-config", "wbe", "--reclaim-on-merge", "on"],
+        &["project", "move", "wbe", moved],
+        &["project", "rm", "wbe"],
+        &["project", "rm", "wbe", "--yes"],
+    ];
+    for words in commands {
+        let said = world.ao(words);
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{words:?}: {said:?}");
+        for part in [
+            "there is no project `wbe`",
+            "(PROJECT_NOT_FOUND)",
+            "did you mean `web`? all of them: ao project ls",
+        ] {
+            assert!(said.err.contains(part), "{words:?}: {said:?}");
+        }
+    }
+    // One that is there is answered as ever, also where that is nothing.
+    let none = world.ao(&["orchestrator", "ls", "--project", "web"]).ok();
+    assert!(none.out.contains("(no orchestrators)"), "{none:?}");
+    // What was removed may be named for what its sessions left.
+    world.ao(&["kill", id]).ok();
+    world.until(id, "phase", "ended");
+    world.ao(&["project", "rm", "web", "--yes"]).ok();
+    let left = world
+        .ao(&["session", "ls", "--project", "web", "--include-terminated"])
+        .ok();
+    assert!(left.out.contains(id), "{left:?}");
+    let none = world.ao(&["pr", "ls", "--project", "web"]).ok();
+    assert!(none.out.contains("(no pull requests)"), "{none:?}");
+}
+
 #[test]
 fn a_mistyped_command_is_misuse_and_a_missing_daemon_is_named() {
     let world = World::new(AO);

@@ -157,6 +157,54 @@ fn what_is_set_stays_until_it_is_unset_or_all_of_it_is_cleared() {
     );
 }
 
+/// What would change nothing because it is no key is a slip of the finger, and told with what was meant.
+#[test]
+fn a_key_that_is_none_is_refused_and_the_nearest_is_named() {
+    let world = World::started(AO);
+    set(&world, &["--env", "A=1", "--model", "general"]).ok();
+    for (flags, parts) in [
+        (
+            ["--unset", "agentConfig.modell"],
+            [
+                "there is no key `agentConfig.modell`",
+                "did you mean `agentConfig.model`?",
+            ],
+        ),
+        (
+            ["--unset", "postcreate"],
+            ["there is no key `postcreate`", "did you mean `postCreate`?"],
+        ),
+        (
+            ["--unset", "model"],
+            ["there is no key `model`", "did you mean `agentConfig.model`?"],
+        ),
+        (
+            ["--unset", "nope"],
+            [
+                "there is no key `nope`",
+                "the keys are defaultBranch, sessionPrefix, env,",
+            ],
+        ),
+        (
+            ["--config-json", r#"{"symlinks":"a"}"#],
+            ["`symlinks`: invalid type", "expected a sequence"],
+        ),
+    ] {
+        let said = set(&world, &flags);
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{flags:?}: {said:?}");
+        for part in parts {
+            assert!(said.err.contains(part), "{part}: {said:?}");
+        }
+    }
+    // Whoever takes a variable away twice has what they wanted.
+    set(&world, &["--unset", "env.A"]).ok();
+    let said = set(&world, &["--unset", "env.A"]).ok().out;
+    assert!(
+        said.contains("agentConfig.model: general") && !said.contains("env"),
+        "{said}"
+    );
+}
+
 /// What is set for workers goes before what is set for all; and rules are the file as it was.
 #[test]
 fn each_role_has_its_own_model_where_one_is_set_and_all_have_the_rules_of_the_file() {

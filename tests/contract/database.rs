@@ -130,7 +130,7 @@ fn a_full_disk_is_an_error_and_nothing_that_was_there_is_lost() {
     world.limit_files(size);
     let refused = world.try_start();
     if refused.is_none() {
-        let body = serde_json::json!({"projectId": "web", "harness": "shell", "command": ["true"], "prompt": "x".repeat(60_000)});
+        let body = serde_json::json!({"projectId": "web", "harness": "shell", "command": ["true", "x".repeat(60_000)]});
         let mut failed = false;
         for _ in 0..50 {
             let answer = world.ask("POST", "/api/v1/sessions", Some(&body));
@@ -178,7 +178,7 @@ fn a_really_full_disk_is_an_error_and_nothing_that_was_there_is_lost() {
     world
         .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
         .ok();
-    let body = serde_json::json!({"projectId": "web", "harness": "shell", "command": ["/bin/true"], "prompt": "x".repeat(60_000)});
+    let body = serde_json::json!({"projectId": "web", "harness": "shell", "command": ["/bin/true", "x".repeat(60_000)]});
     let (mut refused, mut made) = (None, 0);
     for _ in 0..200 {
         let answer = world.ask("POST", "/api/v1/sessions", Some(&body));

@@ -82,6 +82,36 @@ fn six_spawns_of_six_clients_are_two_that_run_and_four_in_line() {
     });
     let shown = world.ao(&["session", "get", &before[1].0]).ok().out;
     assert!(shown.contains("in line: 2 of 4"), "{shown}");
+    let listed = world.ao(&["session", "ls"]).ok().out;
+    for (id, place, of) in &before {
+        let row = listed.lines().find(|row| row.contains(&format!("  {id} ")));
+        let place = format!("({place} of {of} that wait)");
+        assert!(row.is_some_and(|row| row.ends_with(&place)), "{id}: {listed}");
+    }
+    // There is nothing to see of one that waits, and no other is meant.
+    for words in [["attach", &before[1].0], ["logs", &before[1].0]] {
+        let said = world.ao(&words);
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+        assert!(
+            said.err.contains("it waits in line") && said.err.contains("(2 of 4 that wait)"),
+            "{said:?}"
+        );
+        assert!(!said.err.contains("did you mean"), "{said:?}");
+    }
+    let fifth = world
+        .ao(&["spawn", "--project", "web", "--detach", "--", "sleep", "1000"])
+        .ok()
+        .out;
+    assert!(
+        fifth.contains("(5 of 5 that wait)") && fifth.contains("see how it stands: ao session get web-7"),
+        "{fifth}"
+    );
+    assert!(
+        !fifth.contains("worktree:") && !fifth.contains("attach with"),
+        "{fifth}"
+    );
+    world.ao(&["kill", "web-7"]).ok();
+    world.until("web-7", "phase", "ended");
 
     world.kill_9();
     world.start();

@@ -151,7 +151,7 @@ fn a_message_is_kept_shown_and_can_be_taken_back() {
         "{waited:?}"
     );
     for (words, said) in [
-        (vec!["send", &id, ""], "--message is required"),
+        (vec!["send", &id, ""], "there is no text to send"),
         (vec!["send", &id, "--file", "/nowhere"], "/nowhere"),
         (vec!["send"], "SESSION"),
         (vec!["send", "web-99", "x"], "did you mean `web-1`?"),

@@ -15,7 +15,13 @@ fn start(world: &World, replace: bool) -> Value {
         words.push("--replace");
     }
     let said = world.ao(&[&words[..], &["--"], &RUN].concat()).ok().json();
-    said["session"].clone()
+    // Whether one was started or was there: the same form.
+    let session = &said["session"];
+    assert_eq!(
+        said["orchestrator"],
+        json!({"id": session["id"], "projectId": session["projectId"]})
+    );
+    session.clone()
 }
 
 fn id_of(session: &Value) -> String {

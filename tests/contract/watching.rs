@@ -44,6 +44,31 @@ fn logs_show_what_a_terminal_showed_and_follow_it_to_its_end() {
         .map(|line| line.as_str().unwrap())
         .collect();
     assert_eq!(all[..2], ["first", "second"]);
+    // One that is over and taken back has none, and no other is meant; one that is none is told by the nearest that is.
+    let over = world.spawn("exec sleep 1000");
+    world.until(&over, "status", "working");
+    world.ao(&["kill", &over]).ok();
+    world.until(&over, "phase", "ended");
+    for words in [["logs", &over], ["attach", &over]] {
+        let said = world.ao(&words);
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+        assert!(
+            said.err
+                .contains(&format!("no terminal is held for `{over}`: it is over"))
+                && said
+                    .err
+                    .contains(&format!("bring it back: ao session restore {over}"))
+                && !said.err.contains("did you mean"),
+            "{said:?}"
+        );
+    }
+    let none = world.ao(&["attach", "wbe-1"]);
+    assert!(
+        none.code == 1
+            && none.err.contains("there is no session `wbe-1`")
+            && none.err.contains("did you mean `web-1`?"),
+        "{none:?}"
+    );
     // It needs no daemon, and says where there is nothing.
     world.ao(&["stop"]).ok();
     assert!(world.ao(&["logs", &id]).ok().out.starts_with("first\nsecond\n"));
@@ -72,7 +97,11 @@ fn events_are_filtered_and_followed_over_a_restart_without_a_gap() {
         (created.len(), &created[0]["sessionId"]),
         (1, &Value::from(id.as_str()))
     );
-    assert_eq!(events(&world, &["--project", "other"]), Vec::<Value>::new());
+    let other = world.ao(&["events", "--project", "other"]);
+    assert!(
+        other.code == 1 && other.err.contains("there is no project `other`"),
+        "{other:?}"
+    );
     let second = all[1]["seq"].as_i64().unwrap();
     let after = events(&world, &["--after", &second.to_string()]);
     assert_eq!(after[0]["seq"], second + 1);

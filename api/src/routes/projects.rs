@@ -1,7 +1,7 @@
 //! Projects: registered, listed, looked at, set, removed.
 
 use ao_domain::port::worktrees::WorktreeError;
-use ao_domain::{BadConfig, ProjectId, Repository, SessionId, chain};
+use ao_domain::{BadConfig, ProjectConfig, ProjectId, Repository, SessionId, chain};
 use ao_facts::{Added, Configured, Move, NewProject, ProjectRemoval};
 use ao_supervisor::step;
 use axum::extract::State;
@@ -132,7 +132,8 @@ pub(super) async fn get(State(api): State<Api>, ProjectPath(id): ProjectPath) ->
     params(("id" = String, Path, description = "The project")), request_body = SetProjectConfig,
     responses(
         (status = 200, description = "The project as it is now", body = ProjectAnswer),
-        (status = 400, description = "`INVALID_JSON`, `INVALID_PROJECT_ID`, `INVALID_PROJECT_CONFIG` with `key`", body = ErrorBody),
+        (status = 400, description = "`INVALID_JSON`, `INVALID_PROJECT_ID`, `INVALID_PROJECT_CONFIG` with `key`, and with `knownKeys` where that is \
+            none", body = ErrorBody),
         (status = 404, description = "`PROJECT_NOT_FOUND`", body = ErrorBody),
     )
 )]
@@ -156,6 +157,9 @@ pub(super) async fn configure(
             let refusal = ApiError::bad("INVALID_PROJECT_CONFIG", why.to_string());
             Err(match why {
                 BadConfig::Value { key, .. } => refusal.detail("key", key),
+                BadConfig::Key { key } => refusal
+                    .detail("key", key)
+                    .detail("knownKeys", ProjectConfig::keys()),
                 BadConfig::Form(_) => refusal,
             })
         }

@@ -83,7 +83,7 @@ pub(super) async fn restore(
     request_body = RenameSession,
     responses(
         (status = 200, description = "It is called so", body = SessionAnswer),
-        (status = 400, description = "`INVALID_JSON`, `TEXT_TOO_LONG`", body = ErrorBody),
+        (status = 400, description = "`INVALID_JSON`, `INVALID_TEXT`, `TEXT_TOO_LONG`", body = ErrorBody),
         (status = 404, description = "`SESSION_NOT_FOUND`", body = ErrorBody),
     )
 )]

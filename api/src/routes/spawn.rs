@@ -45,7 +45,8 @@ const KEY_MAX: usize = 200;
             `PROJECT_NOT_RESOLVABLE`, `BARE_REPOSITORY`, `NO_COMMITS`, `INVALID_KIND`, `UNKNOWN_HARNESS` with `known`, \
             `UNKNOWN_RUNTIME` with `known`, `AGENT_BINARY_NOT_FOUND`, `COMMAND_REQUIRED`, `COMMAND_NOT_TAKEN`, \
             `INVALID_COMMAND`, `INVALID_MODEL`, `INVALID_PERMISSIONS`, `SETTING_NOT_OFFERED`, \
-            `INVALID_BRANCH`, `INVALID_BASE`, `PROMPT_TOO_LONG`, `TEXT_TOO_LONG`", body = ErrorBody),
+            `INVALID_BRANCH`, `INVALID_BASE`, `PROMPT_TOO_LONG`, `PROMPT_NOT_TAKEN`, `INVALID_TEXT`, \
+            `TEXT_TOO_LONG`", body = ErrorBody),
         (status = 404, description = "`PROJECT_NOT_FOUND`", body = ErrorBody),
         (status = 409, description = "`SPAWN_FAILED` or `SESSION_TERMINATED` with `sessionId`, `ORCHESTRATOR_EXISTS` with \
             `sessionId`", body = ErrorBody),
@@ -251,6 +252,11 @@ impl Order {
                 env: &api.config.env,
             },
         )?;
+        if prompt.is_some() && !command.is_empty() {
+            // It took the command, so it has nowhere to put a prompt.
+            let message = format!("agent `{harness}` takes a command, not a prompt");
+            return Err(ApiError::bad("PROMPT_NOT_TAKEN", message));
+        }
         let repository = repository(api, &project.path)
             .await
             .map_err(|error| match error {
@@ -363,7 +369,11 @@ pub(super) fn line(name: &str, text: Option<&str>) -> Result<Option<String>, Api
     let Some(text) = trimmed(text) else {
         return Ok(None);
     };
-    if text.len() > LINE_MAX || text.chars().any(char::is_control) {
+    if text.chars().any(char::is_control) {
+        let message = format!("`{name}` is one line, without line breaks and other control characters");
+        return Err(ApiError::bad("INVALID_TEXT", message));
+    }
+    if text.len() > LINE_MAX {
         let message = format!("`{name}` is one line of at most {LINE_MAX} bytes");
         return Err(ApiError::bad("TEXT_TOO_LONG", message));
     }

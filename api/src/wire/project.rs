@@ -232,12 +232,28 @@ mod tests {
         let all = serde_json::json!({
             "defaultBranch": "x", "sessionPrefix": "x", "env": {"A": "1"}, "symlinks": ["x"], "postCreate": ["x"],
             "postCreateTimeout": 1, "buildFolders": ["x"], "rules": "x", "runtime": "pty", "agentConfig": {"model": "m", "permissions": "auto"},
-            "worker": {"agent": "a", "agentConfig": {"model": "m"}}, "orchestrator": {"agent": "a"}, "reclaimOnMerge": true,
+            "worker": {"agent": "a", "agentConfig": {"model": "m", "permissions": "auto"}},
+            "orchestrator": {"agent": "a", "agentConfig": {"model": "m", "permissions": "auto"}}, "reclaimOnMerge": true,
             "reviewers": [{"harness": "codex"}],
         });
         let config = ProjectConfig::default().merged(&all).expect("every key is legal");
         let known = serde_json::to_value(&config).unwrap();
         assert_eq!(known, all, "none is left out of what is stored");
+        // Those that can be taken away are those that can be set.
+        for (key, value) in all.as_object().unwrap() {
+            let inside: Vec<&str> = ProjectConfig::keys()
+                .iter()
+                .filter_map(|known| known.strip_prefix(&format!("{key}.")))
+                .collect();
+            if inside.is_empty() {
+                assert!(ProjectConfig::keys().contains(&key.as_str()), "{key}");
+                continue;
+            }
+            for path in &inside {
+                let pointer = format!("/{}", path.replace('.', "/"));
+                assert!(value.pointer(&pointer).is_some(), "{key}.{path}");
+            }
+        }
         let keys = |value: &serde_json::Value| -> BTreeSet<String> {
             value.as_object().unwrap().keys().cloned().collect()
         };

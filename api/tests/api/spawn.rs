@@ -105,9 +105,15 @@ async fn what_cannot_come_up_is_refused_before_a_row_is_written() {
         (json!({"branch": "--force"}), 400, "INVALID_BRANCH", "--force"),
         (json!({"base": "--force"}), 400, "INVALID_BASE", "--force"),
         (
+            json!({"prompt": "hi"}),
+            400,
+            "PROMPT_NOT_TAKEN",
+            "agent `shell` takes a command, not a prompt",
+        ),
+        (
             json!({"displayName": "two\nlines"}),
             400,
-            "TEXT_TOO_LONG",
+            "INVALID_TEXT",
             "displayName",
         ),
         (

@@ -469,14 +469,14 @@ fn ao_binary(path: &OsStr) -> Check {
     let found = std::env::split_paths(path)
         .map(|folder| folder.join("ao"))
         .find(|file| file.is_file());
-    let remedy = "put the folder of this program first on PATH, or remove the other";
+    let first = "put the folder of this program first on PATH";
     match (own, found) {
-        (Err(error), _) => check(Level::Warn, format!("this program cannot be found: {error}")).with(remedy),
+        (Err(error), _) => check(Level::Warn, format!("this program cannot be found: {error}")).with(first),
         (Ok((own, _)), None) => check(
             Level::Warn,
             format!("no `ao` is on PATH (this one is {})", own.display()),
         )
-        .with(remedy),
+        .with("put the folder of this program on PATH"),
         (Ok((own, ours)), Some(found)) => {
             let same = std::fs::metadata(&found)
                 .is_ok_and(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()));
@@ -494,7 +494,7 @@ fn ao_binary(path: &OsStr) -> Check {
                         own.display()
                     ),
                 )
-                .with(remedy)
+                .with(format!("{first}, or remove the other"))
             }
         }
     }

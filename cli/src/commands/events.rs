@@ -7,6 +7,7 @@ use ao_domain::{ProjectId, SessionId};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::completion::{any_sessions, projects};
+use super::project;
 use crate::client::Daemon;
 use crate::env::Env;
 use crate::error::CliError;
@@ -74,6 +75,9 @@ impl EventsArgs {
 
 pub(crate) async fn run(args: &EventsArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
     let mut daemon = super::find(env)?;
+    if let Some(project) = &args.project {
+        project::must_be(&daemon, project).await?;
+    }
     let head = daemon.head().await?;
     let mut after = args.after.unwrap_or_else(|| (head - i64::from(args.last)).max(0));
     if after > head {

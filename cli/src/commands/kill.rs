@@ -35,7 +35,7 @@ pub(crate) struct KillArgs {
 }
 
 pub(crate) async fn run(args: &KillArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
-    check_scope(&args.session, args.project.as_ref())?;
+    check_scope(&args.session, args.project.as_ref(), env).await?;
     let daemon = super::find(env)?;
     let path = format!("/api/v1/sessions/{}/kill", encoded(args.session.as_str()));
     let asked = KillSession {

@@ -11,7 +11,7 @@ use ao_local::runtimes::holder::Runs;
 use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
-use super::attach::{data_dir, newest_run};
+use super::attach::newest_run;
 use super::completion::any_sessions;
 use crate::client::{Ask, encoded};
 use crate::env::Env;
@@ -59,7 +59,7 @@ struct Line<'a> {
 }
 
 pub(crate) async fn run(args: &LogsArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
-    let (runtime, at) = newest_run(&data_dir(env)?, &args.session).await?;
+    let (runtime, at) = newest_run(&args.session, env).await?;
     let failed = |source: RuntimeError| CliError::Attach {
         session: args.session.to_string(),
         source,

@@ -30,7 +30,8 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use ao_domain::shell_word;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::client::Daemon;
@@ -130,7 +131,7 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return not_parsed(&error, &named(arguments), json_asked),
+        Err(error) => return not_parsed(&error, arguments, json_asked),
     };
     if let Some(Command::Daemon(args)) = &cli.command {
         if args.detached {
@@ -194,19 +195,20 @@ fn dispatch(cli: Cli, env: &Env, out: &mut Out) -> Result<(), CliError> {
 }
 
 /// Help and version go to standard output and are no failure; everything else is misuse.
-fn not_parsed(error: &clap::Error, command: &str, json: bool) -> ExitCode {
+fn not_parsed(error: &clap::Error, arguments: &[OsString], json: bool) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return match error.print() {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
             _ => ExitCode::SUCCESS,
         };
     }
-    complain(&misuse(&error.to_string(), command), json);
+    complain(&misuse(error, arguments), json);
     ExitCode::from(crate::error::MISUSE)
 }
 
 /// clap's words as one line what is wrong and one line what to do, without the usage that scrolls it away.
-fn misuse(said: &str, command: &str) -> CliError {
+fn misuse(error: &clap::Error, arguments: &[OsString]) -> CliError {
+    let said = error.to_string();
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
     let what: Vec<&str> = lines()
         .take_while(|line| !line.starts_with("Usage:"))
@@ -215,8 +217,49 @@ fn misuse(said: &str, command: &str) -> CliError {
         .collect();
     CliError::Misuse {
         what: what.join("; ").replace(":; ", ": "),
-        instead: Some(format!("see: {command} --help")),
+        instead: Some(
+            after_dashes(error, arguments).unwrap_or_else(|| format!("see: {} --help", named(arguments))),
+        ),
     }
+}
+
+/// The line that was meant where a command for an agent stands without the `--` before it; `None` where that is not what is wrong.
+fn after_dashes(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let takes_command = matches!(named(arguments).as_str(), "ao spawn" | "ao orchestrator start");
+    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') || !takes_command {
+        return None;
+    }
+    let words: Vec<&str> = arguments
+        .iter()
+        .skip(1)
+        .map(|word| word.to_str())
+        .collect::<Option<_>>()?;
+    // The first word of that name may be a flag's value: what cannot be told is not guessed.
+    let mut places = words.iter().enumerate().filter(|(_, said)| *said == word);
+    let (place, _) = places.next()?;
+    if places.next().is_some() {
+        return Some(format!(
+            "a command stands behind `--`, see: {} --help",
+            named(arguments)
+        ));
+    }
+    let quoted = |words: &[&str]| {
+        words
+            .iter()
+            .map(|word| shell_word(word))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let (before, command) = words.split_at(place);
+    let command: Vec<&str> = command.iter().copied().filter(|word| *word != "--").collect();
+    Some(format!(
+        "a command stands behind `--`: ao {} -- {}",
+        quoted(before),
+        quoted(&command)
+    ))
 }
 
 /// The names of the command and subcommand that `arguments` begin with.
@@ -275,7 +318,7 @@ mod tests {
         let text = |words: &[&str]| {
             let error = command_line(false).try_get_matches_from(words).unwrap_err();
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-            let error = misuse(&error.to_string(), &named(&words));
+            let error = misuse(&error, &words);
             assert_eq!(error.exit(), 2);
             error.for_people()
         };
@@ -299,6 +342,22 @@ mod tests {
             invalid value 'soon' for '--timeout <TIME>': `soon` is not a time: write it like 1m30s, 1.5s or 250ms
             see: ao start --help"#]]
         .assert_eq(&text(&["ao", "start", "--timeout", "soon"]));
+        expect_test::expect![[r#"
+            unexpected argument 'sleep' found
+            a command stands behind `--`: ao spawn --project web -- sleep '1 2'"#]]
+        .assert_eq(&text(&["ao", "spawn", "--project", "web", "sleep", "1 2"]));
+        expect_test::expect![[r#"
+            unexpected argument 'web' found
+            a command stands behind `--`, see: ao spawn --help"#]]
+        .assert_eq(&text(&["ao", "spawn", "--project", "web", "web"]));
+        expect_test::expect![[r#"
+            unexpected argument '--bogus' found; tip: to pass '--bogus' as a value, use '-- --bogus'
+            see: ao spawn --help"#]]
+        .assert_eq(&text(&["ao", "spawn", "--bogus"]));
+        expect_test::expect![[r#"
+            invalid value 'abc' for '--post-create-timeout <SECONDS>': wanted is a number of seconds, such as 900
+            see: ao project set-config --help"#]]
+        .assert_eq(&text(&["ao", "project", "set-config", "web", "--post-create-timeout", "abc"]));
     }
 
     /// Every command as its path of names, and itself; hidden ones are not for people.
@@ -323,6 +382,26 @@ mod tests {
         for (path, command) in commands {
             for help in [command.clone().render_help(), command.clone().render_long_help()] {
                 assert!(help.to_string().contains("Examples:"), "{path}");
+            }
+        }
+    }
+
+    /// A line of clap's is as wide as the terminal, and one that is wider is broken in two: an example could not be copied then.
+    #[test]
+    fn every_example_fits_into_a_line_of_a_terminal() {
+        let mut root = command_line(true);
+        root.build();
+        let mut commands = vec![("ao".to_owned(), root.clone())];
+        visible(&root, "ao", &mut commands);
+        for (path, command) in commands {
+            let said = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            for example in said.lines().filter(|line| line.starts_with("  ")) {
+                // What stands behind it is a remark.
+                let words = example.trim().split("    ").next().unwrap_or_default();
+                assert!(words.len() + 2 <= 80, "{path}: {words}");
             }
         }
     }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use ao_api::wire::{OrchestratorAnswer, Session, SessionList, StartOrchestrator};
-use ao_domain::{PermissionMode, ProjectId};
+use ao_domain::{PermissionMode, Phase, ProjectId};
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
 use super::completion::{agents, projects};
-use super::session::tone;
+use super::session::{self, tone};
 use super::{project, spawn};
 use crate::client::Ask;
 use crate::duration;
@@ -117,6 +117,9 @@ async fn ls(args: &LsArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
     let list: SessionList = daemon.fetch(Ask::get("/api/v1/orchestrators")).await?;
     let is_asked = |session: &Session| args.project.as_ref().is_none_or(|id| session.project_id == *id);
     let data: Vec<Session> = list.sessions.into_iter().filter(is_asked).collect();
+    if let (Some(project), []) = (&args.project, data.as_slice()) {
+        project::must_be(&daemon, project).await?;
+    }
     if out.is_json() {
         return out.object(&Listed { data });
     }
@@ -124,20 +127,29 @@ async fn ls(args: &LsArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
         return out.line("(no orchestrators): ao orchestrator start");
     }
     let rows = data.iter().map(|session| {
-        let replaces = session.replaces.as_ref();
         vec![
             session.project_id.to_string(),
             session.id.to_string(),
             out.paint(tone(session.status), format!("[{}]", session.status)),
             session.harness.clone(),
-            replaces.map_or_else(
-                || session.reason.clone(),
-                |old| format!("{}; takes the place of {old} once it is live", session.reason),
-            ),
+            reason(session),
         ]
     });
     let rows = rows.collect();
     out.rows(rows)
+}
+
+/// Why it stands as it does, and whose place it takes: that is told until it has done so, which is after it came up.
+fn reason(session: &Session) -> String {
+    let reason = session::reason(session);
+    match &session.replaces {
+        None => reason,
+        Some(old) if !session.phase.is_settled() => {
+            format!("{reason}; takes the place of {old} once it is live")
+        }
+        Some(old) if session.phase == Phase::Live => format!("{reason}; is taking the place of {old}"),
+        Some(old) => format!("{reason}; did not take the place of {old}"),
+    }
 }
 
 async fn start(args: StartArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
@@ -168,15 +180,11 @@ async fn start(args: StartArgs, env: &Env, out: &mut Out) -> Result<(), CliError
         return has_one(&answer, args.replace, out);
     }
     let limit = if args.detach { Duration::ZERO } else { args.timeout };
-    spawn::up(
-        &daemon,
-        answer.session,
-        before,
-        limit,
-        "started orchestrator",
-        out,
-    )
-    .await
+    let session = spawn::settled(&daemon, answer.session, before, limit, out).await?;
+    if out.is_json() {
+        return out.object(&OrchestratorAnswer { session, ..answer });
+    }
+    spawn::tell(&session, "started orchestrator", out)
 }
 
 /// Nothing was started: the answer is about one that was there.
@@ -204,4 +212,29 @@ fn has_one(answer: &OrchestratorAnswer, replace: bool, out: &mut Out) -> Result<
     out.line(format!(
         "another in its place: ao orchestrator start --project {project} --replace"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::commands::session::tests::session;
+
+    #[test]
+    fn whose_place_it_takes_is_told_until_it_has_it() {
+        let of = |phase: &str, replaces: Option<&str>| {
+            reason(&session(
+                "web-5",
+                &json!({"kind": "orchestrator", "phase": phase, "reason": "so", "replaces": replaces}),
+            ))
+        };
+        assert_eq!(of("live", None), "so");
+        assert_eq!(
+            of("launch", Some("web-4")),
+            "so; takes the place of web-4 once it is live"
+        );
+        assert_eq!(of("live", Some("web-4")), "so; is taking the place of web-4");
+        assert_eq!(of("ended", Some("web-4")), "so; did not take the place of web-4");
+    }
 }

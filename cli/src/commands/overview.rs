@@ -13,7 +13,7 @@ use crate::duration;
 use crate::env::Env;
 use crate::error::CliError;
 use crate::gateways::{self, Grade};
-use crate::render::{Out, Tone};
+use crate::render::{Out, Tone, first_line};
 
 /// How long a session that never came up is brought up again and again: it can only be looked at, not dismissed.
 const FAILED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -193,7 +193,7 @@ fn wants(known: &Known, now: Timestamp) -> Vec<Want> {
         }
         if session.worktree.state == WorktreeState::Kept {
             let worktree = &session.worktree;
-            let why = kill::why_kept(worktree, session.failure.as_deref());
+            let why = kill::why_kept(worktree, session.failure.as_deref().map(first_line));
             want(
                 "kept",
                 format!("its worktree was kept, {why}: {}", worktree.path),
@@ -366,7 +366,7 @@ mod tests {
             ),
             session(
                 "web-8",
-                &json!({"status": "terminated", "isTerminated": true, "failure": "the repository is not there",
+                &json!({"status": "terminated", "isTerminated": true, "failure": "the repository is not there\nfatal",
                     "worktree": {"path": "/w", "state": "kept", "holdings": []}}),
             ),
         ];

@@ -6,6 +6,7 @@ use std::io::{self, BufRead as _};
 
 use ao_api::wire::{
     AddProject, MoveProject, ProjectAnswer, ProjectGot, ProjectHealth, ProjectList, ProjectRemoved,
+    SessionList,
 };
 use ao_domain::ProjectId;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -265,6 +266,7 @@ async fn rm(args: &RmArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
         if out.is_json() {
             return Err(CliError::misuse("with --json nobody is asked: add --yes"));
         }
+        must_be(&daemon, &args.id).await?;
         out.ask(&format!(
             "Remove project \"{}\"? Type the project id to confirm: ",
             args.id
@@ -293,6 +295,37 @@ async fn rm(args: &RmArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
 /// When the daemon cannot be asked.
 pub(crate) async fn list(daemon: &Daemon) -> Result<ProjectList, CliError> {
     daemon.fetch(Ask::get("/api/v1/projects")).await
+}
+
+/// Refuses a project that is none, with the nearest that is one: where it was to narrow an answer, the answer would be empty
+/// and hide a slip of the finger. One that was removed may still be named for what its sessions left.
+///
+/// # Errors
+/// When there is no such project, or the daemon cannot be asked.
+pub(crate) async fn must_be(daemon: &Daemon, id: &ProjectId) -> Result<(), CliError> {
+    if list(daemon)
+        .await?
+        .projects
+        .iter()
+        .any(|project| project.id == *id)
+    {
+        return Ok(());
+    }
+    let name = encoded(id.as_str());
+    let left: SessionList = daemon
+        .fetch(Ask::get(format!("/api/v1/sessions?project={name}")))
+        .await?;
+    if !left.sessions.is_empty() {
+        return Ok(());
+    }
+    // In the daemon's own words, as of every other command.
+    match daemon
+        .fetch::<ProjectGot>(Ask::get(format!("/api/v1/projects/{name}")))
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(error) => Err(with_nearest(daemon, error, id.as_str()).await),
+    }
 }
 
 /// Adds the nearest known id to a refusal that says there is no such project.

@@ -119,7 +119,12 @@ pub(crate) async fn send(args: SendArgs, env: &Env, out: &mut Out) -> Result<(),
     };
     let text = text_of(text, args.message, args.file, out)?;
     if text.trim().is_empty() {
-        return Err(CliError::misuse("--message is required: the text is empty"));
+        return Err(CliError::Misuse {
+            what: "there is no text to send".to_owned(),
+            instead: Some(format!(
+                "give it as a word, with --file, or on standard input: ao send {session} \"fix the login test\""
+            )),
+        });
     }
     let daemon = super::find(env)?;
     let before = daemon.head().await.ok();

@@ -13,6 +13,7 @@ use super::completion::{any_sessions, projects};
 use super::kill::{self, KillArgs};
 use super::logs::{self, LogsArgs};
 use super::pr;
+use super::project;
 use super::restore::{self, RenameArgs, RestoreArgs};
 use super::send::{self, AnswerArgs, MessagesArgs};
 use crate::client::{Ask, Daemon, encoded};
@@ -143,7 +144,7 @@ fn print_list(sessions: &[Session], args: &LsArgs, now: Timestamp, out: &mut Out
             session.kind.to_string(),
             session.harness.clone(),
             session.issue_id.clone().unwrap_or_default(),
-            session.reason.clone(),
+            reason(session),
         ]);
     }
     for (index, (project, rows)) in groups.into_iter().enumerate() {
@@ -159,6 +160,14 @@ fn print_list(sessions: &[Session], args: &LsArgs, now: Timestamp, out: &mut Out
         hidden => out.line(format!(
             "{hidden} sessions that are over are not shown: --include-terminated"
         )),
+    }
+}
+
+/// Why it stands as it does, in a line of a list; with its place, while it waits to be let in.
+pub(crate) fn reason(session: &Session) -> String {
+    match &session.queue {
+        Some(queue) => format!("{} ({} of {} that wait)", session.reason, queue.place, queue.of),
+        None => session.reason.clone(),
     }
 }
 
@@ -178,7 +187,7 @@ pub(crate) fn tone(status: Status) -> Tone {
 }
 
 async fn get(args: &GetArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
-    check_scope(&args.session, args.project.as_ref())?;
+    check_scope(&args.session, args.project.as_ref(), env).await?;
     let daemon = super::find(env)?;
     let answer = match fetch(&daemon, &args.session).await {
         Ok(session) => SessionAnswer { session },
@@ -364,12 +373,15 @@ fn exit_in_words(exit: Exit) -> String {
 /// Sessions, of one project or of all, by project and number.
 ///
 /// # Errors
-/// When the daemon cannot be asked.
+/// When the daemon cannot be asked, or there is no such project.
 pub(crate) async fn list(daemon: &Daemon, project: Option<&ProjectId>) -> Result<Vec<Session>, CliError> {
     let query = project
         .map(|id| format!("?project={}", encoded(id.as_str())))
         .unwrap_or_default();
     let list: SessionList = daemon.fetch(Ask::get(format!("/api/v1/sessions{query}"))).await?;
+    if let (Some(project), []) = (project, list.sessions.as_slice()) {
+        project::must_be(daemon, project).await?;
+    }
     Ok(list.sessions)
 }
 
@@ -383,14 +395,25 @@ pub(crate) async fn fetch(daemon: &Daemon, id: &SessionId) -> Result<Session, Cl
     Ok(answer.session)
 }
 
-/// Refuses a session of another project than the named one, before anything is asked of it.
-pub(crate) fn check_scope(session: &SessionId, project: Option<&ProjectId>) -> Result<(), CliError> {
-    match project {
-        Some(project) if session.project() != *project => Err(CliError::misuse(format!(
-            "session {session} does not belong to project {project}"
-        ))),
-        _ => Ok(()),
+/// Refuses a session of another project than the named one, or of one that is none, before anything is asked of it.
+///
+/// # Errors
+/// When it belongs to another project.
+pub(crate) async fn check_scope(
+    session: &SessionId,
+    project: Option<&ProjectId>,
+    env: &Env,
+) -> Result<(), CliError> {
+    let Some(project) = project.filter(|project| session.project() != **project) else {
+        return Ok(());
+    };
+    // Without a daemon it is not known which projects there are, and wrong all the same.
+    if let Ok(daemon) = super::find(env) {
+        project::must_be(&daemon, project).await?;
     }
+    Err(CliError::misuse(format!(
+        "session {session} does not belong to project {project}"
+    )))
 }
 
 /// Adds the nearest known id to a refusal that says there is no such session.
@@ -459,6 +482,11 @@ pub(crate) mod tests {
                 "web-2",
                 &serde_json::json!({"isTerminated": true, "status": "terminated"}),
             ),
+            session(
+                "web-3",
+                &serde_json::json!({"status": "queued", "reason": "every place is taken",
+                    "queue": {"place": 2, "of": 4, "waitsFor": "place"}}),
+            ),
         ];
         let text = |args: &LsArgs| {
             let (mut out, results, _) = kept(false, false, None);
@@ -469,6 +497,7 @@ pub(crate) mod tests {
             web:
               web-1   (5m)  [working]      worker  shell  #4  its process runs
               web-12  (5m)  [needs_input]  worker  shell      a person has to decide[2J
+              web-3   (5m)  [queued]       worker  shell      every place is taken (2 of 4 that wait)
             1 session that is over is not shown: --include-terminated
         "#]]
         .assert_eq(&text(&args(false, false)));
@@ -480,6 +509,7 @@ pub(crate) mod tests {
               web-1   (5m)  [working]      worker  shell  #4  its process runs
               web-12  (5m)  [needs_input]  worker  shell      a person has to decide[2J
               web-2   (5m)  [terminated]   worker  shell      its process runs
+              web-3   (5m)  [queued]       worker  shell      every place is taken (2 of 4 that wait)
         "#]]
         .assert_eq(&text(&args(true, true)));
     }
@@ -535,18 +565,5 @@ pub(crate) mod tests {
             updated: 2026-06-24T12:00:01.000Z
             bring back with: ao session restore web-1"#]]
         .assert_eq(&text.join("\n"));
-    }
-
-    #[test]
-    fn a_session_of_another_project_is_refused() {
-        let id: SessionId = "web-1".parse().unwrap();
-        assert!(check_scope(&id, Some(&"web".parse().unwrap())).is_ok());
-        assert!(check_scope(&id, None).is_ok());
-        assert_eq!(
-            check_scope(&id, Some(&"api".parse().unwrap()))
-                .unwrap_err()
-                .exit(),
-            2
-        );
     }
 }

@@ -30,7 +30,7 @@ const LOOK_WITHOUT_NEWS: Duration = Duration::from_millis(50);
 #[command(after_help = "\
 Examples:
   ao spawn --prompt \"fix the login test\"
-  ao spawn --agent claude-code --permissions accept-edits --name login --prompt \"fix the login test\"
+  ao spawn --agent claude-code --permissions auto --prompt \"fix the login test\"
   ao spawn -- make test
   ao spawn --agent shell --name \"nightly tests\" -- sh -c \"make test; exec sh\"
   ao spawn --project web --branch fix-login --issue 42 -- make test
@@ -130,21 +130,39 @@ pub(super) async fn up(
     deed: &str,
     out: &mut Out,
 ) -> Result<(), CliError> {
+    let session = settled(daemon, session, before, limit, out).await?;
+    if out.is_json() {
+        return out.object(&SessionAnswer { session });
+    }
+    tell(&session, deed, out)
+}
+
+/// Shows every step of a session on its way up, for as long as `limit`, and gives it as it stands then; one that did not come up
+/// is an error.
+pub(super) async fn settled(
+    daemon: &Daemon,
+    session: Session,
+    before: Option<i64>,
+    limit: Duration,
+    out: &mut Out,
+) -> Result<Session, CliError> {
     let session = if limit.is_zero() {
         session
     } else {
         follow(daemon, session, before, limit, out).await?
     };
-    if let Some(why) = failure(&session) {
-        return Err(CliError::SpawnFailed {
+    match failure(&session) {
+        Some(why) => Err(CliError::SpawnFailed {
             id: session.id.to_string(),
             why,
-        });
+        }),
+        None => Ok(session),
     }
-    if out.is_json() {
-        return out.object(&SessionAnswer { session });
-    }
-    for line in summary(&session, deed, out) {
+}
+
+/// Says to a person how a session stands that was just started.
+pub(super) fn tell(session: &Session, deed: &str, out: &mut Out) -> Result<(), CliError> {
+    for line in summary(session, deed, out) {
         out.line(line)?;
     }
     Ok(())
@@ -276,13 +294,9 @@ pub(super) async fn news_of(session: &SessionId, events: &mut Option<Events>) {
 }
 
 fn step_in_words(session: &Session) -> String {
-    if let Some(queue) = session.queue.as_ref().filter(|_| session.failure.is_none()) {
-        return format!("{} ({} of {} that wait)", session.reason, queue.place, queue.of);
-    }
-    // The rest of a longer one, such as the last lines of a command, is told when it is over.
-    let reason = session.reason.lines().next().unwrap_or_default();
+    let reason = session::reason(session);
     if session.status == Status::Queued {
-        reason.to_owned()
+        reason
     } else {
         format!("{}: {reason}", session.status)
     }
@@ -301,20 +315,34 @@ fn failure(session: &Session) -> Option<String> {
     }
 }
 
+/// How a session stands, and what to type next. One that waits has neither a worktree nor a terminal yet.
 fn summary(session: &Session, deed: &str, out: &Out) -> Vec<String> {
     let id = &session.id;
-    vec![
-        format!(
-            "{deed} session {id} ({})",
-            out.paint(session::tone(session.status), session.status.as_str())
-        ),
-        format!("  worktree: {}", session.worktree.path),
-        format!("  branch: {} (from {})", session.branch, session.base),
-        format!(
-            "attach with: {}",
-            out.paint(Tone::Strong, format!("ao attach {id}"))
-        ),
-    ]
+    let waits = session.queue.is_some();
+    let command = |words: &str| out.paint(Tone::Strong, format!("ao {words} {id}"));
+    let mut lines = vec![format!(
+        "{deed} session {id} ({})",
+        out.paint(session::tone(session.status), session.status.as_str())
+    )];
+    if waits {
+        lines.push(format!("  in line: {}", session::reason(session)));
+    } else {
+        lines.push(format!("  worktree: {}", session.worktree.path));
+    }
+    lines.push(format!("  branch: {} (from {})", session.branch, session.base));
+    if waits {
+        lines.push(format!(
+            "it starts in its turn; see how it stands: {}",
+            command("session get")
+        ));
+    }
+    let attach = if session.phase.is_settled() {
+        "attach with"
+    } else {
+        "attach once it runs"
+    };
+    lines.push(format!("{attach}: {}", command("attach")));
+    lines
 }
 
 #[cfg(test)]
@@ -403,16 +431,27 @@ mod tests {
               branch: ao/web-1 (from main)
             attach with: ao attach web-1"#]]
         .assert_eq(&summary(&session("web-1", &json!({})), "spawned", &out).join("\n"));
+        let waits = session(
+            "web-3",
+            &json!({"status": "queued", "phase": "queued", "reason": "every place is taken",
+                "queue": {"place": 2, "of": 4, "waitsFor": "place"}}),
+        );
+        expect_test::expect![[r#"
+            spawned session web-3 (queued)
+              in line: every place is taken (2 of 4 that wait)
+              branch: ao/web-3 (from main)
+            it starts in its turn; see how it stands: ao session get web-3
+            attach once it runs: ao attach web-3"#]]
+        .assert_eq(&summary(&waits, "spawned", &out).join("\n"));
         let queued = session(
             "web-1",
-            &json!({"status": "queued", "reason": "making the worktree"}),
+            &json!({"status": "queued", "phase": "worktree", "reason": "making the worktree"}),
+        );
+        assert_eq!(
+            summary(&queued, "spawned", &out).last().unwrap(),
+            "attach once it runs: ao attach web-1"
         );
         assert_eq!(step_in_words(&queued), "making the worktree");
-        let long = session(
-            "web-1",
-            &json!({"status": "failed", "reason": "it failed:\nline 1\nline 2"}),
-        );
-        assert_eq!(step_in_words(&long), "failed: it failed:");
         let failed = session(
             "web-1",
             &json!({"endReason": "spawn_failed", "failure": "no such program"}),

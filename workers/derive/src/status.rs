@@ -203,6 +203,11 @@ pub fn shown(session: &Session, habits: Habits, watch: Watch, now: Timestamp) ->
     shown
 }
 
+/// What of a failure stands in a reason, which is a line of lists: what went wrong. The last lines of a command stand below it.
+fn first_line(failure: &str) -> &str {
+    failure.lines().next().unwrap_or_default()
+}
+
 fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) -> Shown {
     let alive = liveness(session.process.as_ref(), session.generation);
     let answer = |status, reason: String, since, evidence| Shown {
@@ -219,9 +224,9 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
     if session.end_reason == Some(EndReason::SpawnFailed) {
         let why = session
             .failure
-            .clone()
-            .unwrap_or_else(|| "it could not be started".to_owned());
-        return answer(Status::Failed, why, ended, "phase");
+            .as_deref()
+            .map_or("it could not be started", first_line);
+        return answer(Status::Failed, why.to_owned(), ended, "phase");
     }
     // That it is to end says nothing about whether it has: an agent may take all the time that it is given to say good-bye.
     let is_ending = session.phase == Phase::Stopping && session.ended_at.is_none() && alive != Liveness::Dead;
@@ -230,7 +235,7 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
     }
     if session.phase != Phase::Live && !is_ending {
         let reason = match (&session.failure, session.phase) {
-            (Some(failure), _) => format!("trying again: {failure}"),
+            (Some(failure), _) => format!("trying again: {}", first_line(failure)),
             (None, Phase::Queued) => waits_for(session).to_owned(),
             (None, Phase::Worktree) => "making the worktree".to_owned(),
             (None, Phase::Provision) => furnishing(session),

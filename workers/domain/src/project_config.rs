@@ -16,6 +16,30 @@ const LONGEST: usize = 4 * 1024;
 /// How long one post-create command may take when nobody says, in seconds: a cold install of a large project's packages.
 const POST_CREATE_TIMEOUT: u32 = 600;
 
+/// Every key that has a value of its own, as a path with dots; below [`ENV`] any name may stand.
+const KEYS: [&str; 19] = [
+    "defaultBranch",
+    "sessionPrefix",
+    ENV,
+    "symlinks",
+    "postCreate",
+    "postCreateTimeout",
+    "buildFolders",
+    "rules",
+    "runtime",
+    "agentConfig.model",
+    "agentConfig.permissions",
+    "worker.agent",
+    "worker.agentConfig.model",
+    "worker.agentConfig.permissions",
+    "orchestrator.agent",
+    "orchestrator.agentConfig.model",
+    "orchestrator.agentConfig.permissions",
+    "reclaimOnMerge",
+    "reviewers",
+];
+const ENV: &str = "env";
+
 /// A project's config. Every key may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -114,17 +138,28 @@ pub enum BadConfig {
     /// It is not of the form that a config has.
     #[error("this is no config: {0}")]
     Form(String),
+    /// It names a key that no config has.
+    #[error("there is no key `{}`", .key.escape_debug())]
+    Key {
+        /// Which.
+        key: String,
+    },
     /// A key's value breaks that key's rule.
     #[error("`{key}`: {why}")]
     Value {
         /// Which key.
-        key: &'static str,
+        key: String,
         /// What is wrong, and what would be right.
         why: String,
     },
 }
 
 impl ProjectConfig {
+    /// Every key that can be set or taken away, in the words of the API.
+    pub fn keys() -> &'static [&'static str] {
+        &KEYS
+    }
+
     /// The config as it is stored, from the text of its row.
     ///
     /// # Errors
@@ -137,15 +172,15 @@ impl ProjectConfig {
     /// replaces a list, an object changes only the keys that it has.
     ///
     /// # Errors
-    /// When the outcome is no config, or breaks a key's rule.
+    /// When `patch` names a key that there is not, be it to take it away, or when the outcome is no config, or breaks a key's rule.
     pub fn merged(&self, patch: &serde_json::Value) -> Result<Self, BadConfig> {
         let mut whole = serde_json::to_value(self).map_err(|error| BadConfig::Form(error.to_string()))?;
-        if !patch.is_object() {
+        let serde_json::Value::Object(keys) = patch else {
             return Err(BadConfig::Form("it is an object of keys and values".to_owned()));
-        }
+        };
+        known("", keys)?;
         merge(&mut whole, patch);
-        let merged: Self =
-            serde_json::from_value(whole).map_err(|error| BadConfig::Form(error.to_string()))?;
+        let merged: Self = serde_json::from_value(whole.clone()).map_err(|error| misfit(&whole, &error))?;
         merged.check()?;
         Ok(merged)
     }
@@ -233,6 +268,49 @@ impl ProjectConfig {
     }
 }
 
+/// Refuses what is no key. One that is to be taken away leaves no trace that could be looked at later.
+fn known(above: &str, keys: &serde_json::Map<String, serde_json::Value>) -> Result<(), BadConfig> {
+    for (name, value) in keys {
+        let key = format!("{above}{name}");
+        let inside = format!("{key}.");
+        let is_group = KEYS.iter().any(|known| known.starts_with(&inside));
+        if name.contains('.') || !(is_group || KEYS.contains(&key.as_str())) {
+            return Err(BadConfig::Key { key });
+        }
+        if let (true, Some(keys)) = (is_group, value.as_object()) {
+            known(&inside, keys)?;
+        }
+    }
+    Ok(())
+}
+
+/// What does not fit of a config that did not read, by its key: the first that does not read alone.
+fn misfit(whole: &serde_json::Value, error: &serde_json::Error) -> BadConfig {
+    for (path, value) in leaves(&[], whole) {
+        let alone = path.iter().rev().fold(value.clone(), |inner, name| {
+            serde_json::Value::Object([((*name).to_owned(), inner)].into_iter().collect())
+        });
+        if let Err(error) = serde_json::from_value::<ProjectConfig>(alone) {
+            return BadConfig::Value {
+                key: path.join("."),
+                why: error.to_string(),
+            };
+        }
+    }
+    BadConfig::Form(error.to_string())
+}
+
+/// Every value that has none inside, and the names that lead to it.
+fn leaves<'a>(above: &[&'a str], value: &'a serde_json::Value) -> Vec<(Vec<&'a str>, &'a serde_json::Value)> {
+    match value.as_object() {
+        Some(keys) if !keys.is_empty() => keys
+            .iter()
+            .flat_map(|(name, value)| leaves(&[above, &[name.as_str()]].concat(), value))
+            .collect(),
+        _ => vec![(above.to_vec(), value)],
+    }
+}
+
 /// `patch` laid over `whole`.
 fn merge(whole: &mut serde_json::Value, patch: &serde_json::Value) {
     let serde_json::Value::Object(keys) = patch else {
@@ -258,7 +336,7 @@ fn merge(whole: &mut serde_json::Value, patch: &serde_json::Value) {
 
 fn refuse<T>(key: &'static str, why: &str) -> Result<T, BadConfig> {
     Err(BadConfig::Value {
-        key,
+        key: key.to_owned(),
         why: why.to_owned(),
     })
 }
@@ -293,7 +371,7 @@ fn word(key: &'static str, value: &str) -> Result<(), BadConfig> {
 fn relative(key: &'static str, path: &str) -> Result<(), BadConfig> {
     text(key, path)?;
     let why = |why| BadConfig::Value {
-        key,
+        key: key.to_owned(),
         why: format!("`{}`: {why}", path.escape_debug()),
     };
     shared_path(path).map(drop).map_err(why)

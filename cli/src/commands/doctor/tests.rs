@@ -36,6 +36,18 @@ fn checks_stand_in_sections_with_their_remedies() {
 }
 
 #[test]
+fn where_no_ao_is_found_there_is_no_other_to_remove() {
+    let (mut out, results, _) = kept(false, false, None);
+    print(&[ao_binary(OsStr::new("/nowhere"))], &mut out).unwrap();
+    let said = results.text();
+    assert!(said.contains("no `ao` is on PATH"), "{said}");
+    assert!(
+        said.ends_with("     put the folder of this program on PATH\n"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_the_daemon_knows_of_a_host_is_a_check() {
     let now = "2026-06-24T12:05:00.000Z".parse().unwrap();
     let of = |change| host(&gateway(&change), now);

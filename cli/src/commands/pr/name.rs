@@ -6,7 +6,7 @@ use ao_api::wire::{PrList, PullRequest, SessionPrs};
 use ao_domain::SessionId;
 
 use crate::client::{Ask, Daemon, encoded};
-use crate::commands::session;
+use crate::commands::{project, session};
 use crate::error::CliError;
 use crate::render::nearest;
 
@@ -173,6 +173,9 @@ pub(super) async fn list(
         .map(|id| format!("?project={}", encoded(id.as_str())))
         .unwrap_or_default();
     let list: PrList = daemon.fetch(Ask::get(format!("/api/v1/prs{query}"))).await?;
+    if let (Some(project), []) = (project, list.prs.as_slice()) {
+        project::must_be(daemon, project).await?;
+    }
     Ok(list.prs)
 }
 

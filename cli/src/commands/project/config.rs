@@ -13,7 +13,7 @@ use super::with_nearest;
 use crate::client::{Ask, encoded};
 use crate::env::Env;
 use crate::error::CliError;
-use crate::render::Out;
+use crate::render::{Out, nearest};
 
 /// Set what ao does for a repository; what is not given stays as it is
 ///
@@ -23,8 +23,9 @@ use crate::render::Out;
 #[command(after_help = "\
 Examples:
   ao project set-config web --symlink node_modules --symlink .venv
-  ao project set-config web --post-create \"npm ci\" --post-create \"npm run build\" --post-create-timeout 900
-  ao project set-config web --env API_URL=http://127.0.0.1:8080 --worker-agent claude-code --permissions accept-edits
+  ao project set-config web --post-create \"npm ci\" --post-create-timeout 900
+  ao project set-config web --env API_URL=http://127.0.0.1:8080
+  ao project set-config web --worker-agent claude-code --permissions auto
   ao project set-config web --rules-file docs/agents.md
   ao project set-config web --reclaim-on-merge on
   ao project set-config web --unset postCreate --unset env.API_URL
@@ -55,7 +56,7 @@ pub(super) struct SetConfigArgs {
     post_create: Vec<String>,
 
     /// How long each of them may take, in seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     post_create_timeout: Option<u32>,
 
     /// An ignored folder that a worktree may be taken back with, beyond the usual ones; may be repeated
@@ -124,6 +125,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn seconds(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "wanted is a number of seconds, such as 900".to_owned())
+}
+
 fn object(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(keys)) => Ok(keys),
@@ -151,7 +157,10 @@ pub(super) async fn set(args: &SetConfigArgs, env: &Env, out: &mut Out) -> Resul
     };
     let answer: ProjectAnswer = match daemon.fetch(Ask::put(path).json(&asked)).await {
         Ok(answer) => answer,
-        Err(error) => return Err(with_nearest(&daemon, error, args.id.as_str()).await),
+        Err(error) => {
+            let error = with_nearest(&daemon, error, args.id.as_str()).await;
+            return Err(with_nearest_key(error));
+        }
     };
     if out.is_json() {
         return out.object(&answer);
@@ -166,6 +175,32 @@ pub(super) async fn set(args: &SetConfigArgs, env: &Env, out: &mut Out) -> Resul
         out.line(format!("  {key}: {value}"))?;
     }
     Ok(())
+}
+
+/// Adds the nearest key, else all of them, to a refusal that says there is no such one.
+fn with_nearest_key(error: CliError) -> CliError {
+    match error {
+        CliError::Refused {
+            status,
+            body,
+            hint: None,
+        } => {
+            let keys = body.details.get("knownKeys").and_then(Value::as_array);
+            let keys: Vec<&str> = keys.into_iter().flatten().filter_map(Value::as_str).collect();
+            let near = body.detail("key").and_then(|key| {
+                // One that stands alone may also be meant for the end of a longer one, such as `model`.
+                let end = keys.iter().find(|known| known.ends_with(&format!(".{key}")));
+                nearest(key, keys.iter().copied()).or(end.copied())
+            });
+            let hint = match near {
+                Some(near) => Some(format!("did you mean `{near}`?")),
+                None if keys.is_empty() => None,
+                None => Some(format!("the keys are {}", keys.join(", "))),
+            };
+            CliError::Refused { status, body, hint }
+        }
+        other => other,
+    }
 }
 
 /// What the flags say, as a JSON merge patch.

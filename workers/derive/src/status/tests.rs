@@ -607,6 +607,27 @@ fn a_terminal_that_is_gone_is_told() {
     );
 }
 
+/// A reason stands in a line of a list; what a command printed before it failed does not.
+#[test]
+fn of_a_failure_the_first_line_is_the_reason() {
+    let failure = Some("post-create command 1 of 1 failed, `make`: exit status 4\nline 1\nline 2".to_owned());
+    let first = "post-create command 1 of 1 failed, `make`: exit status 4";
+    let tried = Session {
+        phase: Phase::Provision,
+        failure: failure.clone(),
+        ..live()
+    };
+    let reason = |session: &Session| shown(session, REPORTS, Watch::default(), at(1_020)).reason;
+    assert_eq!(reason(&tried), format!("trying again: {first}"));
+    let failed = Session {
+        failure,
+        phase: Phase::Ended,
+        end_reason: Some(EndReason::SpawnFailed),
+        ..live()
+    };
+    assert_eq!(reason(&failed), first);
+}
+
 /// No facts whatever may make it panic or show a dead agent as working.
 #[test]
 fn a_dead_process_is_never_shown_as_working() {

@@ -58,15 +58,92 @@ fn what_breaks_a_rule_is_refused_with_its_key() {
             other => panic!("{patch}: {other:?}"),
         }
     }
-    for patch in [
-        json!([]),
-        json!({"permissions": "auto"}),
-        json!({"env": ["A=1"]}),
-        json!({"agentConfig": {"permissions": "all"}}),
-        json!({"reclaimOnMerge": "off"}),
-        json!({"reviewers": ["codex"]}),
-        json!({"reviewers": [{"harness": "codex", "model": "m"}]}),
+    assert!(matches!(set(&json!([])), Err(BadConfig::Form(_))));
+}
+
+#[test]
+fn what_does_not_read_is_refused_with_its_key_and_what_is_wanted() {
+    // What is set already reads, and is not what is complained of.
+    let all = set(&json!({"symlinks": ["a"], "agentConfig": {"model": "m"}})).unwrap();
+    for (patch, key, wanted) in [
+        (json!({"symlinks": "a"}), "symlinks", "expected a sequence"),
+        (json!({"symlinks": [1]}), "symlinks", "expected a string"),
+        (
+            json!({"symlinks": {"a": null}}),
+            "symlinks",
+            "expected a sequence",
+        ),
+        (json!({"env": ["A=1"]}), "env", "expected a map"),
+        (
+            json!({"env": {"A.B": "x"}, "rules": 1}),
+            "rules",
+            "expected a string",
+        ),
+        (json!({"env": {"A": 1}}), "env.A", "expected a string"),
+        (
+            json!({"agentConfig": {"permissions": "all"}}),
+            "agentConfig.permissions",
+            "all",
+        ),
+        (
+            json!({"agentConfig": {"model": 5}}),
+            "agentConfig.model",
+            "expected a string",
+        ),
+        (json!({"worker": "shell"}), "worker", "expected struct"),
+        (
+            json!({"reclaimOnMerge": "off"}),
+            "reclaimOnMerge",
+            "expected a boolean",
+        ),
+        (
+            json!({"postCreateTimeout": -1}),
+            "postCreateTimeout",
+            "expected u32",
+        ),
+        (json!({"reviewers": ["codex"]}), "reviewers", "expected struct"),
+        (
+            json!({"reviewers": [{"harness": "codex", "model": "m"}]}),
+            "reviewers",
+            "unknown field `model`",
+        ),
     ] {
-        assert!(matches!(set(&patch), Err(BadConfig::Form(_))), "{patch}");
+        match all.merged(&patch) {
+            Err(BadConfig::Value { key: named, why }) => {
+                assert_eq!(named, key, "{patch}");
+                assert!(why.contains(wanted), "{patch}: {why}");
+            }
+            other => panic!("{patch}: {other:?}"),
+        }
+    }
+}
+
+/// To take away what never was a key is as much a slip of the finger as to set it; a variable's name is anybody's.
+#[test]
+fn what_is_no_key_is_refused_also_where_it_is_to_be_taken_away() {
+    for (patch, key) in [
+        (json!({"nope": null}), "nope"),
+        (json!({"permissions": "auto"}), "permissions"),
+        (json!({"agentConfig": {"modell": null}}), "agentConfig.modell"),
+        (
+            json!({"worker": {"agentConfig": {"nope": 1}}}),
+            "worker.agentConfig.nope",
+        ),
+        (json!({"worker": {"model": null}}), "worker.model"),
+        (json!({"worker.agent": null}), "worker.agent"),
+    ] {
+        assert_eq!(
+            set(&patch),
+            Err(BadConfig::Key { key: key.to_owned() }),
+            "{patch}"
+        );
+    }
+    for patch in [
+        json!({"env": {"NOPE": null}}),
+        json!({"env": null, "rules": null}),
+        json!({"worker": null, "agentConfig": {"model": null}}),
+        json!({"orchestrator": {"agentConfig": null}}),
+    ] {
+        assert_eq!(set(&patch), Ok(ProjectConfig::default()), "{patch}");
     }
 }
