@@ -182,6 +182,8 @@ fn an_answer_survives_a_hang_at_every_step() {
 fn cut_a_held_one(deed: &str) {
     at_each(deed, points(&["outbox.to_queued", "intent.withdraw"]), |point| {
         let (mut world, id) = spoken_to(deed, "draft");
+        // It rests already when it has said that it is there, and has not been asked by then.
+        settle("it was asked", || world.asked() == ["draft"]);
         world.until(&id, "status", "idle");
         if point.starts_with("outbox.") {
             world.arm(point, deed);
