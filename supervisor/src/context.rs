@@ -90,7 +90,7 @@ impl Context {
         self.0.beat();
     }
 
-    /// Awaits `future` and beats meanwhile, every half of the heartbeat. Does not beat for code that does not yield.
+    /// Awaits `future` and beats meanwhile, at least every half of the heartbeat. Does not beat for code that does not yield.
     ///
     /// As cancel safe as `future`.
     pub async fn beating<F: Future>(&self, future: F) -> F::Output {
@@ -100,7 +100,8 @@ impl Context {
         let mut future = pin!(future);
         loop {
             self.beat();
-            if let Ok(output) = tokio::time::timeout(heartbeat / 2, future.as_mut()).await {
+            let next = self.0.tree.next_beat(heartbeat);
+            if let Ok(output) = tokio::time::timeout_at(next, future.as_mut()).await {
                 self.beat();
                 return output;
             }

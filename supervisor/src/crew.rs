@@ -187,7 +187,7 @@ impl Crew {
         let own = self
             .life
             .heartbeat
-            .map(|heartbeat| Instant::now() + heartbeat / 2);
+            .map(|heartbeat| self.life.tree.next_beat(heartbeat));
         let next = self.deadlines.first().map(|(at, _)| *at);
         let next = next.into_iter().chain(own).min();
         if let Some(next) = next

@@ -109,6 +109,16 @@ impl Shared {
             .unwrap_or(epoch + Duration::from_secs(3_153_600_000))
     }
 
+    /// When to beat next, at most half of the heartbeat from now. All who have the same heartbeat beat at the same instants, counted
+    /// from the tree's start: a process in which nothing happens is woken once for all of them.
+    pub(crate) fn next_beat(&self, heartbeat: Duration) -> Instant {
+        let half = heartbeat / 2;
+        match self.now_ms().checked_div(millis(half)) {
+            Some(beats) => self.instant((beats + 1).saturating_mul(millis(half))),
+            None => Instant::now() + half,
+        }
+    }
+
     pub(crate) fn emit(&self, path: &Arc<str>, incarnation: Option<u64>, what: impl FnOnce() -> What) {
         self.bus.send(|| self.now_ms(), path, incarnation, what);
     }

@@ -3,7 +3,7 @@
 //! Prints one line a figure: median and p99 in milliseconds, the ratio of the medians to the floor, the budget and whether it is met.
 //! A budget that is a ratio is judged by that alone. Exits with 1 where one was missed, after everything was measured.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
@@ -190,12 +190,16 @@ fn idle(budgets: &mut Budgets, sessions: &str, pid: u32) {
     const QUIET: Duration = Duration::from_secs(10);
     const MINUTE: Duration = Duration::from_secs(60);
     std::thread::park_timeout(QUIET);
-    let (before, began) = (Used::of(pid), Instant::now());
+    let (before, first, began) = (Used::of(pid), on_cpu(pid), Instant::now());
+    let mut last = first.clone();
     while let Some(left) = MINUTE.checked_sub(began.elapsed()) {
-        std::thread::park_timeout(left);
+        std::thread::park_timeout(left.min(Duration::from_secs(1)));
+        last.extend(on_cpu(pid)); // of a thread that ends, what was seen last
     }
     let after = Used::of(pid);
-    let cpu = (after.ticks - before.ticks) as f64 / Used::TICKS / began.elapsed().as_secs_f64() * 100.0;
+    let spent = |(thread, time): (&u32, &u64)| time - first.get(thread).unwrap_or(&0);
+    let spent = Duration::from_nanos(last.iter().map(spent).sum());
+    let cpu = spent.as_secs_f64() / began.elapsed().as_secs_f64() * 100.0;
     let line = format!("daemon, sessions {sessions}, idle for a minute: {cpu:.2} % of a core");
     budgets.judge(&line, "below 1 %", cpu < 1.0);
     // Each that ended has taken a page at least, which its parent is charged for; one that runs still is among its children.
@@ -207,10 +211,26 @@ fn idle(budgets: &mut Budgets, sessions: &str, pid: u32) {
     budgets.judge(&line, "none", !started);
 }
 
+/// For how many nanoseconds each thread of a process has run, as the scheduler measures it. What proc_pid_stat(5) says is who ran at the
+/// clock's ticks: of one that is woken by the clock and runs for microseconds, half of it or twice as much.
+fn on_cpu(pid: u32) -> BTreeMap<u32, u64> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    let times = threads.filter_map(|thread| {
+        let times = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        let ran = times.split_whitespace().next()?.parse().ok()?;
+        Some((thread.file_name().to_str()?.parse().ok()?, ran))
+    });
+    let times: BTreeMap<u32, u64> = times.collect();
+    assert!(
+        !times.is_empty(),
+        "the kernel does not say how long a thread has run"
+    );
+    times
+}
+
 /// What the kernel counts of a process: proc_pid_stat(5).
 struct Used {
-    /// `utime` and `stime`.
-    ticks: u64,
     /// `cminflt`: minor faults of children that were waited for.
     of_children: u64,
     /// Its children, those that have ended and were not waited for among them.
@@ -218,9 +238,6 @@ struct Used {
 }
 
 impl Used {
-    /// A second of `ticks` (`getconf CLK_TCK`): the same on every Linux that this runs on.
-    const TICKS: f64 = 100.0;
-
     fn of(pid: u32) -> Self {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // The name may hold anything, and ends with the last parenthesis; behind it stands the third field.
@@ -231,7 +248,6 @@ impl Used {
             .collect();
         let field = |number: usize| -> u64 { fields[number - 3].parse().expect("a number") };
         Self {
-            ticks: field(14) + field(15),
             of_children: field(11),
             children: children_of(pid),
         }

@@ -71,6 +71,32 @@ async fn beats_in_time_are_never_a_hang() {
     root.stop().await;
 }
 
+/// A process in which nothing happens is woken once for all who beat as often, whenever each of them began.
+#[tokio::test(start_paused = true)]
+async fn who_has_the_same_heartbeat_beats_at_the_same_instant() {
+    let begins_after = |id: &str, pause: Duration| {
+        let spec = ChildSpec::new(id, move |ctx: Context| async move {
+            tokio::time::sleep(pause).await;
+            ctx.ready();
+            ctx.beating(ctx.stopping()).await;
+            Ok(Done)
+        });
+        spec.heartbeat(SECOND)
+    };
+    let root = Supervisor::root("top", Strategy::OneForOne, plenty())
+        .child(begins_after("a", Duration::ZERO))
+        .child(begins_after("b", 300 * MS))
+        .start()
+        .await
+        .unwrap();
+    let tree = root.tree();
+    tokio::time::sleep(1_800 * MS).await;
+    let snapshot = tree.snapshot();
+    let age = |path: &str| snapshot.find(path).unwrap().beat.clone().unwrap().age_ms;
+    assert_eq!((age("top/a"), age("top/b")), (100, 100));
+    root.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_slept_makes_no_child_hang() {
     let root = Supervisor::root("top", Strategy::OneForOne, plenty())
