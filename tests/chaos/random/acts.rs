@@ -250,7 +250,8 @@ fn write(site: &Site, seed: &mut Seed, id: &str, name: &str) {
     if fs::rename(&draft, &place).is_err() {
         return;
     }
-    let git = |words: &[&str]| git(&tree, &[words, &["--", &file]].concat());
+    let index = site.dir.join(format!("home/index-{id}"));
+    let git = |words: &[&str]| git(&index, &tree, &[words, &["--", &file]].concat());
     let done = match how {
         "h" => git(&["stash", "push", "-q", "-u"]),
         "k" => git(&["add"]) && git(&["stash", "push", "-q"]),
@@ -268,11 +269,13 @@ fn write(site: &Site, seed: &mut Seed, id: &str, name: &str) {
     }
 }
 
-/// Whether a person's git has done what it was asked for in a worktree; an agent's own may hold the index.
-fn git(tree: &Utf8Path, words: &[&str]) -> bool {
+/// Whether a person's git has done what it was asked for in a worktree, while its agent's own waits: both hold the lock `index`.
+fn git(index: &Utf8Path, tree: &Utf8Path, words: &[&str]) -> bool {
     #[expect(clippy::disallowed_methods, reason = "a person uses git where an agent works")]
-    let mut git = Command::new("git");
+    let mut git = Command::new("flock");
     git.args([
+        index.as_str(),
+        "git",
         "-C",
         tree.as_str(),
         "-c",

@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 /// `scribe KIND WRITES SECONDS`: one line of `$HOME/starts` with its session, run and `/proc/self/stat`; then one file for
 /// each letter of WRITES, and, once it is whole, its mark as a line of `$HOME/wrote`. Of what those of `o`, `h`, `k`, `x` and `y` hold
-/// no file is left that says it: it is a commit on no branch, in a stash, or in the index alone.
+/// no file is left that says it: it is a commit on no branch, in a stash, or in the index alone. Whoever uses a worktree's index waits for
+/// the other: git reads it before it takes its lock, and what was staged in between is lost by git itself.
 const SCRIBE: &str = r#"read -r stat </proc/self/stat
 printf '%s\n' "$AO_SESSION_ID $AO_GENERATION $stat" >>"$HOME/starts"
 run=$AO_GENERATION
 mark="precious-$AO_SESSION_ID-$run"
 wrote() { printf '%s\n' "$mark-$1." >>"$HOME/wrote"; }
-git_() { git -c user.name=a -c user.email=a@example.com "$@" >/dev/null 2>&1; }
+git_() { flock "$HOME/index-$AO_SESSION_ID" git -c user.name=a -c user.email=a@example.com "$@" >/dev/null 2>&1; }
 case $2 in *u*) echo "$mark-u." >"u-$run" && wrote u ;; esac
 case $2 in *i*) echo "$mark-i." >"$run.secret" && wrote i ;; esac
 case $2 in *m*) echo "$mark-m." >>README.md && wrote m ;; esac
