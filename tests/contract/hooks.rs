@@ -11,7 +11,19 @@ use crate::AO;
 
 /// A callback as an agent of `session` makes it.
 fn hook(world: &World, session: &str, secret: &str, generation: &str, event: &str, payload: &str) -> i32 {
-    let mut command = world.command(world.program.as_str(), &["hooks", "shell", event]);
+    hook_of(world, "shell", session, secret, generation, event, payload)
+}
+
+fn hook_of(
+    world: &World,
+    agent: &str,
+    session: &str,
+    secret: &str,
+    generation: &str,
+    event: &str,
+    payload: &str,
+) -> i32 {
+    let mut command = world.command(world.program.as_str(), &["hooks", agent, event]);
     command
         .env("AO_SESSION_ID", session)
         .env("AO_GENERATION", generation)
@@ -200,6 +212,35 @@ fn a_record_with_another_launchs_number_changes_nothing() {
     );
     let (signals, _) = rows(&world, &id);
     assert_eq!(signals, vec![("working".to_owned(), json!("active"))]);
+}
+
+/// Some agents run the hooks that a person has set up for another one.
+#[test]
+fn what_another_agent_says_in_a_session_is_a_mere_sign_of_life() {
+    let world = World::started(AO);
+    let (id, secret) = live(&world);
+    let said = [
+        ("shell", "needs-decision"),
+        ("claude-code", "Stop"),
+        ("shell", "gone-elsewhere"),
+    ];
+    for (agent, event) in said {
+        let done = hook_of(
+            &world,
+            agent,
+            &id,
+            &secret,
+            "1",
+            event,
+            "{\"session_id\":\"theirs\"}",
+        );
+        assert_eq!(done, 0, "{agent}");
+    }
+    settle("all are applied", || rows(&world, &id).0.len() == said.len());
+    let (signals, state) = rows(&world, &id);
+    assert_eq!(signals[1], ("Stop".to_owned(), Value::Null));
+    assert_eq!(state, "waiting_input", "nobody else has answered");
+    assert!(world.session(&id)["nativeId"].is_null());
 }
 
 #[test]

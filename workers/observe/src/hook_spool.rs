@@ -123,7 +123,7 @@ impl SpoolReader {
         for record in records {
             match record {
                 Ok(record) => {
-                    let signal = self.meaning(&record);
+                    let signal = self.meaning(session, &record);
                     signals.push(AppliedSignal { record, signal });
                 }
                 Err(why) => {
@@ -134,13 +134,17 @@ impl SpoolReader {
         signals
     }
 
-    /// What a record says. An event the agent does not have is kept as a mere sign of life.
-    fn meaning(&self, record: &HookRecord) -> Signal {
+    /// What a record says. An event the agent does not have is kept as a mere sign of life, and so is whatever another agent says: some
+    /// run the hooks that a person has set up for another.
+    fn meaning(&self, session: &Session, record: &HookRecord) -> Signal {
         if let Some(state) = record.event.strip_prefix(FROM_API) {
             return Signal {
                 state: state.parse().ok(),
                 ..Signal::default()
             };
+        }
+        if record.agent != session.harness {
+            return Signal::default();
         }
         let known = self
             .agents
