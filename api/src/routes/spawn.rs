@@ -322,6 +322,7 @@ fn launchable(api: &Api, harness: &str, request: &LaunchRequest<'_>) -> Result<(
             AgentError::CommandRequired { .. } => "COMMAND_REQUIRED",
             AgentError::CommandNotTaken { .. } => "COMMAND_NOT_TAKEN",
             AgentError::NotOffered { .. } => "SETTING_NOT_OFFERED",
+            AgentError::NotText { .. } => "INVALID_TEXT",
         };
         let refusal = ApiError::bad(code, error.to_string());
         if code == "UNKNOWN_HARNESS" {

@@ -103,6 +103,12 @@ pub enum AgentError {
         /// What was asked for.
         setting: &'static str,
     },
+    /// A zero byte stands in what is to be on its command line: no program can be given one.
+    #[error("the {what} has a zero byte in it, which no command line can hold")]
+    NotText {
+        /// Where it stands: `prompt`, `role`, `model` or `command`.
+        what: &'static str,
+    },
     /// It takes no command line of its own.
     #[error("agent `{agent}` takes a prompt, not a command")]
     CommandNotTaken {

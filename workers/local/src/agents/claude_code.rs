@@ -1,19 +1,15 @@
 //! Claude Code. What it does was seen of version 2.1.330.
 
-use std::io::BufRead as _;
-
 use ao_domain::port::agent::{Description, LaunchRequest, Note, Preparation, Style, Takes};
 use ao_domain::{ActivityState, PermissionMode, Timestamp, shell_word};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::{Argv, Checkup, Event, Keys, Own, ScreenRules, Sheet, checkup, claude_screen, event, value_of};
+use super::{
+    Argv, Checkup, Event, Keys, Own, ScreenRules, Sheet, Word, checkup, claude_screen, event, value_of,
+};
 
 const ID: &str = "claude-code";
-
-/// Ours, so that no other program makes the same ids.
-const NAMESPACE: Uuid = Uuid::from_u128(0x7d21_c4e0_5b3f_4c8e_9a67_1f0e_83c2_d5ab);
 
 /// How long one of our hooks may take, in seconds. It takes milliseconds; a machine that stands still must not stop an agent for
 /// long.
@@ -36,7 +32,23 @@ pub(super) const SHEET: Sheet = Sheet {
     argv: Argv::Made {
         program: "claude",
         places: &[".local/bin/claude", ".npm/bin/claude", ".claude/local/claude"],
-        make,
+        words: &[
+            Word::Resumed("--resume"),
+            Word::Begun("--session-id"),
+            Word::Settings("--settings", settings),
+            // With none it starts in a mode of its own choice, not in the one that asks.
+            Word::Mode([
+                &["--permission-mode", "default"],
+                &["--permission-mode", "acceptEdits"],
+                &["--permission-mode", "auto"],
+                &["--permission-mode", "bypassPermissions"],
+            ]),
+            Word::Model("--model"),
+            // Said at every start: it is no part of the conversation.
+            Word::Role("--append-system-prompt"),
+            Word::Prompt("--"),
+        ],
+        before: trust,
     },
     events: EVENTS,
     keys: Keys {
@@ -47,6 +59,7 @@ pub(super) const SHEET: Sheet = Sheet {
         trouble: Some("error"),
     },
     own: Some(Own {
+        spoke: "\"type\":\"user\"",
         file: transcript,
         note,
     }),
@@ -121,50 +134,18 @@ const INTERRUPTED: &str = "transcript.interrupted";
 /// only the transcript says so.
 const TURN_BEGAN: &str = "transcript.turn";
 
-fn make(request: &LaunchRequest<'_>) -> (Vec<String>, Vec<Preparation>) {
-    let mut argv: Vec<String> = Vec::new();
-    let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
-    let known = request.native_id;
-    let resumed = known.filter(|id| transcript(id, request.env).is_some_and(|file| holds_words(&file)));
-    match resumed {
-        Some(id) => option("--resume", id.to_owned()),
-        // Not one that is known: it refuses an id that it has a file of, although nothing that could go on may be in there.
-        None => option("--session-id", fresh_id(request.secret)),
-    }
-    option("--settings", settings(request).to_string());
-    // With none it starts in a mode of its own choice, not in the one that asks.
-    let mode = match request.permissions {
-        PermissionMode::Default => "default",
-        PermissionMode::AcceptEdits => "acceptEdits",
-        PermissionMode::Auto => "auto",
-        PermissionMode::BypassPermissions => "bypassPermissions",
-    };
-    option("--permission-mode", mode.to_owned());
-    if let Some(model) = request.model {
-        option("--model", model.to_owned());
-    }
-    // Said at every start: it is no part of the conversation.
-    if let Some(role) = request.role {
-        option("--append-system-prompt", role.to_owned());
-    }
-    // One that goes on has been asked already: asked again, it would do its work twice.
-    if let Some(prompt) = request.prompt.filter(|_| resumed.is_none()) {
-        option("--", prompt.to_owned());
-    }
-    let trust = checkup::claude_config(request.env).map(|config| Preparation::ClaudeTrust {
+/// Its own record that the worktree is trusted.
+fn trust(request: &LaunchRequest<'_>) -> Vec<Preparation> {
+    let config = checkup::claude_config(request.env);
+    let trust = config.map(|config| Preparation::ClaudeTrust {
         config,
         folder: request.worktree.to_owned(),
     });
-    (argv, trust.into_iter().collect())
-}
-
-/// An id that no conversation has yet: of this launch and no other, and it does not give the secret away.
-fn fresh_id(secret: &str) -> String {
-    Uuid::new_v5(&NAMESPACE, secret.as_bytes()).to_string()
+    trust.into_iter().collect()
 }
 
 /// Our hooks, on the command line: nothing is written into the worktree or beside the user's own settings, which stay in force.
-fn settings(request: &LaunchRequest<'_>) -> Value {
+fn settings(request: &LaunchRequest<'_>) -> String {
     let mut hooks = serde_json::Map::new();
     for Event { name, .. } in EVENTS {
         if name.contains('.') {
@@ -181,7 +162,7 @@ fn settings(request: &LaunchRequest<'_>) -> Value {
         // A person asked for it by name; the dialog would ask once more, where nobody sits.
         settings["skipDangerousModePermissionPrompt"] = json!(true);
     }
-    settings
+    settings.to_string()
 }
 
 /// Where its conversations lie.
@@ -203,23 +184,6 @@ fn transcript(id: &str, env: &[(String, String)]) -> Option<Utf8PathBuf> {
     files
         .map(|project| project.path().join(format!("{id}.jsonl")))
         .find(|file| file.is_file())
-}
-
-/// Whether somebody said something in it. It makes the file at its start, and one without a word is no conversation to it.
-fn holds_words(file: &Utf8Path) -> bool {
-    let Ok(file) = std::fs::File::open(file) else {
-        return false;
-    };
-    let mut lines = std::io::BufReader::new(file);
-    let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
-        let is_said = |kind: &[u8]| line.windows(kind.len()).any(|part| part == kind);
-        if is_said(b"\"type\":\"user\"") {
-            return true;
-        }
-        line.clear();
-    }
-    false
 }
 
 /// Interrupts, and the beginnings of turns.

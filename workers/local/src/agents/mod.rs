@@ -7,6 +7,8 @@ mod checkup;
 mod claude_code;
 mod claude_screen;
 mod claude_trust;
+mod launch;
+mod sheet;
 mod shell;
 
 use std::ffi::OsStr;
@@ -18,119 +20,10 @@ use ao_domain::port::agent::{
     Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError, Shows,
 };
 use ao_domain::port::runtime::{Prompt, Screen};
-use ao_domain::{ActivityState, PermissionMode, Signal};
+use ao_domain::{PermissionMode, Signal};
 use camino::Utf8PathBuf;
 use serde_json::Value;
-
-/// Everything that differs between agents.
-#[derive(Clone, Debug)]
-pub struct Sheet {
-    /// What is shown of it.
-    pub description: Description,
-    /// How its command line comes about.
-    pub argv: Argv,
-    /// Its own names for events, and what each says; of those with one name the first that fits counts.
-    pub events: &'static [Event],
-    /// Where a payload has what.
-    pub keys: Keys,
-    /// What it writes down itself.
-    pub own: Option<Own>,
-    /// How to read its screen.
-    pub screen: Option<ScreenRules>,
-    /// How its installation is looked over; `None` of one that has none.
-    pub checkup: Option<Checkup>,
-}
-
-/// How to read an agent's screen.
-#[derive(Clone, Copy, Debug)]
-pub struct ScreenRules {
-    /// What stands before the text it takes.
-    pub mark: &'static str,
-    /// The key that takes a line of that text away.
-    pub clear: &'static str,
-    /// What the rule above it says when its beginning is out of sight.
-    pub above: &'static str,
-    /// How the sign begins that stands for a long text.
-    pub folded: &'static str,
-    /// What it shows that no hook tells.
-    pub shows: fn(&Screen) -> Shows,
-}
-
-/// Variables with their values.
-pub type Environment<'a> = &'a [(String, String)];
-
-/// An agent's own record of a conversation.
-#[derive(Clone, Copy, Debug)]
-pub struct Own {
-    /// Its file, once it is there.
-    pub file: fn(&str, Environment<'_>) -> Option<Utf8PathBuf>,
-    /// What a line says that no hook does.
-    pub note: fn(&str) -> Option<Note>,
-}
-
-/// How a command line comes about.
-#[derive(Clone, Debug)]
-pub enum Argv {
-    /// The person gives the whole of it.
-    Given,
-    /// A program of its own with a prompt.
-    Made {
-        /// Its name on PATH.
-        program: &'static str,
-        /// Where its installers put it besides, below the home directory.
-        places: &'static [&'static str],
-        /// Its arguments, and what is to be done before it starts.
-        make: fn(&LaunchRequest<'_>) -> (Vec<String>, Vec<Preparation>),
-    },
-}
-
-/// What one of an agent's events says.
-#[derive(Clone, Copy, Debug)]
-pub struct Event {
-    /// The agent's own name for it.
-    pub name: &'static str,
-    /// Only where the payload has one of these words under this key; anything else fits too where there is no condition.
-    pub when: Option<(&'static str, &'static [&'static str])>,
-    /// The state it moves the session to; `None` for a mere sign of life.
-    pub state: Option<ActivityState>,
-    /// Whether it begins a turn now.
-    pub begins: bool,
-}
-
-/// An event that always says the same.
-const fn event(name: &'static str, state: Option<ActivityState>) -> Event {
-    Event {
-        name,
-        when: None,
-        state,
-        begins: false,
-    }
-}
-
-/// Keys of the payload's JSON object.
-#[derive(Clone, Copy, Debug)]
-pub struct Keys {
-    /// The agent's own session id.
-    pub native_id: Option<&'static str>,
-    /// What it works on.
-    pub title: Option<&'static str>,
-    /// What it said at the end of a turn.
-    pub last_message: Option<&'static str>,
-    /// What it was asked, whole.
-    pub prompt: Option<&'static str>,
-    /// What kind of error ended a turn; the last message says it in words.
-    pub trouble: Option<&'static str>,
-}
-
-impl Keys {
-    const NONE: Self = Self {
-        native_id: None,
-        title: None,
-        last_message: None,
-        prompt: None,
-        trouble: None,
-    };
-}
+use sheet::{Argv, Environment, Event, Keys, Own, ScreenRules, Sheet, Word, event};
 
 /// Every agent there is, in the order to show them.
 const SHEETS: &[&Sheet] = &[&claude_code::SHEET, &shell::SHEET];
@@ -246,6 +139,7 @@ impl Agent for Described {
                     program: program.to_owned(),
                 })
         };
+        launch::must_be_text(request)?;
         let (program, arguments, before) = match &self.sheet.argv {
             Argv::Given => {
                 if request.model.is_some() {
@@ -263,14 +157,14 @@ impl Agent for Described {
             Argv::Made {
                 program,
                 places,
-                make,
+                words,
+                before,
             } => {
                 if !request.command.is_empty() {
                     return Err(AgentError::CommandNotTaken { agent: agent() });
                 }
-                let program = find(program, places)?;
-                let (arguments, before) = make(request);
-                (program, arguments, before)
+                let arguments = launch::arguments(words, self.sheet.own.as_ref(), request);
+                (find(program, places)?, arguments, before(request))
             }
         };
         Ok(LaunchPlan {

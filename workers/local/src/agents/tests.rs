@@ -1,3 +1,5 @@
+use ao_domain::ActivityState;
+
 use super::*;
 
 pub(crate) fn registry() -> Registry {
@@ -113,6 +115,60 @@ fn what_cannot_start_is_refused_before_anything_happens() {
     );
     let claude = registry.get("claude-code").unwrap().plan(&request(&command));
     assert!(matches!(claude, Err(AgentError::CommandNotTaken { .. })));
+}
+
+/// Of every agent with a program of its own: a prompt is one word of its command line, whatever is in it, and no shell sees it.
+#[test]
+fn a_hostile_prompt_is_one_word_and_arrives_whole() {
+    let home = tempfile::tempdir().unwrap();
+    let env = [("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
+    let registry = Registry::new("".as_ref());
+    let long = "long $(touch x) `touch y` ".repeat(4_000);
+    let mut made = 0;
+    for sheet in SHEETS {
+        let Argv::Made { places, .. } = &sheet.argv else {
+            continue;
+        };
+        made += 1;
+        let program = home.path().join(places[0]);
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, "").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let agent = registry.get(sheet.description.id).unwrap();
+        let plan = |prompt: Option<&str>| {
+            let asked = LaunchRequest {
+                prompt,
+                env: &env,
+                ..request(&[])
+            };
+            agent.plan(&asked)
+        };
+        let without = plan(None).unwrap().argv;
+        for prompt in [
+            "it's \"quoted\" \\",
+            "two\nlines\r\n\tand a third",
+            "$(touch x) `touch y` ${HOME} ; touch z & | > < * ~",
+            "--help",
+            "-rf",
+            "\u{1b}[31m\u{7f}\u{202e}",
+            &long,
+        ] {
+            let with = plan(Some(prompt)).unwrap().argv;
+            let added: Vec<&String> = with.iter().filter(|word| !without.contains(word)).collect();
+            let holders = added.iter().filter(|word| word.ends_with(prompt));
+            assert_eq!(holders.count(), 1, "{} {with:?}", sheet.description.id);
+        }
+        let refused = plan(Some("a\0b")).unwrap_err();
+        assert_eq!(refused, AgentError::NotText { what: "prompt" });
+    }
+    assert!(made > 0);
+    let command = words(&["echo", "a\0b"]);
+    let refused = registry
+        .get("shell")
+        .unwrap()
+        .plan(&request(&command))
+        .unwrap_err();
+    assert_eq!(refused, AgentError::NotText { what: "command" });
 }
 
 #[test]
