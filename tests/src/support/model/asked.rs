@@ -1,0 +1,102 @@
+//! What a request asks, whatever protocol it came by.
+
+use serde_json::Value;
+
+/// A request for an answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Request {
+    /// The newest text of the user without what the agent put around it.
+    pub(super) text: String,
+    /// How many results of tools came after it.
+    pub(super) results: usize,
+    /// Whether an agent asks for its own ends.
+    pub(super) aside: bool,
+    pub(super) model: String,
+    pub(super) streams: bool,
+    pub(super) tools: Vec<Tool>,
+    /// The schema that the answer is to follow, if any.
+    pub(super) schema: Option<Value>,
+}
+
+/// A tool on offer.
+#[derive(Clone, Debug)]
+pub(super) struct Tool {
+    pub(super) name: String,
+    pub(super) schema: Value,
+}
+
+/// A message of the conversation.
+pub(super) struct Entry {
+    pub(super) is_user: bool,
+    /// Its texts.
+    pub(super) texts: Vec<String>,
+    /// How many results of tools it brings.
+    pub(super) results: usize,
+}
+
+/// The texts of a message's content, which is one text or several parts.
+pub(super) fn texts(content: &Value) -> Vec<String> {
+    match content {
+        Value::String(whole) => vec![visible(whole)],
+        Value::Array(parts) => {
+            let texts = parts.iter().filter_map(|part| part["text"].as_str());
+            texts.map(visible).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The newest text of the user and how many results came after it; and whether the last word is the agent's own, in the user's name.
+pub(super) fn newest(entries: impl IntoIterator<Item = Entry>) -> (String, usize, bool) {
+    let (mut text, mut results, mut aside) = (String::new(), 0, false);
+    for Entry {
+        is_user,
+        texts,
+        results: brought,
+    } in entries
+    {
+        // Turns that failed can leave several texts in one message: the newest script wins.
+        let scripted = texts.iter().rfind(|text| scripts(text).next().is_some());
+        let whole = scripted.cloned().unwrap_or_else(|| texts.join("\n"));
+        aside = is_user && brought == 0 && whole.trim().is_empty();
+        if is_user && !whole.trim().is_empty() && (brought == 0 || scripts(&whole).next().is_some()) {
+            (text, results) = (whole, 0);
+        } else {
+            results += brought;
+        }
+    }
+    (text, results, aside)
+}
+
+/// The text without the blocks that an agent adds for its model.
+fn visible(text: &str) -> String {
+    let mut text = text.to_owned();
+    for tag in [
+        "system-reminder",
+        "environment_context",
+        "user_instructions",
+        "current_datetime",
+        "reminder",
+        "system_notification",
+    ] {
+        let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+        while let Some(from) = text.find(&open) {
+            let Some(length) = text[from..].find(&close) else {
+                break;
+            };
+            text.replace_range(from..from + length + close.len(), "");
+        }
+    }
+    // Around the user's own text.
+    let text = text.replace("<user_query>", "").replace("</user_query>", "");
+    text.trim().to_owned()
+}
+
+/// The verbs and their words, in order.
+pub(super) fn scripts(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| {
+        let line = line.trim_start_matches([' ', '\t', '"', '\'', '>', '*', '-']);
+        let rest = line.strip_prefix("STUB:")?.trim();
+        Some(rest.split_once(char::is_whitespace).unwrap_or((rest, "")))
+    })
+}
