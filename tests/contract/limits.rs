@@ -205,3 +205,30 @@ fn one_comes_up_at_a_time_where_that_is_wanted() {
     let session: Value = world.until(&second, "phase", "live");
     assert_eq!(session.get("queue"), None);
 }
+
+/// By the command, from wherever it stands: in line, and when it runs; once more changes nothing.
+#[test]
+fn a_spawn_is_taken_back_by_a_command_however_far_it_has_come() {
+    let mut world = World::new(AO);
+    world.set("AO_MAX_SESSIONS", "1");
+    world.begin();
+    let runs = world.spawn("exec sleep 1000");
+    world.until(&runs, "status", "working");
+    let waits = ask(&world);
+    let back = |id: &str| world.ao(&["session", "rollback", id]);
+    let nothing = format!("spawn of {waits} taken back: nothing was made for it yet\n");
+    assert_eq!(back(&waits).ok().out, nothing);
+    let ended = format!("spawn of {runs} taken back: agent ended, worktree removed\n");
+    assert_eq!(back(&runs).ok().out, ended);
+    assert_eq!(back(&runs).ok().out, ended, "once more");
+    let json = world.ao(&["session", "rollback", &waits, "--json"]).ok().json();
+    assert_eq!(json["deleted"], true, "{json}");
+    let unknown = back("web-9");
+    assert!(unknown.code != 0 && unknown.err.contains("web-9"), "{unknown:?}");
+    let census = world.census();
+    assert_eq!(
+        census.to_string(),
+        "daemons 1, holders 0, other processes 0, worktrees 0, branches 0, sockets 0, strays []",
+        "{census:?}"
+    );
+}

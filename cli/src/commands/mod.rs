@@ -16,6 +16,7 @@ mod pr;
 mod project;
 pub(crate) mod pty_host;
 mod restore;
+mod rollback;
 pub(crate) mod run_agent;
 mod send;
 mod session;

@@ -15,6 +15,7 @@ use super::logs::{self, LogsArgs};
 use super::pr;
 use super::project;
 use super::restore::{self, RenameArgs, RestoreArgs};
+use super::rollback::{self, RollbackArgs};
 use super::send::{self, AnswerArgs, MessagesArgs};
 use crate::client::{Ask, Daemon, encoded};
 use crate::duration;
@@ -37,6 +38,7 @@ enum SessionCommand {
     Kill(KillArgs),
     Restore(RestoreArgs),
     Cleanup(CleanupArgs),
+    Rollback(RollbackArgs),
     Rename(RenameArgs),
     Messages(MessagesArgs),
     Logs(LogsArgs),
@@ -88,6 +90,7 @@ pub(crate) async fn run(args: SessionArgs, env: &Env, out: &mut Out) -> Result<(
         Some(SessionCommand::Kill(args)) => kill::run(&args, env, out).await,
         Some(SessionCommand::Restore(args)) => restore::restore(&args, env, out).await,
         Some(SessionCommand::Cleanup(args)) => cleanup::run(&args, env, out).await,
+        Some(SessionCommand::Rollback(args)) => rollback::run(&args, env, out).await,
         Some(SessionCommand::Rename(args)) => restore::rename(args, env, out).await,
         Some(SessionCommand::Messages(args)) => send::messages(&args, env, out).await,
         Some(SessionCommand::Logs(args)) => logs::run(&args, env, out).await,

@@ -1,6 +1,6 @@
 //! Agents: one small description each, and one engine that reads it.
 //!
-//! Adding an agent is adding a file with a [`Sheet`] and a line in `SHEETS`; the conformance tests below run over
+//! Adding an agent is adding a file with a `Sheet` and a line in `SHEETS`; the conformance tests below run over
 //! the registry, so a new agent adds its cases by being in it.
 
 mod checkup;
