@@ -219,11 +219,6 @@ fn colour_at(text: &str) -> Option<usize> {
     inner[end..].starts_with('m').then_some(end + 3)
 }
 
-/// What a text of many lines says in a list: its first line, which says what; whoever asks for the one it is about sees the rest.
-pub(crate) fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
-}
-
 /// The one of `known` that `typed` is most likely to have meant; `None` when none comes near.
 pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters may be wrong: beyond that a guess is no help.

@@ -38,7 +38,8 @@ pub enum Shutdown {
     BrutalKill,
     /// Asked, and aborted after this long. Zero means asked and aborted in one breath.
     After(Duration),
-    /// Asked, and awaited for ever. For supervisors, whose children have deadlines of their own.
+    /// Asked, and awaited for ever. For supervisors, whose children have deadlines of their own: one is awaited for as long as it
+    /// beats, for its loop does so until it has ended.
     Infinity,
 }
 

@@ -155,6 +155,15 @@ fn a_project_that_is_none_is_refused_by_every_command_and_the_nearest_is_named()
     // One that is there is answered as ever, also where that is nothing.
     let none = world.ao(&["orchestrator", "ls", "--project", "web"]).ok();
     assert!(none.out.contains("(no orchestrators)"), "{none:?}");
+    // A session of another project is none of the one that is named, and nothing is done to it.
+    world.ao(&["project", "add", moved, "--id", "api"]).ok();
+    for command in [&["kill"][..], &["session", "get"]] {
+        let said = world.ao(&[command, &[id, "--project", "api"]].concat());
+        assert_eq!(said.code, 2, "{said:?}");
+        let belongs = format!("session {id} does not belong to project api");
+        assert!(said.err.contains(&belongs), "{said:?}");
+    }
+    assert_eq!(world.session(id)["desired"], "run");
     // What was removed may be named for what its sessions left.
     world.ao(&["kill", id]).ok();
     world.until(id, "phase", "ended");

@@ -351,8 +351,7 @@ fn hooks_log(data: &Utf8Path, now: Timestamp) -> Check {
     }
 }
 
-/// How the daemon stands, and whether its process runs.
-/// How it stands, and its process where it runs.
+/// How the daemon stands, and its process where it runs.
 async fn daemon(places: &Places, env: &Env) -> (Check, Option<u32>) {
     let check = |level, message: String| Check::new(level, "Core", "daemon", message);
     let presence = match presence::look(places, env.session()).await {

@@ -65,14 +65,12 @@ fn lines(killed: &Killed, out: &Out) -> Vec<String> {
     }
     match worktree.state {
         WorktreeState::Kept => {
-            let why = why_kept(worktree, killed.failure.as_deref());
-            let (what, command) = next_after_kept(id, worktree);
-            vec![
-                format!("session {id} killed, {}", out.paint(Tone::Warn, "worktree kept")),
-                format!("  where: {}", worktree.path),
-                format!("  why: {why}"),
-                format!("  {what}: {command}"),
-            ]
+            let mut lines = vec![format!(
+                "session {id} killed, {}",
+                out.paint(Tone::Warn, "worktree kept")
+            )];
+            lines.extend(about_kept(id, worktree, killed.failure.as_deref()));
+            lines
         }
         WorktreeState::Removed => {
             let mut lines = vec![format!("session {id} killed, worktree removed")];
@@ -93,6 +91,16 @@ pub(crate) fn how_to_bring_back(worktree: &Worktree) -> Vec<String> {
     saved
         .chain(line.map(|line| format!("  bring it back: {line}")))
         .collect()
+}
+
+/// Where a worktree is that was kept, why, and what a person can do about it.
+pub(crate) fn about_kept(id: &SessionId, worktree: &Worktree, failure: Option<&str>) -> [String; 3] {
+    let (what, command) = next_after_kept(id, worktree);
+    [
+        format!("  where: {}", worktree.path),
+        format!("  why: {}", why_kept(worktree, failure)),
+        format!("  {what}: {command}"),
+    ]
 }
 
 /// Why a worktree was kept: what it holds, else what went wrong when it was to be taken back.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ao_api::wire::{Gateway, Notice, Session, Status, Tree};
-use ao_domain::foreign_text::in_line;
+use ao_domain::foreign_text::{first_line, in_line};
 use ao_domain::{Timestamp, WorktreeState};
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use crate::duration;
 use crate::env::Env;
 use crate::error::CliError;
 use crate::gateways::{self, Grade};
-use crate::render::{Out, Tone, first_line};
+use crate::render::{Out, Tone};
 
 /// How long a session that never came up is brought up again and again: it can only be looked at, not dismissed.
 const FAILED_FOR: Duration = Duration::from_secs(24 * 60 * 60);

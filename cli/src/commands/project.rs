@@ -303,28 +303,17 @@ pub(crate) async fn list(daemon: &Daemon) -> Result<ProjectList, CliError> {
 /// # Errors
 /// When there is no such project, or the daemon cannot be asked.
 pub(crate) async fn must_be(daemon: &Daemon, id: &ProjectId) -> Result<(), CliError> {
-    if list(daemon)
-        .await?
-        .projects
-        .iter()
-        .any(|project| project.id == *id)
-    {
-        return Ok(());
-    }
     let name = encoded(id.as_str());
-    let left: SessionList = daemon
-        .fetch(Ask::get(format!("/api/v1/sessions?project={name}")))
-        .await?;
-    if !left.sessions.is_empty() {
+    let asked = Ask::get(format!("/api/v1/projects/{name}"));
+    let Err(error) = daemon.fetch::<ProjectGot>(asked).await else {
         return Ok(());
-    }
-    // In the daemon's own words, as of every other command.
-    match daemon
-        .fetch::<ProjectGot>(Ask::get(format!("/api/v1/projects/{name}")))
-        .await
-    {
-        Ok(_) => Ok(()),
-        Err(error) => Err(with_nearest(daemon, error, id.as_str()).await),
+    };
+    let asked = Ask::get(format!("/api/v1/sessions?project={name}"));
+    let left: SessionList = daemon.fetch(asked).await?;
+    if left.sessions.is_empty() {
+        Err(with_nearest(daemon, error, id.as_str()).await)
+    } else {
+        Ok(())
     }
 }
 

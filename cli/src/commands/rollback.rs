@@ -5,7 +5,7 @@ use ao_domain::{Phase, SessionId, WorktreeState};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::completion::any_sessions;
-use super::kill::{next_after_kept, why_kept};
+use super::kill::about_kept;
 use super::session::with_nearest;
 use crate::client::{Ask, encoded};
 use crate::env::Env;
@@ -50,16 +50,9 @@ fn lines(done: &RolledBack, session: &Session) -> Vec<String> {
         return vec![format!("spawn of {id} taken back: agent ended, worktree removed")];
     }
     if session.phase == Phase::Ended && session.worktree.state == WorktreeState::Kept {
-        let (what, command) = next_after_kept(id, &session.worktree);
-        return vec![
-            format!("spawn of {id} taken back: agent ended, worktree kept"),
-            format!("  where: {}", session.worktree.path),
-            format!(
-                "  why: {}",
-                why_kept(&session.worktree, session.failure.as_deref())
-            ),
-            format!("  {what}: {command}"),
-        ];
+        let mut lines = vec![format!("spawn of {id} taken back: agent ended, worktree kept")];
+        lines.extend(about_kept(id, &session.worktree, session.failure.as_deref()));
+        return lines;
     }
     if session.phase == Phase::Ended {
         return vec![format!("spawn of {id} taken back: agent ended")];

@@ -242,12 +242,13 @@ pub(super) fn start_due(entry: &Entry) -> Option<Instant> {
 /// Whether a child's silence says that it has hung. A worker that was asked to end may be silent until its grace is over; a supervisor's
 /// loop beats until it has ended.
 pub(super) fn owes_beats(entry: &Entry) -> bool {
-    let waits = entry.traits.role != Role::Worker && entry.traits.shutdown == Shutdown::Infinity;
-    match entry.state {
-        State::Starting | State::Running => minds_heartbeat(entry),
-        State::Stopping => minds_heartbeat(entry) && waits && !entry.aborted,
-        _ => false,
-    }
+    let waits = || entry.traits.role != Role::Worker && entry.traits.shutdown == Shutdown::Infinity;
+    minds_heartbeat(entry)
+        && match entry.state {
+            State::Starting | State::Running => true,
+            State::Stopping => waits() && !entry.aborted,
+            _ => false,
+        }
 }
 
 /// A supervisor's loop beats from its first moment on; a worker's heartbeat counts from ready, before that it has

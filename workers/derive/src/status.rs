@@ -5,6 +5,7 @@ mod pull_requests;
 use std::fmt;
 use std::time::Duration;
 
+use ao_domain::foreign_text::first_line;
 use ao_domain::port::agent::{Description, Style, Takes};
 use ao_domain::{ActivityState, EndReason, Liveness, Phase, Provisioning, QueuedFor, Session, Timestamp};
 
@@ -201,11 +202,6 @@ pub fn shown(session: &Session, habits: Habits, watch: Watch, now: Timestamp) ->
         }
     }
     shown
-}
-
-/// What of a failure stands in a reason, which is a line of lists: what went wrong. The last lines of a command stand below it.
-fn first_line(failure: &str) -> &str {
-    failure.lines().next().unwrap_or_default()
 }
 
 fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) -> Shown {

@@ -13,6 +13,11 @@ const MARK: &str = "| ";
 /// Longest name of an author, in characters: it stands in one line.
 const AUTHOR_MAX: usize = 80;
 
+/// What a text of many lines says in a list: its first line, which says what; whoever asks for the one it is about sees the rest.
+pub fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
 /// `text` as it may be typed: visible characters, tabs and line feeds. Never longer than ten times the text.
 ///
 /// Idempotent: what is clean stays as it is.

@@ -18,11 +18,46 @@ pub(super) struct Request {
     pub(super) schema: Option<Value>,
 }
 
+impl Request {
+    /// Of the parts that each protocol has in places of its own; `schema` is none where it is no object.
+    pub(super) fn of(
+        body: &Value,
+        entries: impl IntoIterator<Item = Entry>,
+        tools: impl IntoIterator<Item = Tool>,
+        schema: &Value,
+    ) -> Self {
+        let (text, results, aside) = newest(entries);
+        Self {
+            text,
+            results,
+            aside,
+            model: body["model"].as_str().unwrap_or_default().to_owned(),
+            streams: body["stream"] == true,
+            tools: tools.into_iter().collect(),
+            schema: schema.is_object().then(|| schema.clone()),
+        }
+    }
+}
+
+/// The members of a list; none of what is no list.
+pub(super) fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
 /// A tool on offer.
 #[derive(Clone, Debug)]
 pub(super) struct Tool {
     pub(super) name: String,
     pub(super) schema: Value,
+}
+
+impl Tool {
+    pub(super) fn of(name: &Value, schema: &Value) -> Self {
+        Self {
+            name: name.as_str().unwrap_or_default().to_owned(),
+            schema: schema.clone(),
+        }
+    }
 }
 
 /// A message of the conversation.
@@ -47,7 +82,7 @@ pub(super) fn texts(content: &Value) -> Vec<String> {
 }
 
 /// The newest text of the user and how many results came after it; and whether the last word is the agent's own, in the user's name.
-pub(super) fn newest(entries: impl IntoIterator<Item = Entry>) -> (String, usize, bool) {
+fn newest(entries: impl IntoIterator<Item = Entry>) -> (String, usize, bool) {
     let (mut text, mut results, mut aside) = (String::new(), 0, false);
     for Entry {
         is_user,

@@ -5,34 +5,28 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use super::asked::{Entry, Request, Tool, newest, texts};
+use super::asked::{Entry, Request, Tool, list, texts};
 use super::http::{Stream, whole};
 use super::plan::Plan;
 use super::{Shared, pieces};
 
 pub(super) fn read(body: &Value) -> Request {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let entries = list(&body["messages"]).into_iter().map(|message| Entry {
+    let entries = list(&body["messages"]).iter().map(|message| Entry {
         is_user: message["role"] == "user",
         texts: texts(&message["content"]),
         results: usize::from(message["role"] == "tool"),
     });
-    let (text, results, aside) = newest(entries);
-    let tools = list(&body["tools"]).into_iter().map(|tool| Tool {
-        name: tool["function"]["name"].as_str().unwrap_or_default().to_owned(),
-        schema: tool["function"]["parameters"].clone(),
-    });
-    let schema = &body["response_format"]["json_schema"]["schema"];
-    Request {
-        text,
-        results,
-        // A tool that must be called is the form of an answer to the agent itself.
-        aside: aside || body["tool_choice"].is_object(),
-        model: body["model"].as_str().unwrap_or_default().to_owned(),
-        streams: body["stream"] == true,
-        tools: tools.collect(),
-        schema: schema.is_object().then(|| schema.clone()),
-    }
+    let tools = list(&body["tools"]).iter().map(|tool| &tool["function"]);
+    let tools = tools.map(|tool| Tool::of(&tool["name"], &tool["parameters"]));
+    let mut request = Request::of(
+        body,
+        entries,
+        tools,
+        &body["response_format"]["json_schema"]["schema"],
+    );
+    // A tool that must be called is the form of an answer to the agent itself.
+    request.aside |= body["tool_choice"].is_object();
+    request
 }
 
 pub(super) fn answer(stream: &TcpStream, shared: &Shared, asked: &Request, plan: &Plan) -> io::Result<()> {

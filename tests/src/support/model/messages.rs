@@ -5,39 +5,29 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use super::asked::{Entry, Request, Tool, newest, texts};
+use super::asked::{Entry, Request, Tool, list, texts};
 use super::http::{Stream, whole};
 use super::plan::Plan;
 use super::{Shared, pieces};
 
 pub(super) fn read(body: &Value) -> Request {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let entries = list(&body["messages"]).into_iter().map(|message| Entry {
+    let is_result = |part: &&Value| part["type"] == "tool_result";
+    let entries = list(&body["messages"]).iter().map(|message| Entry {
         is_user: message["role"] == "user",
         texts: texts(&message["content"]),
-        results: list(&message["content"])
-            .iter()
-            .filter(|part| part["type"] == "tool_result")
-            .count(),
+        results: list(&message["content"]).iter().filter(is_result).count(),
     });
-    let (text, results, _) = newest(entries);
-    let tools = list(&body["tools"]).into_iter().map(|tool| Tool {
-        name: tool["name"].as_str().unwrap_or_default().to_owned(),
-        schema: tool["input_schema"].clone(),
-    });
-    let spots = [
+    let tools = list(&body["tools"]).iter();
+    let tools = tools.map(|tool| Tool::of(&tool["name"], &tool["input_schema"]));
+    let places = [
         &body["output_config"]["format"]["schema"],
         &body["output_format"]["schema"],
     ];
+    let schema = places.into_iter().find(|schema| schema.is_object());
     Request {
-        text,
-        results,
         // Reminders come as messages of their own, in the middle of a turn as well.
         aside: false,
-        model: body["model"].as_str().unwrap_or_default().to_owned(),
-        streams: body["stream"] == true,
-        tools: tools.collect(),
-        schema: spots.into_iter().find(|schema| schema.is_object()).cloned(),
+        ..Request::of(body, entries, tools, schema.unwrap_or(&Value::Null))
     }
 }
 

@@ -5,45 +5,35 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use super::asked::{Entry, Request, Tool, newest, texts};
+use super::asked::{Entry, Request, Tool, list, texts};
 use super::http::{Stream, whole};
 use super::plan::Plan;
 use super::{Shared, pieces};
 
 pub(super) fn read(body: &Value) -> Request {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let input = match &body["input"] {
-        Value::String(text) => vec![json!({"role": "user", "content": text})],
-        input => list(input),
-    };
-    let entries = input.into_iter().map(|item| {
-        let is_result = item["type"]
+    let is_result = |item: &Value| {
+        item["type"]
             .as_str()
-            .is_some_and(|kind| kind.ends_with("_output"));
-        Entry {
-            is_user: item["role"] == "user",
-            texts: texts(&item["content"]),
-            results: usize::from(is_result),
-        }
+            .is_some_and(|kind| kind.ends_with("_output"))
+    };
+    // One text alone is a message of the user.
+    let one = body["input"]
+        .is_string()
+        .then(|| json!({"role": "user", "content": body["input"]}));
+    let items = one.as_ref().map_or(list(&body["input"]), std::slice::from_ref);
+    let entries = items.iter().map(|item| Entry {
+        is_user: item["role"] == "user",
+        texts: texts(&item["content"]),
+        results: usize::from(is_result(item)),
     });
-    let (text, results, _) = newest(entries);
     let tools = list(&body["tools"])
-        .into_iter()
+        .iter()
         .filter(|tool| tool["type"] == "function");
-    let tools = tools.map(|tool| Tool {
-        name: tool["name"].as_str().unwrap_or_default().to_owned(),
-        schema: tool["parameters"].clone(),
-    });
-    let schema = &body["text"]["format"]["schema"];
+    let tools = tools.map(|tool| Tool::of(&tool["name"], &tool["parameters"]));
     Request {
-        text,
-        results,
         // What surrounds a turn comes as messages of their own.
         aside: false,
-        model: body["model"].as_str().unwrap_or_default().to_owned(),
-        streams: body["stream"] == true,
-        tools: tools.collect(),
-        schema: schema.is_object().then(|| schema.clone()),
+        ..Request::of(body, entries, tools, &body["text"]["format"]["schema"])
     }
 }
 

@@ -62,8 +62,8 @@ pub(super) async fn restore_in(tx: &WriteTx, id: &SessionId, new: NewRun) -> Res
     if new.start_over {
         update = update.col_expr(Column::NativeId, nothing());
     }
-    // A worktree that was taken back is made again, from its branch where that is still there: whose that is by now the record of
-    // worktrees tells, and where that is gone it is somebody's, checked out and never removed as ours.
+    // A worktree that was taken back is made again, from its branch where that is still there. Whose branch that is by now the record
+    // of the worktree tells; without a record it is somebody's, checked out and never removed as ours.
     if row.worktree_state == WorktreeState::Removed.as_str() {
         update = update
             .col_expr(Column::BranchGiven, Expr::value(true))
