@@ -3,10 +3,13 @@
 //! `tests/run` installs them and says where by `AO_REAL_AGENTS`. Where one is not there its tests are named as not run, and in
 //! CI that fails the run.
 
+mod agent;
 mod claude;
 mod claude_code;
+mod kinds;
 mod messages;
 mod pull_requests;
+mod table;
 
 /// The shipped program with crash points in it.
 const AO: &str = env!("CARGO_BIN_EXE_ao-with-faults");

@@ -194,7 +194,6 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.push(zellij(config, &env.path()).await);
     checks.push(agent(config, env));
     checks.extend(agents(env).await);
-    checks.push(codex(&env.path()).await);
     checks.push(github(args.offline, env).await);
     checks.push(logout::check(env, pid));
     if runs {
@@ -533,18 +532,6 @@ async fn zellij(config: &Config, path: &OsStr) -> Check {
             }
         }
         Err(why) => check(Level::Fail, format!("`zellij --version` failed: {why}")).with(newer),
-    }
-}
-
-/// An agent that this version does not start yet.
-async fn codex(path: &OsStr) -> Check {
-    let check = |level, message: String| Check::new(level, "Agents", "codex", message);
-    if !is_on(path, "codex") {
-        return check(Level::Pass, "not on PATH; ao does not start it yet".to_owned());
-    }
-    match say("codex", &["--version"], path).await {
-        Ok(said) => check(Level::Pass, format!("{said}; ao does not start it yet")),
-        Err(why) => check(Level::Warn, format!("codex does not start: {why}")).with("install it anew"),
     }
 }
 

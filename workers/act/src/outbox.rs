@@ -200,13 +200,17 @@ impl SessionChild {
                 step!("outbox.type", ctx.within(TYPE, runtime.type_text(&name, typing)))
             }
             MessageKind::Answer => {
-                let showing = message.dialog.as_ref().map_or(&[][..], |dialog| &dialog.lines);
+                let dialog = message.dialog.as_ref();
                 let prompt = agent.prompt();
+                let (keys, moves) = dialog
+                    .and_then(|dialog| dialog.press(&message.body))
+                    .unwrap_or_else(|| (message.body.clone(), None));
                 let press = Press {
                     id: &attempt,
-                    keys: &message.body,
-                    showing,
+                    keys: &keys,
+                    showing: dialog.map_or(&[][..], |dialog| &dialog.lines),
                     prompt: prompt.as_ref(),
+                    moves,
                 };
                 step!("outbox.press", ctx.within(TYPE, runtime.press(&name, press)))
             }

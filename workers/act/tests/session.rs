@@ -100,6 +100,7 @@ impl Agent for Reporter {
             clear: "\x15".to_owned(),
             above: String::new(),
             folded: String::new(),
+            ..Prompt::default()
         })
     }
 }
@@ -369,6 +370,8 @@ impl Stage {
             name: "Reporter",
             style: Style::Interactive,
             reports: true,
+            greets: true,
+            prompted: true,
             transcribes: false,
             chooses: true,
             takes: Some(Takes {

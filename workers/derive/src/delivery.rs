@@ -164,7 +164,7 @@ pub fn delivery(
     let why = match shown.agent {
         Status::NeedsInput => "a dialog is open: answer it first (ao session answer)",
         Status::Working if !takes.queues => "its agent works, and takes nothing meanwhile",
-        Status::Idle if habits.reports && session.first_signal_at.is_none() => {
+        Status::Idle if habits.speaks_first(session) && session.first_signal_at.is_none() => {
             "its agent has not said yet that it is there"
         }
         Status::Idle | Status::Working => {

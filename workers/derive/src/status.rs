@@ -106,6 +106,10 @@ impl fmt::Display for Status {
 pub struct Habits {
     /// Whether its hooks report what it does.
     pub reports: bool,
+    /// Whether they do as soon as it has started, and not only when it is asked something.
+    pub greets: bool,
+    /// Whether it is asked its prompt by its command line.
+    pub prompted: bool,
     /// Whether it ends when its work is done, so that a running one works.
     pub one_shot: bool,
     /// How it takes messages, if it does.
@@ -116,6 +120,8 @@ impl Habits {
     /// Of an agent that this program does not know any more: nothing to count on.
     pub const NONE: Self = Self {
         reports: false,
+        greets: false,
+        prompted: false,
         one_shot: false,
         takes: None,
     };
@@ -124,9 +130,18 @@ impl Habits {
     pub fn of(agent: &Description) -> Self {
         Self {
             reports: agent.reports,
+            greets: agent.greets,
+            prompted: agent.prompted,
             one_shot: agent.style == Style::OneShot,
             takes: agent.takes,
         }
+    }
+
+    /// Whether an agent that has just started is going to say something by itself: an agent that greets nobody speaks when it is
+    /// asked, and what is restored is not asked its prompt again.
+    pub(crate) fn speaks_first(self, session: &Session) -> bool {
+        let is_asked = self.prompted && session.prompt.is_some() && session.generation == 1;
+        self.reports && (self.greets || is_asked)
     }
 }
 
@@ -315,7 +330,8 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
             return until(shown, fresh_until);
         }
         let silent_at = session.phase_at.plus(NO_SIGNAL_AFTER);
-        if habits.reports && now >= silent_at {
+        let speaks_first = habits.speaks_first(session);
+        if speaks_first && now >= silent_at {
             let reason = format!(
                 "it runs, but has not reported within {} s",
                 NO_SIGNAL_AFTER.as_secs()
@@ -324,11 +340,15 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
         }
         let shown = answer(
             Status::Idle,
-            "started, nothing heard of it yet".to_owned(),
+            if habits.reports && !speaks_first {
+                "started; it says nothing until it is asked something".to_owned()
+            } else {
+                "started, nothing heard of it yet".to_owned()
+            },
             session.phase_at,
             "process",
         );
-        return until(shown, if habits.reports { silent_at } else { fresh_until });
+        return until(shown, if speaks_first { silent_at } else { fresh_until });
     }
     let (status, reason) = match session.activity.state {
         ActivityState::WaitingInput => (

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use crate::port::runtime::Moves;
 use crate::session::words;
 use crate::{EpisodeKind, SessionId, Timestamp, UnknownWord};
 
@@ -120,12 +121,51 @@ pub struct Dialog {
     pub choices: Vec<Choice>,
     /// What the screen shows of it, line by line, without the cursor: what has to be there when a key is pressed.
     pub lines: Vec<String>,
+    /// How a choice is taken where its key is none that its agent knows, but a place in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub menu: Option<Menu>,
+}
+
+impl Dialog {
+    /// What is pressed for the choice of this key: the keys, and the way they go where they move a cursor. `None`: there is no such
+    /// choice.
+    pub fn press(&self, key: &str) -> Option<(String, Option<Moves<'_>>)> {
+        let to = self.choices.iter().position(|choice| choice.key == key)?;
+        let Some(menu) = &self.menu else {
+            return Some((key.to_owned(), None));
+        };
+        let from = self.choices.get(menu.at)?;
+        let (way, steps) = if to < menu.at {
+            (&menu.back, menu.at - to)
+        } else {
+            (&menu.on, to - menu.at)
+        };
+        let moves = Moves {
+            mark: &menu.mark,
+            from: &from.label,
+            to: &self.choices[to].label,
+        };
+        Some((way.repeat(steps), Some(moves)))
+    }
+}
+
+/// A list in which Enter takes what is under a cursor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Menu {
+    /// What stands before the choice under the cursor; empty where that stands out by its background alone.
+    pub mark: String,
+    /// The choice under the cursor, from 0.
+    pub at: usize,
+    /// The key that moves the cursor on.
+    pub on: String,
+    /// The key that moves it back.
+    pub back: String,
 }
 
 /// One way to answer a dialog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
-    /// The key that takes it.
+    /// The key that takes it, or its number where there is a menu.
     pub key: String,
     /// What it says.
     pub label: String,

@@ -162,6 +162,8 @@ impl Default for FakeAgents {
                 name: id,
                 style,
                 reports,
+                greets: true,
+                prompted: true,
                 transcribes: false,
                 chooses: true,
                 takes: reports.then_some(Takes {

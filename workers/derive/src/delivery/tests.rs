@@ -8,6 +8,8 @@ use crate::{Watch, shown};
 
 const QUEUES: Habits = Habits {
     reports: true,
+    greets: true,
+    prompted: true,
     one_shot: false,
     takes: Some(Takes {
         queues: true,
@@ -25,6 +27,11 @@ const WAITS: Habits = Habits {
     ..QUEUES
 };
 
+const QUIET: Habits = Habits {
+    greets: false,
+    ..QUEUES
+};
+
 fn dialog(question: &str) -> Dialog {
     let yes = Choice {
         key: "1".to_owned(),
@@ -34,6 +41,7 @@ fn dialog(question: &str) -> Dialog {
         text: vec![question.to_owned()],
         choices: vec![yes],
         lines: vec![question.to_owned(), "1. Yes".to_owned()],
+        menu: None,
     }
 }
 
@@ -136,6 +144,38 @@ fn rows() -> Vec<(&'static str, Session, Habits, Message, Timestamp)> {
             soon,
         ),
         ("nobody has heard of its agent yet", live(), QUEUES, text(), soon),
+        (
+            "nobody has heard of its agent yet, and it says nothing until it is asked something",
+            live(),
+            QUIET,
+            text(),
+            soon,
+        ),
+        (
+            "the same, while it is asked its prompt",
+            Session {
+                prompt: Some("fix it".to_owned()),
+                ..live()
+            },
+            QUIET,
+            text(),
+            soon,
+        ),
+        (
+            "the same, restored: its prompt is not asked again",
+            Session {
+                prompt: Some("fix it".to_owned()),
+                generation: 2,
+                process: Some(ProcessFacts {
+                    generation: 2,
+                    ..process(Looked::Alive)
+                }),
+                ..live()
+            },
+            QUIET,
+            text(),
+            soon,
+        ),
         ("its agent waits for work", says(Idle), QUEUES, text(), soon),
         (
             "it works, and queues what is typed",

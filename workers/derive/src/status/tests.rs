@@ -114,16 +114,22 @@ fn red(id: u64) -> PrSummary {
 
 const SILENT: Habits = Habits {
     reports: false,
+    greets: false,
+    prompted: true,
     one_shot: false,
     takes: None,
 };
 const ONE_SHOT: Habits = Habits {
     reports: true,
+    greets: true,
+    prompted: true,
     one_shot: true,
     takes: None,
 };
 const REPORTS: Habits = Habits {
     reports: true,
+    greets: true,
+    prompted: true,
     one_shot: false,
     takes: None,
 };
@@ -279,6 +285,15 @@ fn rows() -> Vec<(&'static str, Session, Habits, Timestamp)> {
         ("it runs and ends when done", live(), ONE_SHOT, at(1_020)),
         ("it runs and has not reported yet", live(), REPORTS, at(1_020)),
         (
+            "it runs, and says nothing until it is asked something",
+            live(),
+            Habits {
+                greets: false,
+                ..REPORTS
+            },
+            at(1_020),
+        ),
+        (
             "it runs and has not reported for 90 s",
             live(),
             REPORTS,
@@ -335,6 +350,7 @@ fn rows() -> Vec<(&'static str, Session, Habits, Timestamp)> {
                     ],
                     choices: Vec::new(),
                     lines: Vec::new(),
+                    menu: None,
                 }),
                 ..heard(ActivityState::WaitingInput)
             },
@@ -348,6 +364,7 @@ fn rows() -> Vec<(&'static str, Session, Habits, Timestamp)> {
                     text: vec!["Do you trust the files in this folder?".to_owned()],
                     choices: Vec::new(),
                     lines: Vec::new(),
+                    menu: None,
                 }),
                 ..live()
             },

@@ -35,17 +35,58 @@ pub struct LaunchRequest<'a> {
     pub env: &'a [(String, String)],
 }
 
-/// Something to be done outside the worktree before the agent starts, so that it does not stop at a question nobody reads.
-/// Named in the plan, done by [`Agents::prepare`]; safe to repeat.
+/// Something to be written outside the worktree before the agent starts, so that it does not stop at a question nobody reads, and
+/// tells what it does. Named in the plan, done by [`Agents::prepare`]; safe to repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preparation {
-    /// Claude Code's own record that `folder` is trusted, in its file `config`.
-    ClaudeTrust {
-        /// Its file, as a rule `~/.claude.json`.
-        config: Utf8PathBuf,
-        /// The folder.
-        folder: Utf8PathBuf,
+    /// A member in a JSON file of the agent's own.
+    Member {
+        /// The file; an object.
+        file: Utf8PathBuf,
+        /// The names that lead to the member, from the outermost object.
+        path: Vec<String>,
+        /// Its value, as JSON.
+        value: String,
+        /// Whether the agent holds a folder beside the file, with its name and `.lock`, while it writes it.
+        locked: bool,
     },
+    /// An element of a list in a JSON file of the agent's own.
+    Element {
+        /// The file; an object.
+        file: Utf8PathBuf,
+        /// The names that lead to the list.
+        path: Vec<String>,
+        /// The element, as JSON.
+        value: String,
+    },
+    /// A whole file, which is ours.
+    File {
+        /// The file.
+        file: Utf8PathBuf,
+        /// What it says.
+        text: String,
+    },
+    /// Lines of ours in a TOML file of the agent's own, between two that say whose they are.
+    Block {
+        /// The file.
+        file: Utf8PathBuf,
+        /// What the lines are called: of one name there are none twice.
+        name: String,
+        /// The lines, each with its end.
+        text: String,
+    },
+}
+
+impl Preparation {
+    /// The file that is written.
+    pub fn file(&self) -> &Utf8Path {
+        match self {
+            Self::Member { file, .. }
+            | Self::Element { file, .. }
+            | Self::File { file, .. }
+            | Self::Block { file, .. } => file,
+        }
+    }
 }
 
 /// A preparation failed. The agent can be started all the same; it may ask what the preparation would have answered.
@@ -150,6 +191,10 @@ pub struct Description {
     pub style: Style,
     /// Whether its hooks report what it does; if not, a running process is all that is known.
     pub reports: bool,
+    /// Whether its hooks say that it is there as soon as it has started; if not, they first speak when it is asked something.
+    pub greets: bool,
+    /// Whether its prompt stands on its command line; if not, it is the first message to it.
+    pub prompted: bool,
     /// Whether it writes its conversations down, with what its hooks do not tell.
     pub transcribes: bool,
     /// Whether it has models and permission modes to choose from.

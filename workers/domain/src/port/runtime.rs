@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
 
 use super::PortFuture;
 use crate::{Exit, ProcessId, SessionId};
@@ -83,22 +84,42 @@ pub struct Screen {
     pub bracketed_paste: bool,
     /// The title the program set.
     pub title: Option<String>,
+    /// What stands out by its background alone, piece by piece from above, with its row: a program may show so what Enter takes.
+    pub lit: Vec<(u16, String)>,
+}
+
+/// Where on its screen a program takes a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// Between two rules over the whole width, and nothing below has a rule.
+    #[default]
+    Rules,
+    /// In the last frame with round corners.
+    Frame,
+    /// Behind the last bar that has a foot (`\u{2503}` above `\u{2579}`); the lowest line there is the program's own.
+    Bar,
+    /// In the open: from the last line that begins with the mark on, with the cursor in it.
+    Open,
 }
 
 /// How a program shows that it takes a text, as data: the look at it is made where the keys are pressed.
 ///
-/// The text stands between two rules over the whole width of the screen, its first line begins with the mark, and nothing
-/// below has a rule. What is dim is the program's own and not in the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is dim or slanted there is the program's own and not in the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
+    /// Where it takes it.
+    pub place: Place,
     /// What stands at the beginning of the first line.
     pub mark: String,
-    /// The key that takes one line of the text away.
+    /// The keys, one character each and pressed in turn, that take the text away line by line.
     pub clear: String,
-    /// What the upper rule has in it when the beginning of a long text is out of sight.
+    /// What is above it has in it when the beginning of a long text is out of sight.
     pub above: String,
     /// How the sign begins that stands for a long text as a whole.
     pub folded: String,
+    /// How the program's own words begin where it tells them from a text by their colour alone.
+    pub hints: Vec<String>,
 }
 
 /// A text to be typed and sent off with Enter.
@@ -130,11 +151,25 @@ pub struct Press<'a> {
     pub id: &'a str,
     /// The keys.
     pub keys: &'a str,
-    /// What has to be on the screen, line by line, never nothing; other lines may stand between them, and the mark of `prompt`
-    /// before them.
+    /// What has to be on the screen, line by line, never nothing; other lines may stand between them. Letters and digits are
+    /// compared: frames, bars and cursors are not.
     pub showing: &'a [String],
     /// What must not be on the screen: where it takes a text, a key would be one.
     pub prompt: Option<&'a Prompt>,
+    /// Where the keys move a cursor and Enter takes what is under it.
+    pub moves: Option<Moves<'a>>,
+}
+
+/// A way through a list whose cursor the keys move. They are pressed one by one where the cursor stands at its beginning, and
+/// Enter only once it has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moves<'a> {
+    /// What stands before the choice under the cursor; empty where that stands out by its background alone.
+    pub mark: &'a str,
+    /// The choice under the cursor now.
+    pub from: &'a str,
+    /// The choice that Enter is to take.
+    pub to: &'a str,
 }
 
 /// Why a runtime typed nothing, or did not press Enter. It may be asked again.

@@ -349,6 +349,7 @@ async fn what_a_screen_showed_belongs_to_the_state_it_was_seen_in() {
             label: "Yes".to_owned(),
         }],
         lines: vec!["Run it?".to_owned(), "1. Yes".to_owned()],
+        menu: None,
     };
     let seen = || ScreenSeen {
         dialog: Some(dialog.clone()),

@@ -3,7 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
-use super::{Environment, value_of};
+use super::sheet::Environment;
+use super::value_of;
 
 /// How an agent's installation is looked over.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn good(what: &'static str, said: impl Into<String>) -> Self {
+    pub(super) fn good(what: &'static str, said: impl Into<String>) -> Self {
         Self {
             what,
             said: said.into(),
@@ -36,7 +37,7 @@ impl Finding {
         }
     }
 
-    fn bad(what: &'static str, said: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn bad(what: &'static str, said: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what,
             said: said.into(),

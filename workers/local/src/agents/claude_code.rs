@@ -1,13 +1,16 @@
 //! Claude Code. What it does was seen of version 2.1.330.
 
-use ao_domain::port::agent::{Description, LaunchRequest, Note, Preparation, Style, Takes};
-use ao_domain::{ActivityState, PermissionMode, Timestamp, shell_word};
-use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::{Value, json};
+use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
+use ao_domain::port::runtime::Place;
+use ao_domain::{ActivityState, PermissionMode, shell_word};
+use camino::Utf8PathBuf;
+use serde_json::json;
 
-use super::{
-    Argv, Checkup, Event, Keys, Own, ScreenRules, Sheet, Word, checkup, claude_screen, event, value_of,
+use super::sheet::{
+    Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
+    Sheet, Word, event, no_env,
 };
+use super::{Checkup, checkup, folders};
 
 const ID: &str = "claude-code";
 
@@ -21,6 +24,8 @@ pub(super) const SHEET: Sheet = Sheet {
         name: "Claude Code",
         style: Style::Interactive,
         reports: true,
+        greets: true,
+        prompted: true,
         transcribes: true,
         chooses: true,
         takes: Some(Takes {
@@ -48,6 +53,7 @@ pub(super) const SHEET: Sheet = Sheet {
             Word::Role("--append-system-prompt"),
             Word::Prompt("--"),
         ],
+        env: no_env,
         before: trust,
     },
     events: EVENTS,
@@ -57,18 +63,35 @@ pub(super) const SHEET: Sheet = Sheet {
         last_message: Some("last_assistant_message"),
         prompt: Some("prompt"),
         trouble: Some("error"),
+        ..Keys::NONE
     },
     own: Some(Own {
         spoke: "\"type\":\"user\"",
-        file: transcript,
-        note,
+        file: Files {
+            home: ".claude",
+            variable: Some("CLAUDE_CONFIG_DIR"),
+            // Below whatever folder it was begun in.
+            path: &["projects", "*", "{}.jsonl"],
+        },
+        notes: NOTES,
     }),
     screen: Some(ScreenRules {
+        place: Place::Rules,
         mark: "\u{276f}",
         clear: "\u{15}",
         above: "\u{2191} ",
         folded: "[Pasted text",
-        shows: claude_screen::shows,
+        hints: &[],
+        dialogs: &[DialogRules {
+            foot: &["Esc to cancel", "Enter to"],
+            below: 0,
+            begins: Begins::Line(&[]),
+            choices: Choices::Numbered(&['\u{276f}']),
+        }],
+        delay: Some(DelayRules {
+            waits: " \u{b7} retrying in ",
+            attempt: "attempt ",
+        }),
     }),
     checkup: Some(Checkup {
         seen: "2.1.330",
@@ -134,18 +157,61 @@ const INTERRUPTED: &str = "transcript.interrupted";
 /// only the transcript says so.
 const TURN_BEGAN: &str = "transcript.turn";
 
-/// Its own record that the worktree is trusted.
+/// Interrupts, and the beginnings of turns. What is asked of a turn says how a message that waited inside it is known to have begun.
+const NOTES: &[NoteRules] = &[
+    NoteRules {
+        of: &[
+            ("/type", Is::Text("user")),
+            ("/isSidechain", Is::NotTrue),
+            (
+                "/message/content/*/text",
+                Is::Begins("[Request interrupted by user"),
+            ),
+        ],
+        event: INTERRUPTED,
+        ..USERS_LINE
+    },
+    NoteRules {
+        of: &[
+            ("/type", Is::Text("user")),
+            ("/isSidechain", Is::NotTrue),
+            ("/promptSource", Is::AnyText),
+        ],
+        event: TURN_BEGAN,
+        ..USERS_LINE
+    },
+];
+
+const USERS_LINE: NoteRules = NoteRules {
+    event: "",
+    has: "\"type\":\"user\"",
+    of: &[],
+    id: Some("/uuid"),
+    at: "/timestamp",
+    payload: &[("prompt", "/message/content")],
+};
+
+/// Its own record that the worktree is trusted. Without it a fresh worktree begins with a question whose first answer is "No, exit".
 fn trust(request: &LaunchRequest<'_>) -> Vec<Preparation> {
-    let config = checkup::claude_config(request.env);
-    let trust = config.map(|config| Preparation::ClaudeTrust {
-        config,
-        folder: request.worktree.to_owned(),
-    });
-    trust.into_iter().collect()
+    let Some(config) = checkup::claude_config(request.env) else {
+        return Vec::new();
+    };
+    let seed = |folder: Utf8PathBuf| Preparation::Member {
+        file: config.clone(),
+        path: vec![
+            "projects".to_owned(),
+            folder.into_string(),
+            "hasTrustDialogAccepted".to_owned(),
+        ],
+        value: "true".to_owned(),
+        // It writes the file as a whole while it holds a lock beside it.
+        locked: true,
+    };
+    folders(request.worktree).into_iter().map(seed).collect()
 }
 
 /// Our hooks, on the command line: nothing is written into the worktree or beside the user's own settings, which stay in force.
-fn settings(request: &LaunchRequest<'_>) -> String {
+fn settings(request: &LaunchRequest<'_>) -> Vec<String> {
     let mut hooks = serde_json::Map::new();
     for Event { name, .. } in EVENTS {
         if name.contains('.') {
@@ -162,69 +228,7 @@ fn settings(request: &LaunchRequest<'_>) -> String {
         // A person asked for it by name; the dialog would ask once more, where nobody sits.
         settings["skipDangerousModePermissionPrompt"] = json!(true);
     }
-    settings.to_string()
-}
-
-/// Where its conversations lie.
-fn config_folder(env: &[(String, String)]) -> Option<Utf8PathBuf> {
-    match value_of(env, "CLAUDE_CONFIG_DIR") {
-        Some(dir) => Some(dir.into()),
-        None => Some(Utf8Path::new(value_of(env, "HOME")?).join(".claude")),
-    }
-}
-
-/// The file of a conversation, below whatever folder it was begun in.
-fn transcript(id: &str, env: &[(String, String)]) -> Option<Utf8PathBuf> {
-    // An id of theirs is a file name; what is none names no conversation.
-    if id.contains('/') {
-        return None;
-    }
-    let projects = config_folder(env)?.join("projects").read_dir_utf8().ok()?;
-    let files = projects.filter_map(Result::ok);
-    files
-        .map(|project| project.path().join(format!("{id}.jsonl")))
-        .find(|file| file.is_file())
-}
-
-/// Interrupts, and the beginnings of turns.
-fn note(line: &str) -> Option<Note> {
-    // Most lines are long and none of these: they are not taken apart.
-    if !line.contains("\"type\":\"user\"") {
-        return None;
-    }
-    let line: Value = serde_json::from_str(line).ok()?;
-    if line["type"] != "user" || line["isSidechain"] == true {
-        return None;
-    }
-    let texts = line["message"]["content"].as_array();
-    let was_interrupted = texts.into_iter().flatten().any(|part| {
-        part["text"]
-            .as_str()
-            .is_some_and(|text| text.starts_with("[Request interrupted by user"))
-    });
-    let event = if was_interrupted {
-        INTERRUPTED
-    } else if line["promptSource"].is_string() {
-        TURN_BEGAN
-    } else {
-        return None;
-    };
-    let id: String = line["uuid"]
-        .as_str()?
-        .chars()
-        .filter(char::is_ascii_hexdigit)
-        .collect();
-    let at: Timestamp = line["timestamp"].as_str()?.parse().ok()?;
-    // What it is asked now: that is how a message which waited inside it is known to have begun.
-    let prompt = line["message"]["content"]
-        .as_str()
-        .map(|prompt| json!({"prompt": prompt}).to_string());
-    (id.len() == 32).then(|| Note {
-        id,
-        event,
-        at,
-        payload: prompt.unwrap_or_else(|| "{}".to_owned()),
-    })
+    vec![settings.to_string()]
 }
 
 #[cfg(test)]

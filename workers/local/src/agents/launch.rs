@@ -7,6 +7,7 @@ use ao_domain::port::agent::{AgentError, LaunchRequest};
 use camino::Utf8Path;
 use uuid::Uuid;
 
+use super::notes;
 use super::sheet::{Own, Word};
 
 /// Ours, so that no other program makes the same ids.
@@ -37,12 +38,22 @@ pub(super) fn must_be_text(request: &LaunchRequest<'_>) -> Result<(), AgentError
 /// The arguments that `words` describe.
 pub(super) fn arguments(words: &[Word], own: Option<&Own>, request: &LaunchRequest<'_>) -> Vec<String> {
     let goes_on = request.native_id.filter(|id| match own {
-        Some(own) => (own.file)(id, request.env).is_some_and(|file| holds_words(&file, own.spoke)),
+        Some(own) => {
+            notes::file(&own.file, id, request.env).is_some_and(|file| holds_words(&file, own.spoke))
+        }
         None => true,
     });
     let mut argv: Vec<String> = Vec::new();
     for word in words {
         let (option, value) = match word {
+            Word::Always(words) => {
+                argv.extend(words.iter().map(|word| (*word).to_owned()));
+                continue;
+            }
+            Word::Settings(option, texts) => {
+                argv.extend(texts(request).into_iter().flat_map(|text| optioned(option, text)));
+                continue;
+            }
             Word::Mode(modes) => {
                 let words = modes[place_of(request.permissions)];
                 argv.extend(words.iter().map(|word| (*word).to_owned()));
@@ -57,13 +68,21 @@ pub(super) fn arguments(words: &[Word], own: Option<&Own>, request: &LaunchReque
                 let asked = request.prompt.filter(|_| goes_on.is_none());
                 (option, asked.map(str::to_owned))
             }
-            Word::Settings(option, text) => (option, Some(text(request))),
         };
         if let Some(value) = value {
-            argv.extend([(*option).to_owned(), value]);
+            argv.extend(optioned(option, value));
         }
     }
     argv
+}
+
+/// An option and its value: two words, or one where the option ends in `=`.
+fn optioned(option: &str, value: String) -> Vec<String> {
+    if option.ends_with('=') {
+        vec![format!("{option}{value}")]
+    } else {
+        vec![option.to_owned(), value]
+    }
 }
 
 /// Where a mode stands in [`Word::Mode`].

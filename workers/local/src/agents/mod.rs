@@ -5,9 +5,11 @@
 
 mod checkup;
 mod claude_code;
-mod claude_screen;
-mod claude_trust;
+mod codex;
+mod dialogs;
+mod install;
 mod launch;
+mod notes;
 mod sheet;
 mod shell;
 
@@ -21,12 +23,12 @@ use ao_domain::port::agent::{
 };
 use ao_domain::port::runtime::{Prompt, Screen};
 use ao_domain::{PermissionMode, Signal};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
-use sheet::{Argv, Environment, Event, Keys, Own, ScreenRules, Sheet, Word, event};
+use sheet::{Argv, Environment, Event, Sheet};
 
 /// Every agent there is, in the order to show them.
-const SHEETS: &[&Sheet] = &[&claude_code::SHEET, &shell::SHEET];
+const SHEETS: &[&Sheet] = &[&claude_code::SHEET, &codex::SHEET, &shell::SHEET];
 
 /// Longest title kept, in characters: it stands in one line of a table.
 const TITLE_MAX: usize = 120;
@@ -114,9 +116,7 @@ impl Agents for Registry {
     }
 
     fn prepare<'a>(&'a self, what: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {
-        match what {
-            Preparation::ClaudeTrust { config, folder } => Box::pin(claude_trust::seed(config, folder)),
-        }
+        Box::pin(install::prepare(what))
     }
 }
 
@@ -140,6 +140,7 @@ impl Agent for Described {
                 })
         };
         launch::must_be_text(request)?;
+        let mut variables = Vec::new();
         let (program, arguments, before) = match &self.sheet.argv {
             Argv::Given => {
                 if request.model.is_some() {
@@ -158,18 +159,20 @@ impl Agent for Described {
                 program,
                 places,
                 words,
+                env: more,
                 before,
             } => {
                 if !request.command.is_empty() {
                     return Err(AgentError::CommandNotTaken { agent: agent() });
                 }
                 let arguments = launch::arguments(words, self.sheet.own.as_ref(), request);
+                variables = more(request);
                 (find(program, places)?, arguments, before(request))
             }
         };
         Ok(LaunchPlan {
             argv: std::iter::once(program).chain(arguments).collect(),
-            env: Vec::new(),
+            env: variables,
             before,
         })
     }
@@ -183,7 +186,15 @@ impl Agent for Described {
             .peekable();
         named.peek()?;
         let payload: Value = serde_json::from_str(payload).unwrap_or_default();
-        let text = |key: Option<&str>| payload.get(key?)?.as_str().filter(|text| !text.trim().is_empty());
+        let text = |key: Option<&str>| {
+            let key = key?;
+            let value = if key.starts_with('/') {
+                payload.pointer(key)
+            } else {
+                payload.get(key)
+            };
+            value?.as_str().filter(|text| !text.trim().is_empty())
+        };
         let fits = |known: &&Event| {
             known
                 .when
@@ -198,32 +209,38 @@ impl Agent for Described {
             title: text(keys.title).and_then(in_one_line),
             last_message: text(keys.last_message).map(|message| cut(message, MESSAGE_MAX).to_owned()),
             prompt: text(keys.prompt).map(unwrapped),
-            trouble: text(keys.trouble).map(|kind| trouble(kind, text(keys.last_message))),
+            trouble: match (text(keys.trouble), text(keys.said)) {
+                (Some(kind), said) => Some(trouble(kind, said.or_else(|| text(keys.last_message)))),
+                (None, said) => said.and_then(in_one_line),
+            },
         })
     }
 
     fn transcript(&self, native_id: &str, env: &[(String, String)]) -> Option<Utf8PathBuf> {
-        (self.sheet.own?.file)(native_id, env)
+        notes::file(&self.sheet.own?.file, native_id, env)
     }
 
     fn note(&self, line: &str) -> Option<Note> {
-        (self.sheet.own?.note)(line)
+        notes::note(self.sheet.own?.notes, line)
     }
 
     fn prompt(&self) -> Option<Prompt> {
         let rules = self.sheet.screen?;
         Some(Prompt {
+            place: rules.place,
             mark: rules.mark.to_owned(),
             clear: rules.clear.to_owned(),
             above: rules.above.to_owned(),
             folded: rules.folded.to_owned(),
+            hints: rules.hints.iter().map(|hint| (*hint).to_owned()).collect(),
         })
     }
 
     fn shows(&self, screen: &Screen) -> Shows {
         self.sheet
             .screen
-            .map_or_else(Shows::default, |rules| (rules.shows)(screen))
+            .as_ref()
+            .map_or_else(Shows::default, |rules| dialogs::shows(rules, screen))
     }
 }
 
@@ -275,6 +292,13 @@ fn value_of<'a>(env: &'a [(String, String)], name: &str) -> Option<&'a str> {
     env.iter()
         .find(|(known, value)| known == name && !value.is_empty())
         .map(|(_, value)| value.as_str())
+}
+
+/// A folder by the names an agent may know it by: its path may be told with links in it or without.
+fn folders(worktree: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let mut folders = vec![worktree.to_owned()];
+    folders.extend(worktree.canonicalize_utf8().ok().filter(|real| real != worktree));
+    folders
 }
 
 fn runs(file: &Path) -> bool {

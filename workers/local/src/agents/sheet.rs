@@ -1,9 +1,8 @@
-//! What describes an agent: nothing but data, and the few things that are an agent's own way of writing.
+//! What describes an agent: nothing but data, and the few texts that are of an agent's own making.
 
 use ao_domain::ActivityState;
-use ao_domain::port::agent::{Description, LaunchRequest, Note, Preparation, Shows};
-use ao_domain::port::runtime::Screen;
-use camino::Utf8PathBuf;
+use ao_domain::port::agent::{Description, LaunchRequest, Preparation};
+use ao_domain::port::runtime::Place;
 
 use super::Checkup;
 
@@ -29,16 +28,72 @@ pub(super) struct Sheet {
 /// How to read an agent's screen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScreenRules {
+    /// Where it takes a text.
+    pub(super) place: Place,
     /// What stands before the text it takes.
     pub(super) mark: &'static str,
-    /// The key that takes a line of that text away.
+    /// The keys that take a line of that text away, in turn.
     pub(super) clear: &'static str,
-    /// What the rule above it says when its beginning is out of sight.
+    /// What stands above it when its beginning is out of sight; empty where that never is.
     pub(super) above: &'static str,
     /// How the sign begins that stands for a long text.
     pub(super) folded: &'static str,
-    /// What it shows that no hook tells.
-    pub(super) shows: fn(&Screen) -> Shows,
+    /// How its own words begin that stand there while nothing else does, where only their colour tells.
+    pub(super) hints: &'static [&'static str],
+    /// Its dialogs.
+    pub(super) dialogs: &'static [DialogRules],
+    /// How it says that it waits in the middle of its work: the words between what it waits after and for how long.
+    pub(super) delay: Option<DelayRules>,
+}
+
+/// How a kind of dialog looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DialogRules {
+    /// Words of the line that says how to answer; it is the last of the screen, but for `below`.
+    pub(super) foot: &'static [&'static str],
+    /// How many lines may stand below it.
+    pub(super) below: usize,
+    /// Where its text begins.
+    pub(super) begins: Begins,
+    /// What can be chosen.
+    pub(super) choices: Choices,
+}
+
+/// Where the text of a dialog begins, seen from its choices upwards.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Begins {
+    /// Below a rule, or with the line that begins so.
+    Line(&'static [&'static str]),
+    /// With the bar it stands behind.
+    Bar,
+    /// Below the last line that is not indented.
+    Margin,
+}
+
+/// What can be chosen in a dialog.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Choices {
+    /// Lines with a digit, which is the key. One of them stands behind one of these cursors, where there are some.
+    Numbered(&'static [char]),
+    /// Lines without one; Enter takes the one behind this mark. What explains a choice is indented like it and stands below it,
+    /// where there is such.
+    Listed {
+        /// The mark.
+        mark: &'static str,
+        /// Whether each choice has a line below it that explains it.
+        explained: bool,
+    },
+    /// Words beside each other in the foot; Enter takes the one that stands out by its background.
+    Buttons,
+}
+
+/// `529 Overloaded · retrying in 2s · attempt 3/10`, as data.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DelayRules {
+    /// What stands between what happened and how long it waits.
+    pub(super) waits: &'static str,
+    /// How the last part begins, which counts the tries.
+    pub(super) attempt: &'static str,
 }
 
 /// Variables with their values.
@@ -49,10 +104,55 @@ pub(super) type Environment<'a> = &'a [(String, String)];
 pub(super) struct Own {
     /// What stands in a line of it once somebody has said something: one without a word is no conversation that goes on.
     pub(super) spoke: &'static str,
-    /// Its file, once it is there.
-    pub(super) file: fn(&str, Environment<'_>) -> Option<Utf8PathBuf>,
-    /// What a line says that no hook does.
-    pub(super) note: fn(&str) -> Option<Note>,
+    /// Where its file is, once it is there.
+    pub(super) file: Files,
+    /// What its lines say that no hook does; of those that fit a line the first counts.
+    pub(super) notes: &'static [NoteRules],
+}
+
+/// Where an agent keeps a file about a conversation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Files {
+    /// The folder below the home directory.
+    pub(super) home: &'static str,
+    /// The variable that says another one.
+    pub(super) variable: Option<&'static str>,
+    /// The way from there. `*` is whatever there is, `{}` the conversation's id.
+    pub(super) path: &'static [&'static str],
+}
+
+/// A line of a transcript (a JSON object) that tells of something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoteRules {
+    /// The event it tells of: one of the sheet's, with a dot in its name, which no hook has.
+    pub(super) event: &'static str,
+    /// What the line has in it as text. Most lines are long and none of these: they are not taken apart.
+    pub(super) has: &'static str,
+    /// What it has where (a JSON pointer, in which `*` is every element of a list).
+    pub(super) of: &'static [(&'static str, Is)],
+    /// Where its name is, 32 hex digits but for dashes; a line without one is named by all that it says.
+    pub(super) id: Option<&'static str>,
+    /// When it was written: RFC 3339, or milliseconds since 1970.
+    pub(super) at: &'static str,
+    /// Members of the payload, and where the line has each.
+    pub(super) payload: &'static [(&'static str, &'static str)],
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Is {
+    /// This text.
+    Text(&'static str),
+    /// A text that begins so.
+    Begins(&'static str),
+    /// Any text.
+    AnyText,
+    /// Not `true`.
+    NotTrue,
+    /// A list without elements.
+    Empty,
+    /// Something.
+    Some,
 }
 
 /// How a command line comes about.
@@ -68,14 +168,29 @@ pub(super) enum Argv {
         places: &'static [&'static str],
         /// Its arguments, in their order.
         words: &'static [Word],
+        /// Variables it is started with.
+        env: fn(&LaunchRequest<'_>) -> Vec<(String, String)>,
         /// What is to be done before it starts.
         before: fn(&LaunchRequest<'_>) -> Vec<Preparation>,
     },
 }
 
-/// A piece of a command line. It is left out where the request has nothing for it.
+/// No variables.
+pub(super) fn no_env(_: &LaunchRequest<'_>) -> Vec<(String, String)> {
+    Vec::new()
+}
+
+/// Nothing to be done.
+pub(super) fn nothing_before(_: &LaunchRequest<'_>) -> Vec<Preparation> {
+    Vec::new()
+}
+
+/// A piece of a command line. It is left out where the request has nothing for it. An option that ends in `=` and its value are
+/// one word.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Word {
+    /// These, always.
+    Always(&'static [&'static str]),
     /// Whatever stands for the permission mode: default, accept-edits, auto, bypass.
     Mode([&'static [&'static str]; 4]),
     /// The model, behind this option.
@@ -88,8 +203,8 @@ pub(super) enum Word {
     Begun(&'static str),
     /// The prompt, behind this word. One that goes on has been asked already: asked again, it would do its work twice.
     Prompt(&'static str),
-    /// A text of the agent's own making, behind this option: settings with our hooks.
-    Settings(&'static str, fn(&LaunchRequest<'_>) -> String),
+    /// Texts of the agent's own making, each behind this option: settings with our hooks.
+    Settings(&'static str, fn(&LaunchRequest<'_>) -> Vec<String>),
 }
 
 /// What one of an agent's events says.
@@ -115,7 +230,20 @@ pub(super) const fn event(name: &'static str, state: Option<ActivityState>) -> E
     }
 }
 
-/// Keys of the payload's JSON object.
+/// An event that says this only where the payload has one of these words under this key.
+pub(super) const fn event_when(
+    name: &'static str,
+    key: &'static str,
+    words: &'static [&'static str],
+    state: Option<ActivityState>,
+) -> Event {
+    Event {
+        when: Some((key, words)),
+        ..event(name, state)
+    }
+}
+
+/// Members of the payload's JSON object: a name, or a JSON pointer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
     /// The agent's own session id.
@@ -128,6 +256,8 @@ pub(super) struct Keys {
     pub(super) prompt: Option<&'static str>,
     /// What kind of error ended a turn; the last message says it in words.
     pub(super) trouble: Option<&'static str>,
+    /// What an error says, where the last message does not.
+    pub(super) said: Option<&'static str>,
 }
 
 impl Keys {
@@ -137,5 +267,6 @@ impl Keys {
         last_message: None,
         prompt: None,
         trouble: None,
+        said: None,
     };
 }

@@ -3,7 +3,7 @@
 use ao_domain::ActivityState;
 use ao_domain::port::agent::{Description, Style};
 
-use super::{Argv, Keys, Sheet, event};
+use super::sheet::{Argv, Keys, Sheet, event};
 
 /// A script may tell what it does by `ao hooks shell EVENT`; one that never does is working for as long as it runs.
 pub(super) const SHEET: Sheet = Sheet {
@@ -12,6 +12,8 @@ pub(super) const SHEET: Sheet = Sheet {
         name: "Command line",
         style: Style::OneShot,
         reports: false,
+        greets: false,
+        prompted: false,
         transcribes: false,
         chooses: false,
         // Whatever runs there may be a shell: what is typed would be a command.

@@ -64,7 +64,7 @@ fn conformance() {
     }
     let unknown = registry.get("cluade").err().unwrap().to_string();
     assert!(
-        unknown.contains("cluade") && unknown.contains("claude-code, shell"),
+        unknown.contains("cluade") && unknown.contains(&registry.ids().join(", ")),
         "{unknown}"
     );
 }

@@ -143,6 +143,7 @@ fn a_program_that_writes_and_does_not_read_is_typed_to_once() {
         clear: "\x15".to_owned(),
         above: String::new(),
         folded: String::new(),
+        ..Prompt::default()
     };
     block_on(async {
         world.start(SCRIPT).await;

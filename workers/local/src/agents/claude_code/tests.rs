@@ -4,6 +4,8 @@ use ao_domain::port::agent::{Agents as _, LaunchPlan};
 
 use super::super::Registry;
 use super::super::tests::request;
+use serde_json::Value;
+
 use super::*;
 
 /// A home with a program `claude` on the PATH.
@@ -144,9 +146,9 @@ fn the_worktree_is_trusted_where_its_settings_lie() {
     let mut home = Home::new();
     let folder = home.dir.path().join("cfg");
     let config = |home: &Home| match home.plan(|_| {}).before.as_slice() {
-        [Preparation::ClaudeTrust { config, folder }] => {
-            assert_eq!(folder, "/");
-            config.clone()
+        [Preparation::Member { file, path, .. }] => {
+            assert_eq!(path.join(" "), "projects / hasTrustDialogAccepted");
+            file.clone()
         }
         other => panic!("{other:?}"),
     };
@@ -198,6 +200,7 @@ fn its_transcript_tells_of_interrupts_and_of_turns() {
             r#"{{"type":"user","uuid":"21c68c1b-cb35-464e-8cec-ae2472522e62","timestamp":"2026-11-28T10:49:45.389Z",{more}}}"#
         )
     };
+    let note = |line: &str| super::super::notes::note(NOTES, line);
     let event = |more: &str| note(&user(more)).map(|note| note.event);
     for text in [
         "[Request interrupted by user]",

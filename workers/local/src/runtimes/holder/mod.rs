@@ -456,6 +456,7 @@ impl Runtime for Runs {
                 keys: what.keys.to_owned(),
                 showing: what.showing.to_vec(),
                 prompt: what.prompt.map(wire::Line::from),
+                moves: what.moves.map(wire::Moves::from),
             }));
             done(self.call(at, press, "pressing keys", TYPE).await?)
         })

@@ -8,7 +8,7 @@
 //! A client asks one thing at a time on a connection and waits for its answer; an attached client gets output frames
 //! in between. The holder answers a call it will not do with [`Frame::Refused`].
 
-use ao_domain::port::runtime::{Prompt, Screen, Size, Withheld};
+use ao_domain::port::runtime::{self, Place, Prompt, Screen, Size, Withheld};
 use ao_domain::{Exit, ProcessId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -125,6 +125,9 @@ pub struct Shown {
     /// The title it set.
     #[serde(default)]
     pub title: Option<String>,
+    /// What stands out by its background alone, with its row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lit: Vec<(u16, String)>,
 }
 
 impl From<Shown> for Screen {
@@ -138,6 +141,7 @@ impl From<Shown> for Screen {
             },
             bracketed_paste: shown.bracketed_paste,
             title: shown.title,
+            lit: shown.lit,
         }
     }
 }
@@ -160,12 +164,22 @@ pub struct Message {
 pub struct Line {
     /// What stands at the beginning of its first line.
     pub mark: String,
-    /// The key that takes one line of the text away.
+    /// The keys that take the text away.
     pub clear: String,
-    /// What the rule above has in it when the beginning is out of sight.
+    /// What is above it has in it when the beginning is out of sight.
     pub above: String,
     /// How the sign begins that stands for a long text.
     pub folded: String,
+    /// Where it takes it. (A holder that does not know the word looks between rules, finds none, and types nothing.)
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub place: Place,
+    /// How words of its own begin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl From<&Prompt> for Line {
@@ -175,6 +189,8 @@ impl From<&Prompt> for Line {
             clear: prompt.clear.clone(),
             above: prompt.above.clone(),
             folded: prompt.folded.clone(),
+            place: prompt.place,
+            hints: prompt.hints.clone(),
         }
     }
 }
@@ -191,6 +207,30 @@ pub struct Press {
     /// What must not be on the screen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Line>,
+    /// The way the keys go where they move a cursor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Moves>,
+}
+
+/// A way through a list whose cursor the keys move, as [`runtime::Moves`] says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moves {
+    /// What stands before the choice under the cursor; empty where that stands out by its background.
+    pub mark: String,
+    /// The choice under the cursor when the keys are pressed.
+    pub from: String,
+    /// The choice under the cursor when Enter is.
+    pub to: String,
+}
+
+impl From<runtime::Moves<'_>> for Moves {
+    fn from(moves: runtime::Moves<'_>) -> Self {
+        Self {
+            mark: moves.mark.to_owned(),
+            from: moves.from.to_owned(),
+            to: moves.to.to_owned(),
+        }
+    }
 }
 
 /// Why a holder will not do what it was asked. The agent is untouched.
@@ -479,6 +519,8 @@ mod tests {
             clear: "\u{15}".to_owned(),
             above: "more".to_owned(),
             folded: "[Pasted".to_owned(),
+            place: Place::Rules,
+            hints: Vec::new(),
         }
     }
 
@@ -519,6 +561,7 @@ mod tests {
                     keys: "1".to_owned(),
                     showing: vec!["> 1. Yes".to_owned()],
                     prompt: Some(line()),
+                    moves: None,
                 })),
             ),
             ("screen", Frame::Screen),
@@ -550,6 +593,7 @@ mod tests {
                     size: (80, 2),
                     bracketed_paste: true,
                     title: Some("t".to_owned()),
+                    lit: Vec::new(),
                 }),
             ),
             ("tail_is", Frame::TailIs(vec!["a".to_owned()])),

@@ -4,6 +4,7 @@
 //! is built anew, empty, and says that the screen is incomplete. The agent notices nothing.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Instant;
@@ -11,9 +12,9 @@ use std::time::Instant;
 use alacritty_terminal::event::{Event, EventListener, WindowSize};
 use alacritty_terminal::grid::{Dimensions, Grid};
 use alacritty_terminal::index::{Column, Line};
-use alacritty_terminal::term::cell::Cell;
+use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::term::{Config, Osc52, Term, TermMode};
-use alacritty_terminal::vte::ansi::{Processor, Rgb};
+use alacritty_terminal::vte::ansi::{Color, Processor, Rgb};
 use ao_domain::port::runtime::Size;
 
 use super::edge::Edge;
@@ -235,6 +236,7 @@ impl Engine {
                 size: (engine.size.cols, engine.size.rows),
                 bracketed_paste: engine.bracketed_paste(),
                 title: engine.title.clone(),
+                lit: (0..grid.screen_lines()).flat_map(|row| lit(grid, row)).collect(),
             };
         });
         shown
@@ -267,6 +269,13 @@ impl Engine {
         });
         tail.reverse();
         tail
+    }
+
+    /// The row the cursor stands in; `None` while it is hidden.
+    pub(super) fn cursor_row(&self) -> Option<usize> {
+        let is_shown = self.term.mode().contains(TermMode::SHOW_CURSOR);
+        let row = usize::try_from(self.term.grid().cursor.point.line.0);
+        row.ok().filter(|_| is_shown)
     }
 
     /// The grid as it stands now.
@@ -347,8 +356,13 @@ pub(super) fn text(grid: &Grid<Cell>, line: Line) -> String {
 }
 
 fn untrimmed(grid: &Grid<Cell>, line: Line) -> String {
+    between(grid, line, 0..grid.columns())
+}
+
+/// What stands in these columns of a line.
+pub(super) fn between(grid: &Grid<Cell>, line: Line, columns: Range<usize>) -> String {
     let mut text = String::new();
-    for column in 0..grid.columns() {
+    for column in columns {
         match snapshot::part(grid, line, column) {
             Part::Whole => {
                 let cell = &grid[line][Column(column)];
@@ -506,4 +520,47 @@ mod tests {
         assert!(!engine.is_incomplete());
         assert_eq!(engine.size(), Size { cols: 2, rows: 2 });
     }
+}
+
+/// The pieces of a row whose background is another than most of the row has, with a letter or a digit in them.
+pub(super) fn lit(grid: &Grid<Cell>, row: usize) -> Vec<(u16, String)> {
+    let cells = &grid[line_at(row)];
+    let ground = |column: usize| {
+        let cell = &cells[Column(column)];
+        if cell.flags.contains(Flags::INVERSE) {
+            cell.fg
+        } else {
+            cell.bg
+        }
+    };
+    let columns = grid.columns();
+    let mut grounds: Vec<(Color, usize)> = Vec::new();
+    for column in 0..columns {
+        match grounds.iter_mut().find(|(known, _)| *known == ground(column)) {
+            Some((_, count)) => *count += 1,
+            None => grounds.push((ground(column), 1)),
+        }
+    }
+    let Some(usual) = grounds
+        .iter()
+        .max_by_key(|(_, count)| *count)
+        .map(|(ground, _)| *ground)
+    else {
+        return Vec::new();
+    };
+    let (mut pieces, mut column) = (Vec::new(), 0);
+    while column < columns {
+        let begin = column;
+        while column < columns && ground(column) == ground(begin) {
+            column += 1;
+        }
+        if ground(begin) == usual {
+            continue;
+        }
+        let piece = between(grid, line_at(row), begin..column);
+        if piece.contains(char::is_alphanumeric) {
+            pieces.push((u16::try_from(row).unwrap_or(u16::MAX), piece.trim().to_owned()));
+        }
+    }
+    pieces
 }

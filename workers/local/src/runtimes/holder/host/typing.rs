@@ -66,8 +66,10 @@ pub(super) trait Look {
     fn has_read(&self) -> bool;
     /// What stands where it takes a text.
     fn written(&self, line: &Line) -> Written;
-    /// Whether the screen has these lines, in this order, but for a mark in front of them.
-    fn has(&self, lines: &[String], mark: &str) -> bool;
+    /// Whether the screen has these lines, in this order, as far as letters and digits go.
+    fn has(&self, lines: &[String]) -> bool;
+    /// Whether the cursor of a list is at this choice: behind the mark, or by its background where there is none.
+    fn is_at(&self, mark: &str, label: &str) -> bool;
 }
 
 /// Something that was done, for the log of what was typed.
@@ -128,6 +130,8 @@ enum Step {
     Shown(Instant),
     /// It does; Enter follows at this time.
     Pause(Instant),
+    /// So many of the keys that move a cursor were pressed, the next one at this time; Enter when it is where it is to be.
+    Moving(usize, Instant),
     /// The last key is being taken.
     Last,
 }
@@ -305,8 +309,11 @@ impl Typing {
                 }
                 Some((Written::Letters(_) | Written::End(_), line)) if keys > 0 => {
                     if now >= at {
-                        let clear = line.clear.clone();
-                        self.push(clear.as_bytes());
+                        // Counted down to nothing: each key has its turn.
+                        let count = line.clear.chars().count().max(1);
+                        if let Some(key) = line.clear.chars().nth(count - 1 - (keys - 1) % count) {
+                            self.push(key.encode_utf8(&mut [0; 4]).as_bytes());
+                        }
                         job.step = Step::Clearing(keys - 1, now + KEYS);
                     }
                 }
@@ -346,6 +353,28 @@ impl Typing {
                 }
             }
             Step::Pause(_) => {}
+            Step::Moving(pressed, at) if now >= at => {
+                let What::Keys(press) = &job.what else {
+                    return Some(self.over(&job, Ok(())));
+                };
+                let keys = in_turn(&press.keys);
+                let has_come = press
+                    .moves
+                    .as_ref()
+                    .is_some_and(|moves| screen.is_whole() && screen.is_at(&moves.mark, &moves.to));
+                if let Some(key) = keys.get(pressed) {
+                    let key = (*key).to_owned();
+                    self.push(key.as_bytes());
+                    job.step = Step::Moving(pressed + 1, now + KEYS);
+                } else if has_come && screen.has(&press.showing) {
+                    self.ready.push_back(b'\r');
+                    self.deeds.push(Deed::Keys(press.id.clone(), "\r".to_owned()));
+                    job.step = Step::Last;
+                } else if now >= at + SHOWN {
+                    return self.withheld(&job, Withheld::Changed);
+                }
+            }
+            Step::Moving(..) => {}
             Step::Last => {
                 if let Some(id) = job.what.id() {
                     if self.done.len() == NAMES {
@@ -379,20 +408,28 @@ impl Typing {
             What::Keys(_) if person => return self.withheld(&job, Withheld::Person),
             What::Keys(press) => {
                 let line = press.prompt.as_ref();
-                let mark = line.map_or("", |line| line.mark.as_str());
                 // Where it takes a text, a key would be one.
                 let takes_a_text = line.is_some_and(|line| screen.written(line) != Written::NoPlace);
+                let is_elsewhere = press
+                    .moves
+                    .as_ref()
+                    .is_some_and(|moves| !screen.is_at(&moves.mark, &moves.from));
                 if press.showing.is_empty()
                     || takes_a_text
+                    || is_elsewhere
                     || !screen.is_whole()
-                    || !screen.has(&press.showing, mark)
+                    || !screen.has(&press.showing)
                 {
                     return self.withheld(&job, Withheld::Changed);
                 }
                 let (id, keys) = (press.id.clone(), press.keys.clone());
-                self.push(keys.as_bytes());
+                if press.moves.is_some() {
+                    job.step = Step::Moving(0, now);
+                } else {
+                    self.push(keys.as_bytes());
+                    job.step = Step::Last;
+                }
                 self.deeds.push(Deed::Keys(id, keys));
-                job.step = Step::Last;
                 self.job = Some(job);
                 return None;
             }
@@ -432,7 +469,8 @@ impl Typing {
             // What is left of ours goes first.
             Written::Letters(_) | Written::End(_) => {
                 let text = self.left.as_ref().map_or("", |left| left.text.as_str());
-                job.step = Step::Clearing(presses(text, screen.columns()), now);
+                let keys = presses(text, screen.columns()) * line.clear.chars().count().max(1);
+                job.step = Step::Clearing(keys, now);
                 self.job = Some(job);
                 None
             }
@@ -518,6 +556,10 @@ impl Typing {
         };
         match job.step {
             Step::Clearing(0, at) => Some(at + SHOWN),
+            Step::Moving(pressed, at) => {
+                let more = matches!(&job.what, What::Keys(press) if pressed < in_turn(&press.keys).len());
+                Some(if more { at } else { at + SHOWN })
+            }
             Step::Clearing(_, until) | Step::Pause(until) | Step::Shown(until) => Some(until),
             Step::Text | Step::Last => None,
         }
@@ -569,16 +611,37 @@ fn typed(text: &str, bracketed: bool) -> Vec<u8> {
     }
 }
 
+/// Keys one by one: what begins with an escape is one key up to its letter.
+fn in_turn(keys: &str) -> Vec<&str> {
+    let (mut turn, mut rest) = (Vec::new(), keys);
+    while let Some(first) = rest.chars().next() {
+        let end = if first == '\u{1b}' {
+            let letter = rest
+                .char_indices()
+                .skip(1)
+                .find(|(_, c)| c.is_ascii_alphabetic() || *c == '~');
+            letter.map_or(rest.len(), |(at, c)| at + c.len_utf8())
+        } else {
+            first.len_utf8()
+        };
+        let (key, after) = rest.split_at(end);
+        turn.push(key);
+        rest = after;
+    }
+    turn
+}
+
 /// Letters and digits alone: what a terminal makes of the rest differs.
-fn bare(text: &str) -> String {
+pub(super) fn bare(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
 /// Whether `letters`, which stand where a program takes texts, are those of `text`, or a sign that begins with `folded` in the place
 /// of all of it. Its end alone is not: another text that ends like it stands there then, and this one is on its way.
 fn shows(letters: &str, text: &str, folded: &str) -> bool {
-    let (wanted, folded, letters) = (bare(text), bare(folded), bare(letters));
-    letters == wanted
+    // The sign's own bracket is looked for too: a text may begin with its words.
+    let folded: String = folded.chars().filter(|c| !c.is_whitespace()).collect();
+    bare(letters) == bare(text)
         || (!folded.is_empty() && letters.starts_with(&folded) && letters.matches(&folded).count() == 1)
 }
 

@@ -1,4 +1,7 @@
+use ao_domain::port::runtime::Place;
+
 use super::*;
+use crate::runtimes::holder::wire::Moves;
 
 /// A screen that a test sets.
 struct Screen {
@@ -42,8 +45,12 @@ impl Look for Screen {
         self.has_read
     }
 
-    fn has(&self, lines: &[String], _: &str) -> bool {
+    fn has(&self, lines: &[String]) -> bool {
         lines.iter().all(|line| self.lines.contains(line))
+    }
+
+    fn is_at(&self, mark: &str, label: &str) -> bool {
+        self.lines.contains(&format!("{mark}{label}"))
     }
 }
 
@@ -63,6 +70,8 @@ fn looked_for(id: &str, text: &str) -> Message {
             clear: "\x15".to_owned(),
             above: String::new(),
             folded: "[Pasted".to_owned(),
+            place: Place::Rules,
+            hints: Vec::new(),
         }),
     }
 }
@@ -465,6 +474,67 @@ fn a_look_types_nothing() {
     assert_eq!(typing.deeds(), []);
 }
 
+/// A list without keys: the cursor is moved, looked at again, and only then Enter takes what is under it.
+#[test]
+fn a_choice_in_a_list_is_taken_once_the_cursor_is_there() {
+    let mut now = Instant::now();
+    let mut typing = Typing::default();
+    let press = |id: &str| Press {
+        id: id.to_owned(),
+        keys: "\x1b[B\x1b[B".to_owned(),
+        showing: vec!["One".to_owned()],
+        prompt: looked_for("", "").prompt,
+        moves: Some(Moves {
+            mark: ">".to_owned(),
+            from: "One".to_owned(),
+            to: "Three".to_owned(),
+        }),
+    };
+    let mut screen = Screen::of(Written::NoPlace);
+    let keys = |typing: &mut Typing, screen: &Screen, now: Instant| {
+        let went = typing.advance(now, screen);
+        let keys = typing.next().to_vec();
+        typing.written_out(keys.len());
+        (String::from_utf8(keys).unwrap(), went)
+    };
+    // The cursor is elsewhere by now.
+    screen.lines = vec!["One".to_owned(), ">Two".to_owned()];
+    typing.press(1, press("m1.1"));
+    assert_eq!(
+        keys(&mut typing, &screen, now),
+        (String::new(), went(1, Err(Withheld::Changed)))
+    );
+    screen.lines = vec!["One".to_owned(), ">One".to_owned()];
+    typing.press(1, press("m1.1"));
+    assert_eq!(keys(&mut typing, &screen, now).0, "");
+    for _ in 0..2 {
+        assert_eq!(keys(&mut typing, &screen, now).0, "\x1b[B");
+        assert_eq!(keys(&mut typing, &screen, now).0, "", "one key at a time");
+        now += KEYS;
+    }
+    assert_eq!(
+        keys(&mut typing, &screen, now),
+        (String::new(), None),
+        "it is not there yet"
+    );
+    assert_eq!(typing.due(), Some(now + SHOWN));
+    screen.lines = vec!["One".to_owned(), ">Three".to_owned()];
+    assert_eq!(keys(&mut typing, &screen, now).0, "\r");
+    assert_eq!(keys(&mut typing, &screen, now).1, went(1, Ok(())));
+    // It never comes there: nothing is taken.
+    screen.lines = vec!["One".to_owned(), ">One".to_owned()];
+    typing.press(1, press("m1.2"));
+    for _ in 0..3 {
+        let _ = keys(&mut typing, &screen, now);
+        let _ = keys(&mut typing, &screen, now);
+        now += KEYS;
+    }
+    assert_eq!(
+        keys(&mut typing, &screen, now + SHOWN),
+        (String::new(), went(1, Err(Withheld::Changed)))
+    );
+}
+
 #[test]
 fn keys_are_pressed_only_on_the_screen_they_are_for() {
     let now = Instant::now();
@@ -474,6 +544,7 @@ fn keys_are_pressed_only_on_the_screen_they_are_for() {
         keys: "1".to_owned(),
         showing: vec!["> 1. Yes".to_owned()],
         prompt: looked_for("", "").prompt,
+        moves: None,
     };
     let mut screen = Screen::of(Written::NoPlace);
     typing.press(1, press("m1.1"));

@@ -1,0 +1,148 @@
+//! What a test has to know of each agent: how a person sets it up, and what its screen and its own record look like. Written down
+//! here once more, with eyes of the tests' own: what the product reads is what is tested.
+
+use std::fs;
+
+use ao_tests::{Model, World};
+use camino::Utf8Path;
+use serde_json::{Value, json};
+
+/// One kind of agent.
+pub(crate) struct Kind {
+    pub(crate) id: &'static str,
+    pub(crate) program: &'static str,
+    /// Whether it runs on a Node that is installed beside it.
+    pub(crate) needs_node: bool,
+    /// As a person who has used it before has it, with the model server for its provider.
+    pub(crate) setup: fn(&mut World, &Model),
+    pub(crate) shows_a_dialog: fn(&[&str]) -> bool,
+    pub(crate) takes_a_text: fn(&[&str]) -> bool,
+    /// A line of the model's script that makes it ask before it goes on, and the key that allows it once.
+    pub(crate) asks: &'static str,
+    pub(crate) yes: &'static str,
+    /// Whether its model can ask its user; if not, why.
+    pub(crate) questions: Result<&'static [&'static str], &'static str>,
+    /// The keys that interrupt it.
+    pub(crate) interrupt: &'static [&'static str],
+    /// What its own record has of a conversation.
+    pub(crate) record: fn(&Utf8Path, &str) -> Option<Recorded>,
+}
+
+/// What an agent's own record says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    /// What it was asked, in order.
+    pub(crate) prompts: Vec<String>,
+    /// What it said at the end of each turn, or in between.
+    pub(crate) said: Vec<String>,
+}
+
+fn has(screen: &[&str], words: &[&str]) -> bool {
+    screen
+        .iter()
+        .any(|line| words.iter().any(|word| line.contains(word)))
+}
+
+/// The lines of a file of JSON lines.
+fn lines(file: impl AsRef<std::path::Path>) -> Option<Vec<Value>> {
+    let text = fs::read_to_string(file).ok()?;
+    // The last line may be half written.
+    Some(
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect(),
+    )
+}
+
+/// The first file below `folder` whose path ends so.
+fn below(folder: &Utf8Path, end: &str) -> Option<camino::Utf8PathBuf> {
+    let entries = folder.read_dir_utf8().ok()?;
+    entries.filter_map(Result::ok).find_map(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            below(path, end)
+        } else {
+            path.as_str().ends_with(end).then(|| path.to_owned())
+        }
+    })
+}
+
+fn texts<'a>(lines: &'a [Value], is: impl Fn(&Value) -> bool + 'a, at: &'static str) -> Vec<String> {
+    let found = lines
+        .iter()
+        .filter(|line| is(line))
+        .filter_map(|line| line.pointer(at)?.as_str());
+    found.map(str::to_owned).collect()
+}
+
+pub(crate) const CLAUDE: Kind = Kind {
+    id: "claude-code",
+    program: "claude",
+    needs_node: false,
+    setup: |world, model| {
+        world.set("ANTHROPIC_BASE_URL", &model.url());
+        world.set("ANTHROPIC_AUTH_TOKEN", "stub");
+        world.set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+        world.set("DISABLE_AUTOUPDATER", "1");
+        world.set("IS_SANDBOX", "1");
+        let known = json!({"hasCompletedOnboarding": true}).to_string();
+        fs::write(world.dir.join("home/.claude.json"), known).unwrap();
+    },
+    shows_a_dialog: |screen| has(screen, &["Esc to cancel", "Enter to confirm"]),
+    takes_a_text: |screen| screen.iter().any(|line| line.starts_with('\u{276f}')),
+    asks: "STUB: write asked.txt hi",
+    yes: "1",
+    questions: Ok(&["2"]),
+    interrupt: &["\u{1b}"],
+    record: |home, native| {
+        let lines = lines(below(&home.join(".claude/projects"), &format!("{native}.jsonl"))?)?;
+        Some(Recorded {
+            prompts: texts(
+                &lines,
+                |line| line["promptSource"].is_string(),
+                "/message/content",
+            ),
+            said: texts(
+                &lines,
+                |line| line["type"] == "assistant",
+                "/message/content/0/text",
+            ),
+        })
+    },
+};
+
+pub(crate) const CODEX: Kind = Kind {
+    id: "codex",
+    program: "codex",
+    needs_node: false,
+    setup: |world, model| {
+        let folder = world.dir.join("home/.codex");
+        fs::create_dir_all(&folder).unwrap();
+        let url = model.url();
+        let config = format!(
+            "model = \"stub-model\"\nmodel_provider = \"stub\"\n\n[model_providers.stub]\nname = \"stub\"\n\
+             base_url = \"{url}/v1\"\nwire_api = \"responses\"\nenv_key = \"STUB_KEY\"\n\
+             request_max_retries = 0\nstream_max_retries = 0\n"
+        );
+        fs::write(folder.join("config.toml"), config).unwrap();
+        world.set("STUB_KEY", "stub");
+        // Below the folder for what is temporary it makes no sandbox.
+        let temporary = world.dir.join("temporary");
+        fs::create_dir_all(&temporary).unwrap();
+        world.set("TMPDIR", temporary.as_str());
+    },
+    shows_a_dialog: |screen| has(screen, &["enter to confirm", "enter continue"]),
+    takes_a_text: |screen| screen.iter().any(|line| line.starts_with('\u{203a}')),
+    asks: "STUB: ask touch asked.txt",
+    yes: "1",
+    questions: Err("its model has no tool to ask with in this mode"),
+    interrupt: &["\u{1b}"],
+    record: |home, native| {
+        let lines = lines(below(&home.join(".codex/sessions"), &format!("-{native}.jsonl"))?)?;
+        let item = |kind: &'static str| move |line: &Value| line["payload"]["item"]["type"] == kind;
+        Some(Recorded {
+            prompts: texts(&lines, item("UserMessage"), "/payload/item/content/0/text"),
+            said: texts(&lines, item("AgentMessage"), "/payload/item/content/0/text"),
+        })
+    },
+};

@@ -1,0 +1,329 @@
+//! One table of steps for all real agents. Each passed step is a line of the matrix in `docs/agents.md`, which `tests/run` compares.
+
+use std::fs;
+use std::io::Write as _;
+
+use ao_tests::settle;
+use camino::Utf8PathBuf;
+use serde_json::{Value, json};
+
+use crate::agent::{Person, Real};
+use crate::kinds::{self, Kind, Recorded};
+
+/// Makes the tests of a step for each kind.
+macro_rules! table {
+    ($($step:ident)*) => {
+        table! { @ claude CLAUDE: $($step)* }
+        table! { @ codex CODEX: $($step)* }
+    };
+    (@ $name:ident $kind:ident: $($step:ident)*) => {
+        mod $name {
+            $(
+                #[test]
+                fn $step() {
+                    super::run(&super::kinds::$kind, stringify!($step), super::$step);
+                }
+            )*
+        }
+    };
+}
+
+table! {
+    it_works_and_what_is_shown_is_what_it_wrote_down
+    it_asks_and_nothing_is_typed_until_it_is_answered
+    messages_of_every_length_arrive_whole_and_once
+    turns_that_end_badly_end_and_the_next_goes_well
+    a_killed_one_goes_on_with_its_conversation
+}
+
+fn run(kind: &'static Kind, test: &str, step: fn(&Real)) {
+    if let Some(real) = Real::of(kind, test) {
+        step(&real);
+    }
+}
+
+/// Writes down that `real` passed a step, or why it cannot take it and what is done instead.
+fn passed(real: &Real, step: &str) {
+    note(real.kind, step, "yes");
+}
+
+fn note(kind: &Kind, step: &str, how: &str) {
+    println!("{}\t{step}\t{how}", kind.id);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever runs the tests says where the matrix is collected"
+    )]
+    let Ok(file) = std::env::var("AO_MATRIX") else {
+        return;
+    };
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .unwrap();
+    file.write_all(format!("{}\t{step}\t{how}\n", kind.id).as_bytes())
+        .unwrap();
+}
+
+fn worktree(session: &Value) -> Utf8PathBuf {
+    session["worktree"]["path"].as_str().unwrap().into()
+}
+
+fn record(real: &Real, native: &str) -> Recorded {
+    (real.kind.record)(&real.world.dir.join("home"), native).unwrap_or_default()
+}
+
+/// Waits until `id` says so, and waits for work.
+fn said(real: &Real, id: &str, text: &str) -> Value {
+    real.world.until(id, "lastMessage", text);
+    real.until(id, "idle")
+}
+
+fn it_works_and_what_is_shown_is_what_it_wrote_down(real: &Real) {
+    let id = real.spawn(
+        &["--permissions", "accept-edits"],
+        "-- please\nSTUB: write hello.txt hi there\nSTUB: say all is written",
+    );
+    let done = said(real, &id, "all is written");
+    let text = fs::read_to_string(worktree(&done).join("hello.txt")).unwrap();
+    assert_eq!(text.trim_end(), "hi there");
+    passed(real, "uses a tool");
+    let asked = real
+        .world
+        .query("SELECT CAST(count(*) AS TEXT) FROM signals WHERE state = 'waiting_input'");
+    assert_eq!((asked.as_str(), &done["dialog"]), ("0", &Value::Null));
+    passed(real, "starts without a dialog in the user's own project");
+    assert_eq!(real.model.turns_with("STUB: write hello.txt"), 1);
+    passed(real, "takes a prompt that begins with a dash");
+    let native = done["nativeId"].as_str().unwrap();
+    settle("its record has the end of the turn", || {
+        record(real, native).said.last().map(String::as_str) == done["lastMessage"].as_str()
+    });
+    let prompt = record(real, native).prompts[0]
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert_eq!(done["title"].as_str(), Some(prompt.as_str()));
+    passed(real, "id, title and last message are those of its own record");
+    let [worktree, repository] = real.status_of_git(&done);
+    assert_eq!((worktree.trim(), repository.trim()), ("?? hello.txt", ""));
+    passed(real, "leaves nothing of ours in the worktree");
+    real.kill(&id, &["--discard"]);
+}
+
+fn it_asks_and_nothing_is_typed_until_it_is_answered(real: &Real) {
+    let id = real.spawn(&[], &format!("{}\nSTUB: say allowed", real.kind.asks));
+    real.until(&id, "needs_input");
+    settle("the dialog is read", || {
+        real.world.session(&id)["dialog"].is_object()
+    });
+    let open = real.world.session(&id);
+    assert!(!worktree(&open).join("asked.txt").exists());
+    assert!(
+        open["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("a person has to decide: "),
+        "{open}"
+    );
+    passed(real, "a dialog is seen, with its text and its choices");
+    let waited = real
+        .world
+        .ao(&["send", &id, "STUB: say got it", "--wait", "--timeout", "2s"]);
+    assert!(waited.err.contains("is queued: a dialog is open"), "{waited:?}");
+    assert_eq!(real.typed(&id), Vec::<Value>::new());
+    passed(real, "a message is held while it is open, and not typed");
+    let wrong = real.world.ao(&["session", "answer", &id, "no such choice"]);
+    assert!(wrong.err.contains("choose one of "), "{wrong:?}");
+    real.world.ao(&["session", "answer", &id, real.kind.yes]).ok();
+    passed(real, "an answer closes it");
+    let done = said(real, &id, "got it");
+    assert!(worktree(&done).join("asked.txt").exists());
+    let states: Vec<Value> = real
+        .messages(&id)
+        .iter()
+        .map(|message| message["state"].clone())
+        .collect();
+    assert_eq!(states, ["accepted", "accepted"]);
+    assert_eq!(real.model.turns_with("got it"), 1);
+    passed(real, "the message is delivered then, and accepted");
+    match real.kind.questions {
+        Err(why) => note(real.kind, "a question of its model is answered", why),
+        Ok(answers) => {
+            real.world
+                .ao(&[
+                    "send",
+                    &id,
+                    "STUB: question which colour?\nSTUB: say chosen",
+                    "--wait",
+                ])
+                .ok();
+            for answer in answers {
+                let before = real.world.session(&id)["dialog"].clone();
+                settle("the question is read", || {
+                    let dialog = &real.world.session(&id)["dialog"];
+                    dialog.is_object() && (before.is_null() || *dialog != before || answers[0] == *answer)
+                });
+                real.world.ao(&["session", "answer", &id, answer]).ok();
+            }
+            said(real, &id, "chosen");
+            passed(real, "a question of its model is answered");
+        }
+    }
+    real.kill(&id, &["--discard"]);
+}
+
+fn messages_of_every_length_arrive_whole_and_once(real: &Real) {
+    let id = real.spawn(&[], "STUB: say ready");
+    said(real, &id, "ready");
+    let lines = |count: usize| {
+        let lines: Vec<String> = (1..=count)
+            .map(|n| format!("line {n} \u{e4} <b> \"x\" $(id)"))
+            .collect();
+        lines.join("\n")
+    };
+    for (text, word) in [
+        (lines(1), "one"),
+        (lines(3), "three"),
+        (lines(25), "twenty"),
+        (lines(100), "many"),
+        ("-rf --help".to_owned(), "dash"),
+        ("see @READ and #1 and ~/x".to_owned(), "marks"),
+    ] {
+        let text = format!("{text}\nSTUB: say {word}");
+        real.world
+            .ao(&["send", &id, "--message", &text, "--wait", "--timeout", "50s"])
+            .ok();
+        said(real, &id, word);
+        let asked = real.model.asked();
+        let turn = asked
+            .iter()
+            .rfind(|asked| asked.tools > 0 && !asked.aside)
+            .unwrap();
+        assert!(turn.text.contains(&text), "{word}: {}", turn.text);
+    }
+    passed(real, "messages of one line and of many arrive whole");
+    // Beyond what is typed: a file, which it reads.
+    let long = format!("STUB: read\nSTUB: say read\n{}\nthe end", lines(800));
+    assert!(long.len() > 20_000);
+    let file = real.world.dir.join("long.md");
+    fs::write(&file, &long).unwrap();
+    let sent = real
+        .world
+        .ao(&["--json", "send", &id, "--file", file.as_str(), "--wait"])
+        .ok()
+        .json();
+    let put = sent["sent"]["file"].as_str().unwrap();
+    assert_eq!(fs::read_to_string(put).unwrap(), long);
+    settle("it has read the file", || {
+        real.model
+            .asked()
+            .iter()
+            .any(|asked| asked.results == 1 && asked.text.contains(put))
+    });
+    real.until(&id, "idle");
+    assert_eq!(real.model.turns_with(put), 1);
+    passed(
+        real,
+        "one of 20 kB arrives by a file that it reads without asking",
+    );
+    let messages = real.messages(&id);
+    assert!(
+        messages
+            .iter()
+            .all(|message| message["state"] == "accepted" && message["typed"] == 1),
+        "{messages:#?}"
+    );
+    // Sent while it works: once, in the turn that it is for.
+    real.world
+        .ao(&["send", &id, "STUB: slow 3\nSTUB: say first", "--wait"])
+        .ok();
+    real.until(&id, "working");
+    real.world.ao(&["send", &id, "STUB: say second"]).ok();
+    said(real, &id, "second");
+    assert_eq!(
+        (
+            real.model.turns_with("say first"),
+            real.model.turns_with("say second")
+        ),
+        (1, 1)
+    );
+    passed(real, "one that is sent while it works is done after that");
+    real.kill(&id, &[]);
+}
+
+fn turns_that_end_badly_end_and_the_next_goes_well(real: &Real) {
+    let id = real.spawn(&[], "STUB: slow 60");
+    real.until(&id, "working");
+    settle("the model streams", || real.model.turns_with("slow 60") == 1);
+    let mut person = Person::at(real, &id);
+    for key in real.kind.interrupt {
+        person.types(key);
+        std::thread::park_timeout(std::time::Duration::from_millis(200)); // a person's pause
+    }
+    real.until(&id, "idle");
+    person.leaves();
+    passed(real, "an interrupt ends the turn");
+    real.world.ao(&["send", &id, "STUB: error 400 9", "--wait"]).ok();
+    settle("the error is named, and it waits", || {
+        let session = real.world.session(&id);
+        session["status"] == "idle"
+            && session["trouble"]
+                .as_str()
+                .is_some_and(|trouble| trouble.contains("400"))
+    });
+    passed(real, "an error of the API ends the turn, and is named");
+    real.world
+        .ao(&["send", &id, "STUB: say well again", "--wait"])
+        .ok();
+    let well = said(real, &id, "well again");
+    assert_eq!(well["trouble"], Value::Null);
+    let session = real.until(&id, "idle");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(session["agentPid"].as_u64().unwrap()).unwrap());
+    rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
+    let ended = real.until(&id, "terminated");
+    assert_eq!(ended["exit"], json!({"signal": 9}));
+    passed(real, "one that was killed has ended, with its signal");
+    real.kill(&id, &[]);
+}
+
+fn a_killed_one_goes_on_with_its_conversation(real: &Real) {
+    let id = real.spawn(&[], "remember the word walnut\nSTUB: say I will");
+    let before = said(real, &id, "I will");
+    let native = before["nativeId"].as_str().unwrap();
+    settle("its record has the end of the turn", || {
+        record(real, native).said.last().map(String::as_str) == Some("I will")
+    });
+    let pid = rustix::process::Pid::from_raw(i32::try_from(before["agentPid"].as_u64().unwrap()).unwrap());
+    rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
+    real.until(&id, "terminated");
+    let turns = real.model.turns_with("walnut");
+    real.world.ao(&["session", "restore", &id]).ok();
+    real.world
+        .ao(&[
+            "send",
+            &id,
+            "which word?\nSTUB: say it was walnut",
+            "--wait",
+            "--timeout",
+            "50s",
+        ])
+        .ok();
+    let after = said(real, &id, "it was walnut");
+    assert_eq!(after["generation"], 2);
+    for same in ["nativeId", "worktree", "branch"] {
+        assert_eq!(after[same], before[same], "{same}");
+    }
+    assert_eq!(
+        real.model.turns_with("remember the word"),
+        turns,
+        "it was not asked its prompt again"
+    );
+    settle("both turns are in one record", || {
+        let said = record(real, native).said;
+        said.first().map(String::as_str) == Some("I will")
+            && said.last().map(String::as_str) == Some("it was walnut")
+    });
+    passed(real, "killed and restored, it goes on with the same conversation");
+    real.kill(&id, &[]);
+}

@@ -1,0 +1,147 @@
+use ao_domain::PermissionMode;
+use ao_domain::port::agent::Agents as _;
+
+use super::super::{Registry, tests::request};
+use super::*;
+
+/// The values behind `-c` that a launch has, by name.
+fn settings_of(request: &LaunchRequest<'_>) -> Vec<(String, Value)> {
+    let all = settings(request);
+    let parsed = all.iter().map(|setting| {
+        let (name, value) = setting.split_once('=').unwrap();
+        (name.to_owned(), value.parse().unwrap())
+    });
+    parsed.collect()
+}
+
+#[test]
+fn what_stands_behind_its_option_reads_whatever_is_in_it() {
+    let mut asked = request(&[]);
+    asked.ao = "/data/it's \"here\"/bin/ao".into();
+    asked.worktree = "/w/t 'x'.y".into();
+    asked.role = Some("say \"no\"\nand \\ '''");
+    let settings = settings_of(&asked);
+    let value = |name: &str| &settings.iter().find(|(known, _)| known == name).unwrap().1;
+    assert_eq!(value("developer_instructions").as_str(), asked.role);
+    let trust = value("projects").as_inline_table().unwrap();
+    let trusted = trust.get("/w/t 'x'.y").unwrap().as_inline_table().unwrap();
+    assert_eq!(trusted.get("trust_level").unwrap().as_str(), Some("trusted"));
+    let told: Vec<&str> = EVENTS
+        .iter()
+        .map(|event| event.name)
+        .filter(|name| !name.contains('.'))
+        .collect();
+    assert_eq!(told.len(), 7);
+    for name in told {
+        let first = |value: &Value| {
+            value
+                .as_array()
+                .unwrap()
+                .get(0)
+                .unwrap()
+                .as_inline_table()
+                .unwrap()
+                .clone()
+        };
+        let hook = first(first(value(&format!("hooks.{name}"))).get("hooks").unwrap());
+        let command = hook.get("command").unwrap().as_str().unwrap();
+        assert_eq!(
+            command,
+            format!("'/data/it'\\''s \"here\"/bin/ao' hooks codex {name}")
+        );
+    }
+}
+
+#[test]
+fn a_conversation_goes_on_by_its_own_command() {
+    let home = tempfile::tempdir().unwrap();
+    let day = home.path().join(".codex/sessions/2026/11/29");
+    std::fs::create_dir_all(&day).unwrap();
+    let program = home.path().join(".local/bin/codex");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::fs::write(&program, "").unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let env = vec![("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
+    let registry = Registry::new("".as_ref());
+    let plan = |native: Option<&str>| {
+        let asked = LaunchRequest {
+            env: &env,
+            prompt: Some("-rf"),
+            native_id: native,
+            permissions: PermissionMode::AcceptEdits,
+            ..request(&[])
+        };
+        registry.get(ID).unwrap().plan(&asked).unwrap().argv
+    };
+    let fresh = plan(None);
+    assert_eq!(fresh[1], "--no-daemon");
+    assert_eq!(fresh[fresh.len() - 2..], ["--", "-rf"]);
+    assert!(
+        fresh
+            .windows(2)
+            .any(|two| two == ["--sandbox", "workspace-write"])
+    );
+    // Known, and its file is there, but nobody said a word in it.
+    let file = day.join("rollout-2026-11-29T17-43-39-abc.jsonl");
+    std::fs::write(&file, "{\"type\":\"session_meta\"}\n").unwrap();
+    assert_eq!(plan(Some("abc"))[1], "--no-daemon");
+    std::fs::write(&file, "{\"item\":{\"type\":\"UserMessage\"}}\n").unwrap();
+    let on = plan(Some("abc"));
+    assert_eq!(on[1..3], ["resume", "abc"]);
+    assert!(!on.contains(&"-rf".to_owned()));
+}
+
+#[test]
+fn its_record_tells_of_interrupts_and_of_errors() {
+    let agents = Registry::new("".as_ref());
+    let codex = agents.get(ID).unwrap();
+    let line = |payload: &str| {
+        codex.note(&format!(
+            r#"{{"timestamp":"2026-11-29T17:43:44.815Z","type":"event_msg","payload":{payload}}}"#
+        ))
+    };
+    let trouble = |payload: &str| {
+        let note = line(payload).unwrap();
+        assert_eq!(note.at.to_string(), "2026-11-29T17:43:44.815Z");
+        let signal = codex.signal(note.event, &note.payload).unwrap();
+        assert_eq!(signal.state, Some(ActivityState::Idle));
+        signal.trouble
+    };
+    assert_eq!(trouble(r#"{"type":"turn_aborted","reason":"interrupted"}"#), None);
+    let failed = r#"{"type":"task_complete","last_agent_message":null,"error":{"message":"at 9","codex_error_info":"usage_limit_exceeded"}}"#;
+    assert_eq!(trouble(failed).as_deref(), Some("usage_limit_exceeded: at 9"));
+    let nested = r#"{"type":"task_complete","error":{"message":"status 429","codex_error_info":{"x":{"http_status_code":429}}}}"#;
+    assert_eq!(trouble(nested).as_deref(), Some("status 429"));
+    assert_eq!(
+        line(r#"{"type":"task_complete","last_agent_message":"done"}"#),
+        None
+    );
+    assert_eq!(
+        line(r#"{"type":"agent_message","message":"\"turn_aborted\""}"#),
+        None
+    );
+    // A line is named by what it says: told of twice, it counts once.
+    assert_eq!(line(failed).unwrap().id, line(failed).unwrap().id);
+    assert_ne!(line(failed).unwrap().id, line(nested).unwrap().id);
+}
+
+#[test]
+fn a_login_that_is_missing_and_settings_that_do_not_read_are_found() {
+    let found = |files: &[(&str, &str)]| -> Vec<(&'static str, bool)> {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".codex")).unwrap();
+        for (name, text) in files {
+            std::fs::write(home.path().join(".codex").join(name), text).unwrap();
+        }
+        let env = [("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
+        own_files(&env)
+            .into_iter()
+            .map(|finding| (finding.what, finding.remedy.is_none()))
+            .collect()
+    };
+    assert_eq!(found(&[]), [("trust", true), ("login", false)]);
+    assert_eq!(found(&[("config.toml", "= 3")]), [("settings", false)]);
+    assert_eq!(found(&[("auth.json", "{}")]), [("trust", true), ("login", true)]);
+    let own = found(&[("config.toml", "model_provider = \"mine\"")]);
+    assert_eq!(own, [("trust", true), ("login", true)]);
+}

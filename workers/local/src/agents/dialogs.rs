@@ -1,0 +1,430 @@
+//! What an agent shows on its screen and tells by no hook: dialogs, and waits in the middle of its work.
+
+use ao_domain::port::agent::Shows;
+use ao_domain::port::runtime::Screen;
+use ao_domain::{Choice, Dialog, Menu};
+
+use super::sheet::{Begins, Choices, DelayRules, DialogRules, ScreenRules};
+
+/// Longest text of a dialog kept, in lines: what it is about stands at its end.
+const LINES_MAX: usize = 40;
+
+/// How many lines the foot of a dialog takes in a narrow window.
+const FOOT_MAX: usize = 3;
+
+/// What stands left and right of what is in a frame, behind a bar or beside a scroll bar.
+const SIDES: [char; 4] = ['\u{2502}', '\u{2503}', '\u{2588}', '\u{2506}'];
+
+/// The upper corner of a frame.
+const CORNER: char = '\u{256d}';
+
+/// The bar that a dialog may stand behind.
+const BAR: char = '\u{2503}';
+
+pub(super) fn shows(rules: &ScreenRules, screen: &Screen) -> Shows {
+    Shows {
+        dialog: rules.dialogs.iter().find_map(|rules| dialog(rules, screen)),
+        delay: rules.delay.and_then(|rules| delay(rules, &screen.lines)),
+    }
+}
+
+/// Choices, and below them a line that says how to take one, with nothing behind it but what is always there: what looks like one
+/// and is not the last thing on the screen was written by somebody.
+fn dialog(rules: &DialogRules, screen: &Screen) -> Option<Dialog> {
+    let lines = Lines(&screen.lines);
+    let shown = lines.shown();
+    let behind = shown.len().saturating_sub(rules.below + FOOT_MAX);
+    let foot = shown[behind..]
+        .iter()
+        .copied()
+        .find(|row| lines.is_foot(*row, rules.foot))?;
+    let last = foot_end(rules, &lines, &shown, foot)?;
+    let found = match rules.choices {
+        Choices::Numbered(cursors) => numbered(cursors, &lines, foot)?,
+        Choices::Listed { mark, explained } => listed(mark, explained, &lines, foot)?,
+        Choices::Buttons => buttons(screen, &lines, foot)?,
+    };
+    let begin = beginning(rules.begins, &lines, found.first);
+    let is_said = |row: &usize| lines.says(*row);
+    let text: Vec<String> = (begin..found.first)
+        .filter(is_said)
+        .map(|row| lines.inside(row).trim().to_owned())
+        .collect();
+    let all = (begin..=last.max(found.end)).filter(is_said);
+    Some(Dialog {
+        text: text[text.len().saturating_sub(LINES_MAX)..].to_vec(),
+        choices: found.choices,
+        lines: all.map(|row| bare(lines.inside(row)).to_owned()).collect(),
+        menu: found.menu,
+    })
+}
+
+/// The last line of the foot: in a narrow window it is wrapped. `None` where more stands below it than may.
+fn foot_end(rules: &DialogRules, lines: &Lines<'_>, shown: &[usize], foot: usize) -> Option<usize> {
+    let below: Vec<usize> = shown
+        .iter()
+        .copied()
+        .filter(|row| *row > foot && lines.says(*row))
+        .collect();
+    if below.len() <= rules.below {
+        return Some(foot);
+    }
+    // Its own last lines begin like what they go on with.
+    let rest = below.len() - rules.below;
+    let is_wrapped = rest < FOOT_MAX && below[..rest].windows(2).all(|rows| rows[1] == rows[0] + 1);
+    (is_wrapped && below[0] == foot + 1).then(|| below[rest - 1])
+}
+
+struct Found {
+    /// The row of the first choice.
+    first: usize,
+    /// The last row of the last one.
+    end: usize,
+    choices: Vec<Choice>,
+    menu: Option<Menu>,
+}
+
+fn numbered(cursors: &[char], lines: &Lines<'_>, foot: usize) -> Option<Found> {
+    // The last line that begins a list begins this one.
+    let first =
+        (0..foot).rfind(|row| choice(cursors, lines.inside(*row)).is_some_and(|(_, key, _)| key == '1'))?;
+    let (mut choices, mut is_marked): (Vec<Choice>, bool) = (Vec::new(), cursors.is_empty());
+    for row in first..foot {
+        match choice(cursors, lines.inside(row)) {
+            Some((marked, key, label))
+                if key
+                    .to_digit(10)
+                    .is_none_or(|digit| digit as usize == choices.len() + 1) =>
+            {
+                is_marked |= marked;
+                choices.push(Choice {
+                    key: key.to_string(),
+                    label: label.to_owned(),
+                });
+            }
+            _ if !lines.says(row) => {}
+            // What explains a choice stands below it.
+            _ => {
+                let last = choices.last_mut()?;
+                last.label = format!("{} ({})", last.label, lines.inside(row).trim());
+            }
+        }
+    }
+    if !is_marked {
+        return None;
+    }
+    // Several can be ticked, and are sent off by something that has no number.
+    if choices.iter().any(|choice| choice.label.starts_with('[')) {
+        choices.clear();
+    }
+    Some(Found {
+        first,
+        end: foot,
+        choices,
+        menu: None,
+    })
+}
+
+/// Whether it is under the cursor, its key, and what it says: `1. Yes`, `[1] Yes`, `1 (\u{25cb}) Yes`.
+fn choice<'a>(cursors: &[char], line: &'a str) -> Option<(bool, char, &'a str)> {
+    let line = line.trim_start();
+    let (is_marked, line) = match line.strip_prefix(cursors) {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, line),
+    };
+    let bracketed = line.strip_prefix('[');
+    let key = bracketed.unwrap_or(line).chars().next()?;
+    let rest = &bracketed.unwrap_or(line)[key.len_utf8()..];
+    let is_digit = ('1'..='9').contains(&key);
+    let label = match bracketed {
+        Some(_) => rest.strip_prefix("] "),
+        None => rest.strip_prefix(". "),
+    };
+    let label = label.filter(|_| is_digit).or_else(|| {
+        let radio = rest
+            .strip_prefix(" (\u{25cb}) ")
+            .or_else(|| rest.strip_prefix(" (\u{25cf}) "));
+        radio.filter(|_| key.is_ascii_alphanumeric())
+    })?;
+    Some((is_marked, key, label.trim()))
+}
+
+/// The choices around the one behind the mark, each beginning in its column.
+fn listed(mark: &str, explained: bool, lines: &Lines<'_>, foot: usize) -> Option<Found> {
+    let column = |row: usize| {
+        let line = lines.inside(row);
+        line.chars().take_while(|c| c.is_whitespace()).count()
+    };
+    let at = (0..lines.0.len()).rfind(|row| lines.inside(*row).trim_start().starts_with(mark))?;
+    let label = |row: usize| {
+        let line = lines.inside(row).trim_start();
+        line.strip_prefix(mark).unwrap_or(line).trim().to_owned()
+    };
+    let width = lines.inside(at).trim_start().strip_prefix(mark)?;
+    let wide = width.chars().take_while(|c| c.is_whitespace()).count() + mark.chars().count();
+    let inner = column(at) + wide;
+    let belongs = |row: usize| row == at || (lines.says(row) && column(row) == inner && row != foot);
+    let mut first = at;
+    while first > 0 && belongs(first - 1) {
+        first -= 1;
+    }
+    let mut end = at + 1;
+    // An empty line may stand between an explanation and the next choice.
+    while end < lines.0.len()
+        && (belongs(end) || (explained && end + 1 < lines.0.len() && !lines.says(end) && belongs(end + 1)))
+    {
+        end += 1;
+    }
+    let rows: Vec<usize> = (first..end).filter(|row| lines.says(*row)).collect();
+    let each = if explained { 2 } else { 1 };
+    let choices: Vec<Choice> = rows
+        .chunks(each)
+        .enumerate()
+        .map(|(n, rows)| Choice {
+            key: (n + 1).to_string(),
+            label: label(rows[0]),
+        })
+        .collect();
+    let at = rows.iter().position(|row| *row == at)? / each;
+    Some(Found {
+        first,
+        end: end - 1,
+        choices,
+        menu: Some(Menu {
+            mark: mark.to_owned(),
+            at,
+            on: "\u{1b}[B".to_owned(),
+            back: "\u{1b}[A".to_owned(),
+        }),
+    })
+}
+
+/// Words beside each other, three blanks apart, one of which stands out; what says how to take one comes last.
+fn buttons(screen: &Screen, lines: &Lines<'_>, foot: usize) -> Option<Found> {
+    let row = u16::try_from(foot).ok()?;
+    let lit = screen
+        .lit
+        .iter()
+        .find(|(at, _)| *at == row)
+        .map(|(_, piece)| piece.as_str())?;
+    let words = lines
+        .inside(foot)
+        .split("   ")
+        .map(str::trim)
+        .filter(|word| !word.is_empty());
+    let labels: Vec<&str> = words.take_while(|word| !word.contains("  ")).collect();
+    let at = labels.iter().position(|label| *label == lit)?;
+    let choices = labels.iter().enumerate().map(|(n, label)| Choice {
+        key: (n + 1).to_string(),
+        label: (*label).to_owned(),
+    });
+    Some(Found {
+        first: foot,
+        end: foot,
+        choices: choices.collect(),
+        menu: Some(Menu {
+            mark: String::new(),
+            at,
+            on: "\u{1b}[C".to_owned(),
+            back: "\u{1b}[D".to_owned(),
+        }),
+    })
+}
+
+/// The row that the text of a dialog begins with, above the row of its first choice.
+fn beginning(begins: Begins, lines: &Lines<'_>, first: usize) -> usize {
+    let above = |is_end: &dyn Fn(usize) -> bool| (0..first).rev().find(|row| is_end(*row));
+    match begins {
+        Begins::Line(words) => {
+            let is_begin = |row: usize| {
+                words
+                    .iter()
+                    .any(|word| lines.inside(row).trim_start().starts_with(word))
+            };
+            above(&|row| lines.is_rule(row) || is_begin(row)).unwrap_or(0)
+        }
+        Begins::Bar => above(&|row| !lines.0[row].trim_start().starts_with(BAR)).map_or(0, |row| row + 1),
+        Begins::Margin => {
+            above(&|row| !lines.0[row].is_empty() && !lines.0[row].starts_with(' ')).map_or(0, |row| row + 1)
+        }
+    }
+}
+
+/// A screen, line by line.
+struct Lines<'a>(&'a [String]);
+
+impl Lines<'_> {
+    /// What a row says, without what it is framed with.
+    fn inside(&self, row: usize) -> &str {
+        let line = self.0[row].trim_end_matches(|c: char| c.is_whitespace() || SIDES.contains(&c));
+        let frame = line.trim_start();
+        match frame.strip_prefix(SIDES) {
+            Some(inside) => inside.trim_start_matches(SIDES),
+            None => line,
+        }
+    }
+
+    /// Whether it says anything: a rule and the edge of a frame do not.
+    fn says(&self, row: usize) -> bool {
+        let line = self.inside(row).trim();
+        !line.is_empty() && !self.is_rule(row) && line.chars().any(|c| !is_drawn(c))
+    }
+
+    fn shown(&self) -> Vec<usize> {
+        (0..self.0.len()).filter(|row| self.says(*row)).collect()
+    }
+
+    fn is_rule(&self, row: usize) -> bool {
+        let line = self.inside(row).trim();
+        (line.starts_with("\u{2500}\u{2500}\u{2500}") && line.ends_with('\u{2500}'))
+            || self.0[row].starts_with(CORNER)
+    }
+
+    fn is_foot(&self, row: usize, words: &[&str]) -> bool {
+        words.iter().any(|word| self.inside(row).contains(word))
+    }
+}
+
+/// A line, a corner, a block.
+fn is_drawn(c: char) -> bool {
+    ('\u{2500}'..='\u{259f}').contains(&c) || c.is_whitespace()
+}
+
+/// A line without the cursor in front of it.
+fn bare(line: &str) -> &str {
+    const CURSORS: [char; 4] = ['\u{276f}', '\u{203a}', '\u{25b6}', '\u{2192}'];
+    line.trim().trim_start_matches(CURSORS).trim_start()
+}
+
+/// `529 Overloaded · retrying in 2s · attempt 3/10`, above the line that takes a text.
+fn delay(rules: DelayRules, lines: &[String]) -> Option<String> {
+    let line = lines.iter().rev().find(|line| line.contains(rules.waits))?;
+    let (said, rest) = line.split_once(rules.waits)?;
+    let said = said.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let attempt = rest.split_once(" \u{b7} ").map(|(_, attempt)| attempt.trim())?;
+    attempt
+        .starts_with(rules.attempt)
+        .then(|| format!("{said}, {attempt}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use ao_domain::port::runtime::Size;
+
+    use super::super::claude_code;
+    use super::{Dialog, Screen, Shows, shows};
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines()
+            .map(|line| line.replace("----", &"\u{2500}".repeat(60)))
+            .collect()
+    }
+
+    fn screen(lines: &[String]) -> Screen {
+        Screen {
+            lines: lines.to_vec(),
+            cursor: (0, 0),
+            size: Size { cols: 120, rows: 40 },
+            bracketed_paste: true,
+            title: None,
+            lit: Vec::new(),
+        }
+    }
+
+    /// What Claude Code's rules see.
+    fn seen(lines: &[String]) -> Shows {
+        shows(&claude_code::SHEET.screen.unwrap(), &screen(lines))
+    }
+
+    fn dialog(lines: &[String]) -> Option<Dialog> {
+        seen(lines).dialog
+    }
+
+    fn delay(lines: &[String]) -> Option<String> {
+        seen(lines).delay
+    }
+
+    /// As it was on the screen of the real program.
+    #[test]
+    fn dialogs_are_read_with_their_choices() {
+        let write = lines(
+            "● Write(a.txt)\n----\n Create file\n a.txt\n╌╌╌╌╌╌╌╌\n 1 hi\n╌╌╌╌╌╌╌╌\n Do you want to create a.txt?\n ❯ 1. Yes\n   \
+             2. Yes, and switch to accept edits for this session (shift+tab)\n   3. No\n\n Esc to cancel · Tab to amend",
+        );
+        let found = dialog(&write).unwrap();
+        assert_eq!(
+            found.text,
+            ["Create file", "a.txt", "1 hi", "Do you want to create a.txt?"]
+        );
+        let labels: Vec<_> = found
+            .choices
+            .iter()
+            .map(|choice| (choice.key.as_str(), choice.label.as_str()))
+            .collect();
+        assert_eq!(
+            labels,
+            [
+                ("1", "Yes"),
+                (
+                    "2",
+                    "Yes, and switch to accept edits for this session (shift+tab)"
+                ),
+                ("3", "No")
+            ]
+        );
+        let question = lines(
+            "----\n ☐ Stub\n\nwhich colour?\n\n  1. One\n     first\n❯ 2. Two\n     second\n  3. Type something.\n----\n  4. Chat about this\n\n\
+             Enter to select · ↑/↓ to navigate · Esc to cancel",
+        );
+        let found = dialog(&question).unwrap();
+        assert_eq!(found.text, ["☐ Stub", "which colour?"]);
+        let labels: Vec<_> = found.choices.iter().map(|choice| choice.label.as_str()).collect();
+        assert_eq!(
+            labels,
+            [
+                "One (first)",
+                "Two (second)",
+                "Type something.",
+                "Chat about this"
+            ]
+        );
+    }
+
+    /// Several can be ticked and are sent off by what has no number; and in a small window the last line is wrapped.
+    #[test]
+    fn what_one_key_does_not_answer_has_no_choices_and_a_narrow_window_has_a_dialog() {
+        let several = lines(
+            "----\n ☐ Sizes\n\nwhich sizes?\n\n❯ 1. [ ] Small\n  2. [✔] Large\n  Submit\n\nEnter to select · Esc to cancel",
+        );
+        let found = dialog(&several).unwrap();
+        assert_eq!((found.text.len(), found.choices.len()), (2, 0));
+        let narrow = lines(" ❯ 1. Yes\n   2. No\n\n Enter to select ·\n ↑/↓ to navigate ·\n Esc to cancel");
+        let found = dialog(&narrow).unwrap();
+        assert_eq!(found.choices.len(), 2);
+        assert_eq!(found.lines[..2], ["1. Yes", "2. No"]);
+    }
+
+    #[test]
+    fn what_an_agent_writes_is_no_dialog() {
+        for text in [
+            // As a file that it shows would have it.
+            "● Read(doc.md)\n  ❯ 1. Yes\n    2. No\n\n  Esc to cancel\n----\n❯ \n----\n  esc to interrupt",
+            "● A list:\n  1. One\n  2. Two\n----\n❯ \n----\n  ⏸ manual mode on · ? for shortcuts",
+            "● Press Esc to cancel\n  1. One\n----\n❯ 1. x\n----\n  esc to interrupt",
+            "",
+            "Esc to cancel",
+            "  2. Two\n ❯ 3. Three\n Esc to cancel",
+        ] {
+            assert_eq!(dialog(&lines(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wait_for_another_try_is_read_without_its_seconds() {
+        let shown = lines(
+            "❯ hello\n✻ 529 stub error 529 · retrying in 2s · attempt 3/10\n  ⎿  If it persists\n----\n❯ \n----\n  esc to interrupt",
+        );
+        assert_eq!(delay(&shown).as_deref(), Some("529 stub error 529, attempt 3/10"));
+        assert_eq!(delay(&lines("● retrying in vain\n----\n❯ \n----")), None);
+    }
+}

@@ -1,0 +1,529 @@
+//! What is written for an agent before it starts: a word in its own settings, a file of ours that it reads.
+//!
+//! Whatever is somebody else's stays to the byte, numbers and order included, and what does not read is left as it is. The file may
+//! be a link: what it points to is replaced, as a whole, so that whoever reads sees the old one or the new one. Everything is
+//! safe to repeat.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::time::{Duration, Instant};
+
+use ao_domain::port::agent::{Preparation, PrepareError};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::value::RawValue;
+
+/// A lock that nobody has renewed for so long is nobody's (proper-lockfile's rule, by which Claude Code goes).
+const STALE: Duration = Duration::from_secs(10);
+
+/// How long to wait for it. A write takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Longest file taken; the largest ones seen had a few hundred kilobytes.
+const LONGEST: u64 = 64 * 1024 * 1024;
+
+/// Does what is to be done. Cancelled, it is done or not: never half.
+pub(super) async fn prepare(what: &Preparation) -> Result<(), PrepareError> {
+    work(what, "readying its own settings", write).await
+}
+
+/// Takes back what was done, so that the file is what it was before.
+pub(super) async fn withdraw(what: &Preparation) -> Result<(), PrepareError> {
+    work(what, "taking our hooks out of its settings", unwrite).await
+}
+
+async fn work(
+    what: &Preparation,
+    doing: &'static str,
+    how: fn(&Preparation) -> io::Result<()>,
+) -> Result<(), PrepareError> {
+    let (path, what) = (what.file().to_owned(), what.clone());
+    let done = tokio::task::spawn_blocking(move || how(&what)).await;
+    done.unwrap_or_else(|error| Err(io::Error::other(error)))
+        .map_err(|source| PrepareError { doing, path, source })
+}
+
+fn write(what: &Preparation) -> io::Result<()> {
+    match what {
+        Preparation::Member {
+            file,
+            path,
+            value,
+            locked,
+        } => edit(file, *locked, "{}", |text| {
+            headed(text, |text| with_member(text, path, value))
+        }),
+        Preparation::Element { file, path, value } => edit(file, false, "{}", |text| {
+            headed(text, |text| with_element(text, path, value))
+        }),
+        Preparation::File { file, text } => {
+            edit(file, false, "", |old| Ok((old != text).then(|| text.clone())))
+        }
+        Preparation::Block { file, name, text } => edit(file, false, "", |old| with_block(old, name, text)),
+    }
+}
+
+fn unwrite(what: &Preparation) -> io::Result<()> {
+    match what {
+        // That a folder was trusted is a person's word, which they may have relied on since.
+        Preparation::Member { .. } | Preparation::Element { .. } => Ok(()),
+        Preparation::File { file, text } => match std::fs::read_to_string(file) {
+            Ok(known) if known == *text => std::fs::remove_file(file),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        },
+        Preparation::Block { file, name, .. } => {
+            if !file.exists() {
+                return Ok(());
+            }
+            edit(file, false, "", |old| Ok(without_block(old, name)))
+        }
+    }
+}
+
+/// Replaces the text of `file` by what `change` makes of it (`None`: it stays), with its rights; `none` is what one that is not
+/// there says.
+fn edit(
+    file: &Utf8Path,
+    locked: bool,
+    none: &str,
+    change: impl FnOnce(&str) -> io::Result<Option<String>>,
+) -> io::Result<()> {
+    let file = file.canonicalize_utf8().unwrap_or_else(|_| file.to_owned());
+    if let Some(folder) = file.parent() {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    let _held = if locked { Some(Lock::take(&file)?) } else { None };
+    let text = match std::fs::metadata(&file) {
+        Ok(found) if found.len() > LONGEST => {
+            return Err(io::Error::other("it is too long to be what it should be"));
+        }
+        Ok(_) => std::fs::read_to_string(&file)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => none.to_owned(),
+        Err(error) => return Err(error),
+    };
+    match change(&text)? {
+        Some(new) => replace(&file, &new),
+        None => Ok(()),
+    }
+}
+
+/// Changes what follows the comments at the beginning of a JSON text, which some programs write there.
+fn headed(text: &str, change: impl FnOnce(&str) -> io::Result<Option<String>>) -> io::Result<Option<String>> {
+    let comments = text
+        .split_inclusive('\n')
+        .take_while(|line| line.trim_start().starts_with("//"));
+    let (head, body) = text.split_at(comments.map(str::len).sum());
+    Ok(change(body)?.map(|changed| format!("{head}{changed}")))
+}
+
+/// The text with that member set; `None` when it is already.
+fn with_member(text: &str, path: &[String], value: &str) -> io::Result<Option<String>> {
+    let Some((name, rest)) = path.split_first() else {
+        return Ok((text != value).then(|| value.to_owned()));
+    };
+    let mut members = Members::of(if text.trim().is_empty() { "{}" } else { text })?;
+    let inner = members
+        .get(name)
+        .unwrap_or(if rest.is_empty() { "" } else { "{}" });
+    let Some(changed) = with_member(inner, rest, value)? else {
+        return Ok(None);
+    };
+    members.set(name, changed);
+    Ok(Some(members.text()))
+}
+
+/// The text with that element in the list at `path`; `None` when it is there already.
+fn with_element(text: &str, path: &[String], value: &str) -> io::Result<Option<String>> {
+    let mut inner = if text.trim().is_empty() {
+        "{}".to_owned()
+    } else {
+        text.to_owned()
+    };
+    for name in path {
+        inner = Members::of(&inner)?.get(name).unwrap_or("[]").to_owned();
+        if inner == "[]" {
+            break;
+        }
+    }
+    let list: Vec<Box<RawValue>> = serde_json::from_str(&inner)?;
+    if list.iter().any(|known| known.get() == value) {
+        return Ok(None);
+    }
+    let all: Vec<&str> = list.iter().map(|known| known.get()).chain([value]).collect();
+    with_member(text, path, &format!("[{}]", all.join(", ")))
+}
+
+/// The lines that a block of ours stands between.
+fn marks(name: &str) -> (String, String) {
+    (format!("# >>> ao: {name}"), format!("# <<< ao: {name}"))
+}
+
+/// Where a block of ours stands, and what stands in it.
+fn block<'a>(text: &'a str, name: &str) -> Option<(std::ops::Range<usize>, &'a str)> {
+    let (begin, end) = marks(name);
+    let at = text.find(&begin)?;
+    let inner = at + text[at..].find('\n')? + 1;
+    let last = inner + text[inner..].find(&end)?;
+    let after = text[last..].find('\n').map_or(text.len(), |line| last + line + 1);
+    // The end of a line that was not there is ours, too.
+    let is_joined = text[at..inner].contains("(line end added)");
+    Some((at - usize::from(is_joined)..after, &text[inner..last]))
+}
+
+/// A TOML text with a block of ours at its end. What it makes has to read: a table that is there already would be there twice.
+fn with_block(text: &str, name: &str, inner: &str) -> io::Result<Option<String>> {
+    if block(text, name).is_some_and(|(_, known)| known == inner) {
+        return Ok(None);
+    }
+    let text = without_block(text, name).unwrap_or_else(|| text.to_owned());
+    let (begin, end) = marks(name);
+    let joined = !text.is_empty() && !text.ends_with('\n');
+    let (line_end, word) = if joined {
+        ("\n", " (line end added)")
+    } else {
+        ("", "")
+    };
+    let new = format!("{text}{line_end}{begin}{word}\n{inner}{end}\n");
+    new.parse::<toml_edit::DocumentMut>().map_err(|error| {
+        io::Error::other(format!(
+            "with our hooks in it it would not read: {}",
+            error.message()
+        ))
+    })?;
+    Ok(Some(new))
+}
+
+/// The text without that block; `None` where there is none.
+fn without_block(text: &str, name: &str) -> Option<String> {
+    let (place, _) = block(text, name)?;
+    Some(format!("{}{}", &text[..place.start], &text[place.end..]))
+}
+
+/// A JSON object whose values stay as they were written.
+struct Members(Vec<(String, String)>);
+
+impl Members {
+    fn of(text: &str) -> io::Result<Members> {
+        struct Ordered;
+        impl<'de> serde::de::Visitor<'de> for Ordered {
+            type Value = Vec<(String, String)>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members: Vec<(String, String)> = Vec::new();
+                let mut at: HashMap<String, usize> = HashMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    // Of a name that stands there twice the last one counts, as everywhere.
+                    match at.get(&name) {
+                        Some(known) => value.get().clone_into(&mut members[*known].1),
+                        None => {
+                            at.insert(name.clone(), members.len());
+                            members.push((name, value.get().to_owned()));
+                        }
+                    }
+                }
+                Ok(members)
+            }
+        }
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let members = serde::Deserializer::deserialize_map(&mut reader, Ordered)?;
+        reader.end()?;
+        Ok(Members(members))
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(known, _)| known == name)?;
+        Some(found.1.as_str())
+    }
+
+    fn set(&mut self, name: &str, value: String) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some(known) => known.1 = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    fn text(&self) -> String {
+        let members: Vec<String> = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("{}: {value}", serde_json::Value::from(name.as_str())))
+            .collect();
+        format!("{{\n{}\n}}", members.join(",\n"))
+    }
+}
+
+/// A new file in the place of the old one, with its rights: whoever reads sees one or the other.
+fn replace(file: &Utf8Path, text: &str) -> io::Result<()> {
+    use std::io::Write as _;
+    let mode = std::fs::metadata(file).map_or(0o600, |found| found.mode() & 0o777);
+    let draft = Utf8PathBuf::from(format!("{file}.ao-{}", std::process::id()));
+    let written = (|| {
+        let mut out = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&draft)?;
+        out.write_all(text.as_bytes())?;
+        out.sync_all()?;
+        std::fs::rename(&draft, file)
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&draft);
+    }
+    written
+}
+
+/// Claude Code's own lock on the file.
+struct Lock(Utf8PathBuf);
+
+impl Lock {
+    fn take(file: &Utf8Path) -> io::Result<Lock> {
+        let path = Utf8PathBuf::from(format!("{file}.lock"));
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(Lock(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+            let age = std::fs::metadata(&path)
+                .and_then(|found| found.modified())
+                .map(|at| at.elapsed().unwrap_or_default());
+            if age.is_ok_and(|age| age > STALE) {
+                let _ = std::fs::remove_dir(&path);
+                continue;
+            }
+            if Instant::now() >= end {
+                return Err(io::Error::other(format!("`{path}` is held by another program")));
+            }
+            // Nothing tells when it is given back.
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That a folder is trusted, as Claude Code has it.
+    fn seed(file: &Utf8Path, folder: &Utf8Path) -> io::Result<()> {
+        let path = ["projects", folder.as_str(), "hasTrustDialogAccepted"].map(str::to_owned);
+        write(&Preparation::Member {
+            file: file.to_owned(),
+            path: path.to_vec(),
+            value: "true".to_owned(),
+            locked: true,
+        })
+    }
+
+    fn place() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Utf8PathBuf::from_path_buf(dir.path().join(".claude.json")).unwrap();
+        (dir, file)
+    }
+
+    /// What is not ours stays to the byte: numbers beyond a float, escapes, order, unknown things.
+    #[test]
+    fn one_word_is_added_and_everything_else_stays_as_it_was_written() {
+        let (_dir, file) = place();
+        let kept = [
+            r#""z": 12345678901234567890123"#,
+            r#""a": [1.50, "\u00e4", {"deep":   true}]"#,
+            r#""allowedTools": ["x"]"#,
+        ];
+        let text = format!(
+            r#"{{ {}, "projects": {{ "/other": {{"hasTrustDialogAccepted": false, {}}} }}, {} }}"#,
+            kept[0], kept[2], kept[1]
+        );
+        std::fs::write(&file, &text).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        seed(&file, Utf8Path::new("/w/t \"1\"")).unwrap();
+        let new = std::fs::read_to_string(&file).unwrap();
+        for part in kept {
+            assert!(new.contains(part), "{part} in {new}");
+        }
+        let value: serde_json::Value = serde_json::from_str(&new).unwrap();
+        assert_eq!(value["projects"]["/w/t \"1\""]["hasTrustDialogAccepted"], true);
+        assert_eq!(value["projects"]["/other"]["hasTrustDialogAccepted"], false);
+        assert!(new.find("\"z\"") < new.find("\"projects\"") && new.find("\"projects\"") < new.find("\"a\""));
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
+        // Again: nothing is written.
+        let before = std::fs::metadata(&file).unwrap().ino();
+        seed(&file, Utf8Path::new("/w/t \"1\"")).unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().ino(), before);
+        assert!(!file.with_extension("json.lock").exists());
+    }
+
+    #[test]
+    fn no_file_is_an_empty_one_and_a_broken_one_is_left() {
+        let (_dir, file) = place();
+        seed(&file, Utf8Path::new("/w")).unwrap();
+        let value: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        assert_eq!(value["projects"]["/w"]["hasTrustDialogAccepted"], true);
+        for broken in ["{", "[1]", "{\"projects\": 7}", "{} x"] {
+            std::fs::write(&file, broken).unwrap();
+            assert!(seed(&file, Utf8Path::new("/w")).is_err(), "{broken}");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), broken);
+        }
+    }
+
+    fn read(file: &Utf8Path) -> String {
+        std::fs::read_to_string(file).unwrap()
+    }
+
+    #[test]
+    fn an_element_comes_to_those_that_are_there_once() {
+        let (_dir, file) = place();
+        let add = |folder: &str| {
+            write(&Preparation::Element {
+                file: file.clone(),
+                path: vec!["trustedFolders".to_owned()],
+                value: serde_json::Value::from(folder).to_string(),
+            })
+        };
+        add("/w").unwrap();
+        let value: serde_json::Value = serde_json::from_str(&read(&file)).unwrap();
+        assert_eq!(value["trustedFolders"], serde_json::json!(["/w"]));
+        std::fs::write(
+            &file,
+            r#"{"n": 1.50, "trustedFolders": ["/a",  "/b"], "z": 12345678901234567890123}"#,
+        )
+        .unwrap();
+        add("/w").unwrap();
+        add("/w").unwrap();
+        let new = read(&file);
+        assert!(
+            new.contains("\"n\": 1.50") && new.contains("12345678901234567890123"),
+            "{new}"
+        );
+        let value: serde_json::Value = serde_json::from_str(&new).unwrap();
+        assert_eq!(value["trustedFolders"], serde_json::json!(["/a", "/b", "/w"]));
+        // Comments at the beginning stay.
+        std::fs::write(&file, "// One.\n// Two.\n{\"a\": 1}\n").unwrap();
+        add("/w").unwrap();
+        assert!(
+            read(&file).starts_with("// One.\n// Two.\n{\n\"a\": 1,\n"),
+            "{}",
+            read(&file)
+        );
+        for broken in ["{} // no", r#"{"trustedFolders": 7}"#] {
+            std::fs::write(&file, broken).unwrap();
+            assert!(add("/w").is_err());
+            assert_eq!(read(&file), broken);
+        }
+    }
+
+    /// In every order and twice: what somebody wrote is there to the byte after the last of ours has gone.
+    #[test]
+    fn blocks_come_and_go_and_leave_what_was_there() {
+        let (_dir, file) = place();
+        let ours = |name: &str| Preparation::Block {
+            file: file.clone(),
+            name: name.to_owned(),
+            text: format!("[[hooks]]\nevent = \"{name}\"\n"),
+        };
+        let (one, two) = (ours("one"), ours("two"));
+        for theirs in [
+            "",
+            "# mine\nmodel = \"x\"\n\n[[hooks]]\nevent = \"Stop\"\ncommand = \"mine\"\n",
+            "model = 'x' # no line end",
+            "a = 1\r\n",
+        ] {
+            for order in [[&one, &two], [&two, &one]] {
+                std::fs::write(&file, theirs).unwrap();
+                for what in order.iter().chain(&order) {
+                    write(what).unwrap();
+                }
+                let document: toml_edit::DocumentMut = read(&file).parse().unwrap();
+                let hooks = document["hooks"].as_array_of_tables().unwrap();
+                assert_eq!(hooks.len(), 2 + usize::from(theirs.contains("hooks")));
+                for what in [order[0], order[0], order[1]] {
+                    unwrite(what).unwrap();
+                }
+                assert_eq!(read(&file), theirs);
+            }
+            // In the middle of what is written after it.
+            write(&one).unwrap();
+            let after = format!("{}[more]\nb = 2\n", read(&file));
+            std::fs::write(&file, after).unwrap();
+            unwrite(&one).unwrap();
+            assert_eq!(read(&file), format!("{theirs}[more]\nb = 2\n"));
+        }
+        for broken in ["hooks = []\n", "= 3\n"] {
+            std::fs::write(&file, broken).unwrap();
+            assert!(write(&one).is_err(), "{broken}");
+            assert_eq!(read(&file), broken);
+        }
+    }
+
+    #[test]
+    fn a_file_of_ours_goes_only_while_it_says_what_we_wrote() {
+        let (dir, _) = place();
+        let file = Utf8PathBuf::from_path_buf(dir.path().join("deep/er/ao.json")).unwrap();
+        let ours = Preparation::File {
+            file: file.clone(),
+            text: "{}".to_owned(),
+        };
+        write(&ours).unwrap();
+        write(&ours).unwrap();
+        assert_eq!(read(&file), "{}");
+        unwrite(&ours).unwrap();
+        unwrite(&ours).unwrap();
+        assert!(!file.exists());
+        std::fs::write(&file, "somebody's").unwrap();
+        unwrite(&ours).unwrap();
+        assert_eq!(read(&file), "somebody's");
+    }
+
+    #[test]
+    fn a_link_stays_one() {
+        let (dir, file) = place();
+        let real = Utf8PathBuf::from_path_buf(dir.path().join("dotfiles.json")).unwrap();
+        std::fs::write(&real, "{}").unwrap();
+        std::os::unix::fs::symlink(&real, &file).unwrap();
+        seed(&file, Utf8Path::new("/w")).unwrap();
+        assert!(std::fs::symlink_metadata(&file).unwrap().is_symlink());
+        assert!(
+            std::fs::read_to_string(&real)
+                .unwrap()
+                .contains("hasTrustDialogAccepted")
+        );
+    }
+
+    #[test]
+    fn the_lock_is_waited_for_and_one_that_is_nobodys_is_taken() {
+        let (_dir, file) = place();
+        let lock = Lock::take(&file).unwrap();
+        let refused = seed(&file, Utf8Path::new("/w")).unwrap_err();
+        assert!(
+            refused.to_string().contains("held by another program"),
+            "{refused}"
+        );
+        std::mem::forget(lock);
+        let folder = std::fs::File::open(format!("{file}.lock")).unwrap();
+        let made = folder.metadata().unwrap().modified().unwrap();
+        folder
+            .set_modified(made - STALE - Duration::from_secs(1))
+            .unwrap();
+        seed(&file, Utf8Path::new("/w")).unwrap();
+        assert!(file.exists());
+    }
+}
