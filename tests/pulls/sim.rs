@@ -373,6 +373,7 @@ impl Sim {
             runtime: "pty".to_owned(),
             display_name: None,
             prompt: None,
+            first_message: None,
             command: Vec::new(),
             model: None,
             permissions: PermissionMode::Default,

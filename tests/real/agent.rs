@@ -181,11 +181,35 @@ fn installed_in(name: &str, folder: &str) -> Option<String> {
     fs::metadata(&folder).is_ok().then_some(folder)
 }
 
+impl Real {
+    /// What is so where a test has failed: what its agent shows, what it told, and what the model was asked.
+    fn tell(&self, id: &str) {
+        let get = self.world.ao(&["session", "get", id]);
+        let logs = self.world.ao(&["logs", id, "--lines", "60"]);
+        let told = self.world.query(
+            "SELECT coalesce(group_concat(event || ' ' || coalesce(state, '-'), ', '), '') FROM (SELECT * FROM signals ORDER BY seq)",
+        );
+        println!(
+            "--- {id}\n{}\n--- its terminal\n{}\n--- it told: {told}",
+            get.out, logs.out
+        );
+        for asked in self.model.asked() {
+            let text: String = asked.text.chars().take(300).collect();
+            println!(
+                "--- asked with {} tools, {} results: {text:?}: {}",
+                asked.tools, asked.results, asked.answer
+            );
+        }
+    }
+}
+
 impl Drop for Real {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let sessions = fs::read_dir(self.world.data.join("pty")).into_iter().flatten();
-            for session in sessions.filter_map(|session| session.unwrap().file_name().into_string().ok()) {
+        let sessions = fs::read_dir(self.world.data.join("pty")).into_iter().flatten();
+        for session in sessions.filter_map(|session| session.unwrap().file_name().into_string().ok()) {
+            if std::thread::panicking() {
+                self.tell(&session);
+            } else {
                 self.typed(&session);
             }
         }

@@ -146,3 +146,187 @@ pub(crate) const CODEX: Kind = Kind {
         })
     },
 };
+
+pub(crate) const QWEN: Kind = Kind {
+    id: "qwen",
+    program: "qwen",
+    needs_node: true,
+    setup: |world, model| {
+        world.set("OPENAI_API_KEY", "stub");
+        world.set("OPENAI_BASE_URL", &format!("{}/v1", model.url()));
+        world.set("OPENAI_MODEL", "stub-model");
+    },
+    shows_a_dialog: |screen| {
+        has(
+            screen,
+            &[
+                "Waiting for user confirmation",
+                "Enter: Select",
+                "Use Enter to select",
+            ],
+        )
+    },
+    takes_a_text: |screen| screen.iter().any(|line| line.starts_with('>')),
+    asks: "STUB: run touch asked.txt",
+    yes: "1",
+    questions: Ok(&["2"]),
+    interrupt: &["\u{1b}"],
+    record: |home, native| {
+        let lines = lines(below(&home.join(".qwen/projects"), &format!("{native}.jsonl"))?)?;
+        Some(Recorded {
+            prompts: texts(&lines, |line| line["type"] == "user", "/message/parts/0/text"),
+            said: texts(
+                &lines,
+                |line| line["type"] == "assistant",
+                "/message/parts/0/text",
+            ),
+        })
+    },
+};
+
+pub(crate) const COPILOT: Kind = Kind {
+    id: "copilot",
+    program: "copilot",
+    needs_node: true,
+    setup: |world, model| {
+        world.set("COPILOT_PROVIDER_BASE_URL", &format!("{}/v1", model.url()));
+        world.set("COPILOT_PROVIDER_API_KEY", "stub");
+        world.set("COPILOT_MODEL", "stub-model");
+        world.set("COPILOT_OFFLINE", "true");
+        world.set("COPILOT_AUTO_UPDATE", "false");
+    },
+    shows_a_dialog: |screen| has(screen, &["enter to select", "enter accept"]),
+    takes_a_text: |screen| has(screen, &["\u{2579}\u{2580}"]),
+    asks: "STUB: run touch asked.txt",
+    yes: "1",
+    questions: Ok(&["2"]),
+    interrupt: &["\u{1b}", "\u{1b}"],
+    record: |home, native| {
+        let lines = lines(home.join(format!(".copilot/session-state/{native}/events.jsonl")))?;
+        Some(Recorded {
+            prompts: texts(&lines, |line| line["type"] == "user.message", "/data/content"),
+            said: texts(
+                &lines,
+                |line| line["type"] == "assistant.message",
+                "/data/content",
+            ),
+        })
+    },
+};
+
+pub(crate) const KIMI: Kind = Kind {
+    id: "kimi",
+    program: "kimi",
+    needs_node: true,
+    setup: |world, model| {
+        world.set("KIMI_MODEL_NAME", "stub-model");
+        world.set("KIMI_MODEL_API_KEY", "stub");
+        world.set("KIMI_MODEL_PROVIDER_TYPE", "openai");
+        world.set("KIMI_MODEL_BASE_URL", &format!("{}/v1", model.url()));
+        world.set("KIMI_CODE_NO_AUTO_UPDATE", "1");
+    },
+    shows_a_dialog: |screen| has(screen, &["\u{21b5} confirm", "\u{21b5} choose", "Enter select"]),
+    takes_a_text: |screen| has(screen, &["\u{2502} > "]),
+    asks: "STUB: run touch asked.txt",
+    yes: "1",
+    // The answer, and that it is sent.
+    questions: Ok(&["2", "1"]),
+    interrupt: &["\u{1b}"],
+    record: |home, native| {
+        let lines = lines(below(
+            &home.join(".kimi-code/sessions"),
+            &format!("{native}/agents/main/wire.jsonl"),
+        )?)?;
+        let is = |role: &'static str| {
+            move |line: &Value| {
+                line["type"] == "agent.message.appended" && line["message"]["message"]["role"] == role
+            }
+        };
+        Some(Recorded {
+            prompts: texts(&lines, |line| line["type"] == "turn.prompt", "/input/0/text"),
+            said: texts(&lines, is("assistant"), "/message/message/content/0/text"),
+        })
+    },
+};
+
+pub(crate) const GROK: Kind = Kind {
+    id: "grok",
+    program: "grok",
+    needs_node: false,
+    setup: |world, model| {
+        let folder = world.dir.join("home/.grok");
+        fs::create_dir_all(&folder).unwrap();
+        let url = model.url();
+        let config = format!(
+            "[cli]\nauto_update = false\n\n[models]\ndefault = \"stub\"\n\n[model.stub]\nmodel = \"stub-model\"\n\
+             base_url = \"{url}/v1\"\nname = \"Stub\"\napi_key = \"stub\"\ncontext_window = 128000\n"
+        );
+        fs::write(folder.join("config.toml"), config).unwrap();
+        world.set("GROK_DISABLE_AUTOUPDATER", "1");
+    },
+    shows_a_dialog: |screen| has(screen, &[":select  ", "Enter:submit"]),
+    takes_a_text: |screen| has(screen, &["\u{2502} \u{276f}"]),
+    asks: "STUB: write asked.txt hi",
+    yes: "3",
+    questions: Ok(&["2"]),
+    interrupt: &["\u{3}"],
+    record: |home, native| {
+        let file = below(
+            &home.join(".grok/sessions"),
+            &format!("{native}/chat_history.jsonl"),
+        )?;
+        let lines = lines(file)?;
+        let is_prompt = |line: &Value| line["type"] == "user" && line["prompt_index"].is_number();
+        let plain = |text: String| text.replace("<user_query>\n", "").replace("\n</user_query>", "");
+        Some(Recorded {
+            prompts: texts(&lines, is_prompt, "/content/0/text")
+                .into_iter()
+                .map(plain)
+                .collect(),
+            said: texts(&lines, |line| line["type"] == "assistant", "/content"),
+        })
+    },
+};
+
+pub(crate) const OPENCODE: Kind = Kind {
+    id: "opencode",
+    program: "opencode",
+    needs_node: false,
+    setup: |world, model| {
+        let folder = world.dir.join("home/.config/opencode");
+        fs::create_dir_all(&folder).unwrap();
+        let provider = json!({"npm": "@ai-sdk/openai-compatible", "models": {"stub-model": {"name": "Stub"}},
+            "options": {"baseURL": format!("{}/v1", model.url()), "apiKey": "stub"}});
+        let config = json!({"autoupdate": false, "share": "disabled", "model": "stub/stub-model",
+            "small_model": "stub/stub-model", "provider": {"stub": provider}});
+        fs::write(folder.join("opencode.json"), config.to_string()).unwrap();
+        world.set("OPENCODE_DISABLE_AUTOUPDATE", "1");
+        world.set("OPENCODE_DISABLE_MODELS_FETCH", "1");
+        world.set("OPENCODE_DISABLE_LSP_DOWNLOAD", "1");
+    },
+    shows_a_dialog: |screen| has(screen, &["enter confirm", "enter submit"]),
+    takes_a_text: |screen| has(screen, &["\u{2579}\u{2580}"]),
+    asks: "STUB: run touch asked.txt",
+    yes: "1",
+    questions: Ok(&["2"]),
+    interrupt: &["\u{1b}", "\u{1b}"],
+    record: |home, native| {
+        let file = home.join(".local/share/opencode/opencode.db");
+        if !file.exists() {
+            return None;
+        }
+        let said = |role: &str| {
+            let question = format!(
+                "SELECT coalesce(json_group_array(text), '[]') FROM (SELECT json_extract(part.data, '$.text') AS text \
+                 FROM part JOIN message ON message.id = part.message_id WHERE part.session_id = '{native}' \
+                 AND json_extract(message.data, '$.role') = '{role}' AND json_extract(part.data, '$.type') = 'text' \
+                 ORDER BY part.time_created, part.id)"
+            );
+            serde_json::from_str(&ao_tests::query_file(&file, &question)).unwrap_or_default()
+        };
+        Some(Recorded {
+            prompts: said("user"),
+            said: said("assistant"),
+        })
+    },
+};

@@ -15,6 +15,11 @@ macro_rules! table {
     ($($step:ident)*) => {
         table! { @ claude CLAUDE: $($step)* }
         table! { @ codex CODEX: $($step)* }
+        table! { @ opencode OPENCODE: $($step)* }
+        table! { @ grok GROK: $($step)* }
+        table! { @ qwen QWEN: $($step)* }
+        table! { @ copilot COPILOT: $($step)* }
+        table! { @ kimi KIMI: $($step)* }
     };
     (@ $name:ident $kind:ident: $($step:ident)*) => {
         mod $name {
@@ -127,11 +132,13 @@ fn it_asks_and_nothing_is_typed_until_it_is_answered(real: &Real) {
         "{open}"
     );
     passed(real, "a dialog is seen, with its text and its choices");
+    // Where its prompt is its first message, that was typed.
+    let typed = real.typed(&id);
     let waited = real
         .world
         .ao(&["send", &id, "STUB: say got it", "--wait", "--timeout", "2s"]);
     assert!(waited.err.contains("is queued: a dialog is open"), "{waited:?}");
-    assert_eq!(real.typed(&id), Vec::<Value>::new());
+    assert_eq!(real.typed(&id), typed);
     passed(real, "a message is held while it is open, and not typed");
     let wrong = real.world.ao(&["session", "answer", &id, "no such choice"]);
     assert!(wrong.err.contains("choose one of "), "{wrong:?}");
@@ -139,12 +146,11 @@ fn it_asks_and_nothing_is_typed_until_it_is_answered(real: &Real) {
     passed(real, "an answer closes it");
     let done = said(real, &id, "got it");
     assert!(worktree(&done).join("asked.txt").exists());
-    let states: Vec<Value> = real
-        .messages(&id)
-        .iter()
-        .map(|message| message["state"].clone())
-        .collect();
-    assert_eq!(states, ["accepted", "accepted"]);
+    let messages = real.messages(&id);
+    assert!(
+        messages.len() >= 2 && messages.iter().all(|message| message["state"] == "accepted"),
+        "{messages:#?}"
+    );
     assert_eq!(real.model.turns_with("got it"), 1);
     passed(real, "the message is delivered then, and accepted");
     match real.kind.questions {

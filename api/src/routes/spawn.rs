@@ -1,10 +1,11 @@
 //! A new session: everything that can be refused is refused before a row is written.
 
 use ao_derive::role;
-use ao_domain::port::agent::{AgentError, LaunchRequest};
+use ao_domain::port::agent::{Agent, AgentError, LaunchRequest};
 use ao_domain::port::worktrees::WorktreeError;
 use ao_domain::{
     Desired, EndReason, PermissionMode, ProjectId, Session, SessionId, SessionKind, SessionSetup, chain,
+    with_role,
 };
 use ao_facts::{Filter, NewSession, Spawn};
 use ao_supervisor::step;
@@ -20,7 +21,7 @@ use crate::extract::{JsonBody, no_project, no_session};
 use crate::wire::{ErrorBody, SessionAnswer, SpawnSession};
 
 /// Longest prompt, in bytes: every agent we know takes that much on its command line or by a file.
-const PROMPT_MAX: usize = 64 * 1024;
+const PROMPT_MAX: usize = 100 * 1024;
 
 /// Longest display name or issue, in bytes: they stand in one line of a table.
 const LINE_MAX: usize = 200;
@@ -74,6 +75,12 @@ pub(super) async fn spawn_row(
     order: Order,
     replace: bool,
 ) -> Result<Spawn, ApiError> {
+    let agent = api.agents.get(&order.harness).map(Agent::description);
+    let is_prompted = agent.is_ok_and(|agent| agent.prompted || agent.takes.is_none());
+    let first_message = match &order.prompt {
+        Some(prompt) if !is_prompted => Some(with_role(order.setup.role.as_deref(), prompt)),
+        _ => None,
+    };
     let wanted = NewSession {
         key: idempotency_key(headers)?,
         project: order.project.id,
@@ -83,6 +90,7 @@ pub(super) async fn spawn_row(
         runtime: order.runtime,
         display_name: order.display_name,
         prompt: order.prompt,
+        first_message,
         command: order.command,
         model: order.model,
         permissions: order.permissions,
@@ -249,6 +257,8 @@ impl Order {
                 role: setup.role.as_deref(),
                 ao: &api.config.ao,
                 messages: &project.path,
+                files: &project.path,
+                trusted: true,
                 env: &api.config.env,
             },
         )?;
@@ -323,6 +333,7 @@ fn launchable(api: &Api, harness: &str, request: &LaunchRequest<'_>) -> Result<(
             AgentError::CommandNotTaken { .. } => "COMMAND_NOT_TAKEN",
             AgentError::NotOffered { .. } => "SETTING_NOT_OFFERED",
             AgentError::NotText { .. } => "INVALID_TEXT",
+            AgentError::TooLong { .. } => "PROMPT_TOO_LONG",
         };
         let refusal = ApiError::bad(code, error.to_string());
         if code == "UNKNOWN_HARNESS" {

@@ -184,7 +184,7 @@ async fn mark_of(session: &SessionId, env: &Env) -> Option<String> {
     let path = format!("/api/v1/sessions/{}", encoded(session.as_str()));
     let answer: SessionAnswer = daemon.fetch(Ask::get(path)).await.ok()?;
     let registry = Registry::new(&env.path());
-    let prompt = registry.get(&answer.session.harness).ok()?.prompt()?;
+    let prompt = registry.get(&answer.session.harness).ok()?.prompt(None)?;
     Some(prompt.mark)
 }
 

@@ -624,7 +624,7 @@ impl World {
 
     /// Makes or changes another database in the data directory.
     pub fn sql_in(&self, file: &str, statements: &str) {
-        self.rows_of(
+        rows_of(
             &format!("sqlite://{}?mode=rwc", self.data.join(file)),
             |rows| async move {
                 use sea_orm::ConnectionTrait as _;
@@ -637,42 +637,14 @@ impl World {
 
     /// The first column of the first row, as text.
     pub fn query(&self, question: &str) -> String {
-        self.rows(|rows| async move {
-            use sea_orm::ConnectionTrait as _;
-            let question = sea_orm::Statement::from_string(rows.get_database_backend(), question);
-            let row = rows
-                .query_one_raw(question)
-                .await
-                .expect("the question is right")
-                .expect("there is a row");
-            row.try_get_by_index(0).expect("it is a text")
-        })
+        query_file(&self.data.join("ao.sqlite3"), question)
     }
 
     fn rows<T, F: Future<Output = T>>(&self, work: impl FnOnce(sea_orm::DatabaseConnection) -> F) -> T {
-        self.rows_of(
+        rows_of(
             &format!("sqlite://{}?mode=rw", self.data.join("ao.sqlite3")),
             work,
         )
-    }
-
-    fn rows_of<T, F: Future<Output = T>>(
-        &self,
-        url: &str,
-        work: impl FnOnce(sea_orm::DatabaseConnection) -> F,
-    ) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime can be made");
-        runtime.block_on(async {
-            let rows = sea_orm::Database::connect(url)
-                .await
-                .expect("the database can be opened");
-            let done = work(rows.clone()).await;
-            rows.close().await.expect("the database can be closed");
-            done
-        })
     }
 
     /// Arms one crash point of the next daemon call that reaches it: `kill`, `panic` or `hang`.
@@ -734,4 +706,36 @@ pub(crate) fn git(repo: &Utf8Path, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The one text that a question has for an answer, in a database of somebody's.
+///
+/// # Panics
+/// When it is no database, or the question has no such answer.
+pub fn query_file(file: &camino::Utf8Path, question: &str) -> String {
+    rows_of(&format!("sqlite://{file}?mode=rw"), |rows| async move {
+        use sea_orm::ConnectionTrait as _;
+        let question = sea_orm::Statement::from_string(rows.get_database_backend(), question);
+        let row = rows
+            .query_one_raw(question)
+            .await
+            .expect("the question is right")
+            .expect("there is a row");
+        row.try_get_by_index(0).expect("it is a text")
+    })
+}
+
+fn rows_of<T, F: Future<Output = T>>(url: &str, work: impl FnOnce(sea_orm::DatabaseConnection) -> F) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    runtime.block_on(async {
+        let rows = sea_orm::Database::connect(url)
+            .await
+            .expect("the database can be opened");
+        let done = work(rows.clone()).await;
+        rows.close().await.expect("the database can be closed");
+        done
+    })
 }

@@ -96,7 +96,12 @@ impl SessionChild {
         session: &Session,
         message: &Message,
     ) -> Result<Option<Outbox>, Crash> {
-        let Some(prompt) = self.parts.agents.get(&session.harness)?.prompt() else {
+        let Some(prompt) = self
+            .parts
+            .agents
+            .get(&session.harness)?
+            .prompt(session.title.as_deref())
+        else {
             return Ok(None);
         };
         if message.kind != MessageKind::Text {
@@ -135,7 +140,7 @@ impl SessionChild {
         let agent = self.parts.agents.get(&session.harness)?;
         // A look without a row: a screen that takes nothing for hours costs no write but the first.
         if message.kind == MessageKind::Text
-            && let Some(prompt) = agent.prompt()
+            && let Some(prompt) = agent.prompt(session.title.as_deref())
         {
             match self.look(ctx, session, &prompt).await? {
                 Some(Ok(())) => {}
@@ -191,7 +196,7 @@ impl SessionChild {
         let went = match message.kind {
             MessageKind::Text => {
                 let text = message.typed.as_deref().unwrap_or_default();
-                let prompt = agent.prompt();
+                let prompt = agent.prompt(session.title.as_deref());
                 let typing = Typing {
                     id: Some(&attempt),
                     text,
@@ -201,7 +206,7 @@ impl SessionChild {
             }
             MessageKind::Answer => {
                 let dialog = message.dialog.as_ref();
-                let prompt = agent.prompt();
+                let prompt = agent.prompt(session.title.as_deref());
                 let (keys, moves) = dialog
                     .and_then(|dialog| dialog.press(&message.body))
                     .unwrap_or_else(|| (message.body.clone(), None));

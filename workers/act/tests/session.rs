@@ -94,7 +94,7 @@ impl Agent for Reporter {
         None
     }
 
-    fn prompt(&self) -> Option<Prompt> {
+    fn prompt(&self, _: Option<&str>) -> Option<Prompt> {
         Some(Prompt {
             mark: ">".to_owned(),
             clear: "\x15".to_owned(),

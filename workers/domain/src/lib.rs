@@ -28,7 +28,7 @@ mod worktree;
 
 pub use error::{Chain, chain};
 pub use id::{InvalidId, ProjectId, SessionId};
-pub use message::{Choice, Dialog, Menu, Message, MessageKind, MessageState, same_words};
+pub use message::{Choice, Dialog, Menu, Message, MessageKind, MessageState, same_words, with_role};
 pub use process::{Exit, ProcessId};
 pub use project::Project;
 pub use project_config::{AgentConfig, BadConfig, ProjectConfig, Reviewer, RoleConfig};

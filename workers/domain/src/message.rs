@@ -171,6 +171,14 @@ pub struct Choice {
     pub label: String,
 }
 
+/// A prompt for an agent that can be told nothing beside it: what it is told comes first.
+pub fn with_role(role: Option<&str>, prompt: &str) -> String {
+    match role {
+        Some(role) => format!("{role}\n\n{prompt}"),
+        None => prompt.to_owned(),
+    }
+}
+
 /// Whether two texts are the same but for spaces and line ends, which terminals and agents change.
 pub fn same_words(one: &str, other: &str) -> bool {
     fn letters(text: &str) -> impl Iterator<Item = char> {

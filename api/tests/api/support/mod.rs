@@ -182,6 +182,7 @@ impl World {
             runtime: "pty".to_owned(),
             display_name: Some("tidy up".to_owned()),
             prompt: Some("the-prompt".to_owned()),
+            first_message: None,
             command: vec!["make".to_owned()],
             model: None,
             permissions: ao_domain::PermissionMode::Default,

@@ -14,6 +14,8 @@ pub(super) struct Request {
     pub(super) model: String,
     pub(super) streams: bool,
     pub(super) tools: Vec<Tool>,
+    /// Where it says that it works, for tools that take nothing but whole paths.
+    pub(super) folder: Option<String>,
     /// The schema that the answer is to follow, if any.
     pub(super) schema: Option<Value>,
 }
@@ -34,9 +36,22 @@ impl Request {
             model: body["model"].as_str().unwrap_or_default().to_owned(),
             streams: body["stream"] == true,
             tools: tools.into_iter().collect(),
+            folder: folder(body),
             schema: schema.is_object().then(|| schema.clone()),
         }
     }
+}
+
+/// What follows the words by which an agent tells its model where it works.
+fn folder(body: &Value) -> Option<String> {
+    const WORDS: [&str; 2] = [
+        "currently working in the directory: ",
+        "currently working in the following directories:\\n  - ",
+    ];
+    let text = body.to_string();
+    let rest = WORDS.iter().find_map(|words| Some(text.split_once(words)?.1))?;
+    let end = rest.find(['\\', '"']).unwrap_or(rest.len());
+    Some(rest[..end].trim().to_owned())
 }
 
 /// The members of a list; none of what is no list.
@@ -84,6 +99,7 @@ pub(super) fn texts(content: &Value) -> Vec<String> {
 /// The newest text of the user and how many results came after it; and whether the last word is the agent's own, in the user's name.
 fn newest(entries: impl IntoIterator<Item = Entry>) -> (String, usize, bool) {
     let (mut text, mut results, mut aside) = (String::new(), 0, false);
+    let mut was_asked = false;
     for Entry {
         is_user,
         texts,
@@ -93,7 +109,9 @@ fn newest(entries: impl IntoIterator<Item = Entry>) -> (String, usize, bool) {
         // Turns that failed can leave several texts in one message: the newest script wins.
         let scripted = texts.iter().rfind(|text| scripts(text).next().is_some());
         let whole = scripted.cloned().unwrap_or_else(|| texts.join("\n"));
-        aside = is_user && brought == 0 && whole.trim().is_empty();
+        // Behind a text of the user's it is a word about that.
+        aside = is_user && brought == 0 && whole.trim().is_empty() && !was_asked;
+        was_asked = is_user && brought == 0 && !aside;
         if is_user && !whole.trim().is_empty() && (brought == 0 || scripts(&whole).next().is_some()) {
             (text, results) = (whole, 0);
         } else {

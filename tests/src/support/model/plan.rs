@@ -90,7 +90,11 @@ pub(super) fn plan(shared: &Shared, text: &str, request: &Request) -> Plan {
             }
             "write" => {
                 let (file, content) = words.split_once(' ').unwrap_or((words, ""));
-                let known = [(PATHS, json!(file)), (CONTENTS, json!(content))];
+                let path = match &request.folder {
+                    Some(folder) => format!("{folder}/{file}"),
+                    None => file.to_owned(),
+                };
+                let known = [(PATHS, json!(path)), (CONTENTS, json!(content))];
                 call(tools, WRITERS, &known)
                     .or_else(|| run(tools, &format!("printf '%s\\n' '{content}' > '{file}'"), false))
             }

@@ -139,6 +139,8 @@ impl SessionChild {
             role: session.setup.role.as_deref(),
             ao: &self.parts.setup.bin.join("ao"),
             messages: &self.parts.letters.folder(&session.id),
+            files: &self.parts.setup.data_dir.join("agents").join(&session.harness),
+            trusted: true,
             env: &self.parts.setup.env,
         })
     }

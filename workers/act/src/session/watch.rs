@@ -111,7 +111,9 @@ impl SessionChild {
         runtime: &dyn Runtime,
     ) -> Result<Outbox, Crash> {
         match self.parts.agents.get(&session.harness) {
-            Ok(agent) if agent.prompt().is_some() => self.look_at_screen(ctx, session, agent, runtime).await,
+            Ok(agent) if agent.prompt(None).is_some() => {
+                self.look_at_screen(ctx, session, agent, runtime).await
+            }
             _ => Ok(Outbox::Quiet(None)),
         }
     }

@@ -31,6 +31,10 @@ pub struct LaunchRequest<'a> {
     pub ao: &'a Utf8Path,
     /// The folder that messages too long to be typed lie in; it reads there without asking.
     pub messages: &'a Utf8Path,
+    /// The folder for files of ours that agents of this kind read; made where it is missing.
+    pub files: &'a Utf8Path,
+    /// Whether the code it works on is the person's own, so that what it would ask about trust can be answered for them.
+    pub trusted: bool,
     /// The environment it will inherit, before ours and the plan's are added.
     pub env: &'a [(String, String)],
 }
@@ -66,6 +70,11 @@ pub enum Preparation {
         /// What it says.
         text: String,
     },
+    /// A folder of ours, which only its owner may look into.
+    Folder {
+        /// The folder.
+        file: Utf8PathBuf,
+    },
     /// Lines of ours in a TOML file of the agent's own, between two that say whose they are.
     Block {
         /// The file.
@@ -84,6 +93,7 @@ impl Preparation {
             Self::Member { file, .. }
             | Self::Element { file, .. }
             | Self::File { file, .. }
+            | Self::Folder { file }
             | Self::Block { file, .. } => file,
         }
     }
@@ -149,6 +159,17 @@ pub enum AgentError {
     NotText {
         /// Where it stands: `prompt`, `role`, `model` or `command`.
         what: &'static str,
+    },
+    /// A word of its command line would be longer than a program can be given.
+    #[error(
+        "a word of its command line would have {bytes} bytes, of {most} that a program can be given: give it a shorter prompt, and \
+        the rest in a file or a message"
+    )]
+    TooLong {
+        /// How long it would be.
+        bytes: usize,
+        /// How long one may be.
+        most: usize,
     },
     /// It takes no command line of its own.
     #[error("agent `{agent}` takes a prompt, not a command")]
@@ -241,8 +262,8 @@ pub trait Agent: Send + Sync + 'static {
     /// What a line of that file says which no hook does.
     fn note(&self, line: &str) -> Option<Note>;
 
-    /// How it shows that it takes a message; `None` where it takes none.
-    fn prompt(&self) -> Option<Prompt> {
+    /// How it shows that it takes a message, where it was `asked` this last; `None` where it takes none.
+    fn prompt(&self, _asked: Option<&str>) -> Option<Prompt> {
         None
     }
 

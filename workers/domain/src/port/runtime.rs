@@ -99,6 +99,8 @@ pub enum Place {
     Frame,
     /// Behind the last bar that has a foot (`\u{2503}` above `\u{2579}`); the lowest line there is the program's own.
     Bar,
+    /// Behind the last bar that has a head and a foot (`\u{257b}` above, `\u{2579}` below), all of whose lines are the text's.
+    Block,
     /// In the open: from the last line that begins with the mark on, with the cursor in it.
     Open,
 }
@@ -120,6 +122,9 @@ pub struct Prompt {
     pub folded: String,
     /// How the program's own words begin where it tells them from a text by their colour alone.
     pub hints: Vec<String>,
+    /// What it was asked last, in one line (the beginning of that, where it is long), where it puts that back when it is interrupted:
+    /// nobody typed it, and it goes before the next text.
+    pub given_back: Option<String>,
 }
 
 /// A text to be typed and sent off with Enter.

@@ -1,14 +1,15 @@
 //! What somebody wants: projects registered and removed, sessions spawned and stopped, sweeps asked for.
 
 use ao_domain::{
-    ActivityState, BadConfig, Desired, EndReason, PermissionMode, Phase, Project, ProjectConfig, ProjectId,
-    SessionId, SessionKind, SessionSetup, Timestamp, WorktreeState,
+    ActivityState, BadConfig, Desired, EndReason, MessageKind, PermissionMode, Phase, Project, ProjectConfig,
+    ProjectId, SessionId, SessionKind, SessionSetup, Timestamp, WorktreeState,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder};
 
+use super::messages::queued;
 use super::{WriteTx, get};
 use crate::entity::{number, parse, projects, sessions, text_of};
 use crate::error::{read, write};
@@ -96,6 +97,8 @@ pub struct NewSession<'a> {
     pub display_name: Option<String>,
     /// What the agent should do.
     pub prompt: Option<String>,
+    /// The first message to it: its prompt, where no command line can ask it.
+    pub first_message: Option<String>,
     /// The command line of an agent that is one.
     pub command: Vec<String>,
     /// The model; `None` is the agent's own choice.
@@ -374,6 +377,10 @@ impl IntentWriter {
             .insert(tx.connection())
             .await
             .map_err(write("sessions"))?;
+        if let Some(body) = new.first_message.clone() {
+            let message = queued(&id, MessageKind::Text, body, &now);
+            message.insert(tx.connection()).await.map_err(write("messages"))?;
+        }
         if let Some(key) = &new.key {
             tx.run(
                 "intents",

@@ -154,20 +154,10 @@ impl IntentWriter {
         }
         let now = new.now.to_string();
         let row = messages::ActiveModel {
-            session_id: Set(new.session.to_string()),
             key: Set(new.key),
-            kind: Set(new.kind.to_string()),
             sender: Set(new.sender.map(|sender| sender.to_string())),
-            body: Set(new.body),
             dialog: Set(new.dialog.as_ref().map(text_of)),
-            state: Set(MessageState::Queued.to_string()),
-            attempts: Set(0),
-            typings: Set(0),
-            perhaps: Set(false),
-            begun: Set(false),
-            queued_at: Set(now.clone()),
-            state_at: Set(now),
-            ..Default::default()
+            ..queued(&new.session, new.kind, new.body, &now)
         };
         let row = row.insert(tx.connection()).await.map_err(write("messages"))?;
         let message = row.try_into()?;
@@ -410,4 +400,26 @@ pub(super) async fn requeue_unbegun(
         .await
         .map_err(write("messages"))?;
     take_back_nudges(tx, session.as_str(), now).await
+}
+
+/// The row of a message that nobody has begun to type; of a person, where nothing else is said.
+pub(super) fn queued(
+    session: &SessionId,
+    kind: MessageKind,
+    body: String,
+    now: &str,
+) -> messages::ActiveModel {
+    messages::ActiveModel {
+        session_id: Set(session.to_string()),
+        kind: Set(kind.to_string()),
+        body: Set(body),
+        state: Set(MessageState::Queued.to_string()),
+        attempts: Set(0),
+        typings: Set(0),
+        perhaps: Set(false),
+        begun: Set(false),
+        queued_at: Set(now.to_owned()),
+        state_at: Set(now.to_owned()),
+        ..Default::default()
+    }
 }

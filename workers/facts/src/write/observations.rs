@@ -432,7 +432,11 @@ impl Heard {
         if self.over {
             return;
         }
-        self.trouble.clone_from(&signal.trouble);
+        // An agent may say once more that it waits, after the word that an error is why.
+        let is_repeated = state == ActivityState::Idle && self.state == state.as_str();
+        if signal.trouble.is_some() || !is_repeated {
+            self.trouble.clone_from(&signal.trouble);
+        }
         // A dialog stays until a look does not find it any more.
         self.delay = None;
         if self.state != state.as_str() {

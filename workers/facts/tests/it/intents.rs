@@ -185,6 +185,7 @@ async fn a_spawned_session_has_everything_it_was_made_with() {
         issue: Some("#12".to_owned()),
         display_name: Some("fix it".to_owned()),
         prompt: Some("do \"it\"\n'; DROP TABLE sessions; --".to_owned()),
+        first_message: None,
         ..new_session("web")
     };
     let spawned = store.intents().spawn(new.clone()).await.unwrap();

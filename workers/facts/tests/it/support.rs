@@ -123,6 +123,7 @@ pub(crate) fn new_session(of: &str) -> NewSession<'static> {
         runtime: "pty".to_owned(),
         display_name: None,
         prompt: None,
+        first_message: None,
         command: vec!["make".to_owned(), "test".to_owned()],
         model: None,
         permissions: ao_domain::PermissionMode::Default,

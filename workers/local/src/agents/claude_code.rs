@@ -2,21 +2,17 @@
 
 use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
 use ao_domain::port::runtime::Place;
-use ao_domain::{ActivityState, PermissionMode, shell_word};
+use ao_domain::{ActivityState, PermissionMode};
 use camino::Utf8PathBuf;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
     Sheet, Word, event, no_env,
 };
-use super::{Checkup, checkup, folders};
+use super::{Checkup, checkup, folders, hooks};
 
 const ID: &str = "claude-code";
-
-/// How long one of our hooks may take, in seconds. It takes milliseconds; a machine that stands still must not stop an agent for
-/// long.
-const HOOK_TIMEOUT: u32 = 10;
 
 pub(super) const SHEET: Sheet = Sheet {
     description: Description {
@@ -43,10 +39,10 @@ pub(super) const SHEET: Sheet = Sheet {
             Word::Settings("--settings", settings),
             // With none it starts in a mode of its own choice, not in the one that asks.
             Word::Mode([
-                &["--permission-mode", "default"],
-                &["--permission-mode", "acceptEdits"],
-                &["--permission-mode", "auto"],
-                &["--permission-mode", "bypassPermissions"],
+                Some(&["--permission-mode", "default"]),
+                Some(&["--permission-mode", "acceptEdits"]),
+                Some(&["--permission-mode", "auto"]),
+                Some(&["--permission-mode", "bypassPermissions"]),
             ]),
             Word::Model("--model"),
             // Said at every start: it is no part of the conversation.
@@ -82,6 +78,7 @@ pub(super) const SHEET: Sheet = Sheet {
         above: "\u{2191} ",
         folded: "[Pasted text",
         hints: &[],
+        gives_back: false,
         dialogs: &[DialogRules {
             foot: &["Esc to cancel", "Enter to"],
             below: 0,
@@ -193,7 +190,7 @@ const USERS_LINE: NoteRules = NoteRules {
 
 /// Its own record that the worktree is trusted. Without it a fresh worktree begins with a question whose first answer is "No, exit".
 fn trust(request: &LaunchRequest<'_>) -> Vec<Preparation> {
-    let Some(config) = checkup::claude_config(request.env) else {
+    let Some(config) = checkup::claude_config(request.env).filter(|_| request.trusted) else {
         return Vec::new();
     };
     let seed = |folder: Utf8PathBuf| Preparation::Member {
@@ -212,15 +209,10 @@ fn trust(request: &LaunchRequest<'_>) -> Vec<Preparation> {
 
 /// Our hooks, on the command line: nothing is written into the worktree or beside the user's own settings, which stay in force.
 fn settings(request: &LaunchRequest<'_>) -> Vec<String> {
-    let mut hooks = serde_json::Map::new();
-    for Event { name, .. } in EVENTS {
-        if name.contains('.') {
-            continue;
-        }
-        let command = format!("{} hooks {ID} {name}", shell_word(request.ao.as_str()));
-        let hook = json!([{"hooks": [{"type": "command", "command": command, "timeout": HOOK_TIMEOUT}]}]);
-        hooks.insert((*name).to_owned(), hook);
-    }
+    let hooks: Map<String, Value> = hooks::groups(request, ID, EVENTS, hooks::Unit::Seconds)
+        .into_iter()
+        .map(|(event, group)| (event, Value::Array(group)))
+        .collect();
     // What is too long to be typed lies in a file of ours: reading it is no decision.
     let read = format!("Read(/{}/**)", request.messages);
     let mut settings = json!({"hooks": hooks, "permissions": {"allow": [read]}});

@@ -2,9 +2,9 @@
 
 use std::io;
 
+use ao_domain::ActivityState;
 use ao_domain::port::agent::{Description, LaunchRequest, Style, Takes};
 use ao_domain::port::runtime::Place;
-use ao_domain::{ActivityState, shell_word};
 use camino::{Utf8Path, Utf8PathBuf};
 use toml_edit::{Array, DocumentMut, InlineTable, Value};
 
@@ -13,12 +13,9 @@ use super::sheet::{
     Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
     Sheet, Word, event, no_env, nothing_before,
 };
-use super::{Checkup, folders, value_of};
+use super::{Checkup, folders, hooks, value_of};
 
 const ID: &str = "codex";
-
-/// How long one of our hooks may take, in seconds.
-const HOOK_TIMEOUT: i64 = 10;
 
 pub(super) const SHEET: Sheet = Sheet {
     description: Description {
@@ -53,10 +50,10 @@ pub(super) const SHEET: Sheet = Sheet {
                 "notice.hide_rate_limit_model_nudge=true",
             ]),
             Word::Mode([
-                &["--ask-for-approval", "on-request", "--sandbox", "read-only"],
-                &["--ask-for-approval", "on-request", "--sandbox", "workspace-write"],
-                &["--approve-for-me"],
-                &["--dangerously-bypass-approvals-and-sandbox"],
+                Some(&["--ask-for-approval", "on-request", "--sandbox", "read-only"]),
+                Some(&["--ask-for-approval", "on-request", "--sandbox", "workspace-write"]),
+                Some(&["--approve-for-me"]),
+                Some(&["--dangerously-bypass-approvals-and-sandbox"]),
             ]),
             Word::Model("--model"),
             Word::Settings("-c", settings),
@@ -90,6 +87,7 @@ pub(super) const SHEET: Sheet = Sheet {
         above: "",
         folded: "[Pasted Content",
         hints: &[],
+        gives_back: false,
         dialogs: &[DialogRules {
             foot: &["enter to confirm", "enter continue"],
             below: 0,
@@ -169,33 +167,29 @@ const LINE: NoteRules = NoteRules {
 
 /// Our hooks, that the worktree is trusted, and what it is told beside its prompt: `name=value` each, the value as TOML.
 fn settings(request: &LaunchRequest<'_>) -> Vec<String> {
-    let mut all: Vec<String> = EVENTS
-        .iter()
-        .filter(|event| !event.name.contains('.'))
-        .map(|event| hook(request, event.name))
-        .collect();
-    // For the whole run alone: its own file stays as it is.
-    let mut projects = InlineTable::new();
-    for folder in folders(request.worktree) {
-        let mut trusted = InlineTable::new();
-        trusted.insert("trust_level", "trusted".into());
-        projects.insert(folder.as_str(), trusted.into());
+    let mut all: Vec<String> = hooks::told(EVENTS).map(|event| hook(request, event)).collect();
+    if request.trusted {
+        // For the whole run alone: its own file stays as it is.
+        let mut projects = InlineTable::new();
+        for folder in folders(request.worktree) {
+            let mut trusted = InlineTable::new();
+            trusted.insert("trust_level", "trusted".into());
+            projects.insert(folder.as_str(), trusted.into());
+        }
+        all.push(format!("projects={}", Value::from(projects)));
     }
-    all.push(format!("projects={}", Value::from(projects)));
-    all.extend(
-        request
-            .role
-            .map(|role| format!("developer_instructions={}", Value::from(role))),
-    );
+    let role = request
+        .role
+        .map(|role| format!("developer_instructions={}", Value::from(role)));
+    all.extend(role);
     all
 }
 
 fn hook(request: &LaunchRequest<'_>, name: &str) -> String {
-    let command = format!("{} hooks {ID} {name}", shell_word(request.ao.as_str()));
     let mut handler = InlineTable::new();
     handler.insert("type", "command".into());
-    handler.insert("command", command.into());
-    handler.insert("timeout", HOOK_TIMEOUT.into());
+    handler.insert("command", hooks::command(request, ID, name).into());
+    handler.insert("timeout", i64::from(hooks::Unit::Seconds.timeout()).into());
     let mut group = InlineTable::new();
     group.insert("hooks", Value::Array(Array::from_iter([handler])));
     format!("hooks.{name}={}", Value::Array(Array::from_iter([group])))

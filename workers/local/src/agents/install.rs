@@ -59,6 +59,7 @@ fn write(what: &Preparation) -> io::Result<()> {
         Preparation::File { file, text } => {
             edit(file, false, "", |old| Ok((old != text).then(|| text.clone())))
         }
+        Preparation::Folder { file } => make(file),
         Preparation::Block { file, name, text } => edit(file, false, "", |old| with_block(old, name, text)),
     }
 }
@@ -67,6 +68,7 @@ fn unwrite(what: &Preparation) -> io::Result<()> {
     match what {
         // That a folder was trusted is a person's word, which they may have relied on since.
         Preparation::Member { .. } | Preparation::Element { .. } => Ok(()),
+        Preparation::Folder { .. } => Ok(()), // what lies in it is its session's
         Preparation::File { file, text } => match std::fs::read_to_string(file) {
             Ok(known) if known == *text => std::fs::remove_file(file),
             Ok(_) => Ok(()),
@@ -82,6 +84,14 @@ fn unwrite(what: &Preparation) -> io::Result<()> {
     }
 }
 
+/// Makes a folder where it is missing.
+fn make(folder: &Utf8Path) -> io::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+}
+
 /// Replaces the text of `file` by what `change` makes of it (`None`: it stays), with its rights; `none` is what one that is not
 /// there says.
 fn edit(
@@ -92,10 +102,7 @@ fn edit(
 ) -> io::Result<()> {
     let file = file.canonicalize_utf8().unwrap_or_else(|_| file.to_owned());
     if let Some(folder) = file.parent() {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+        make(folder)?;
     }
     let _held = if locked { Some(Lock::take(&file)?) } else { None };
     let text = match std::fs::metadata(&file) {

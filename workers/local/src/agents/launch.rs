@@ -13,6 +13,9 @@ use super::sheet::{Own, Word};
 /// Ours, so that no other program makes the same ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7d21_c4e0_5b3f_4c8e_9a67_1f0e_83c2_d5ab);
 
+/// Longest word that a program can be given, in bytes: Linux's `MAX_ARG_STRLEN`, without the zero at its end.
+pub(super) const WORD_MAX: usize = 128 * 1024 - 1;
+
 /// Refuses what no program can be given.
 ///
 /// # Errors
@@ -55,7 +58,7 @@ pub(super) fn arguments(words: &[Word], own: Option<&Own>, request: &LaunchReque
                 continue;
             }
             Word::Mode(modes) => {
-                let words = modes[place_of(request.permissions)];
+                let words = modes[place_of(request.permissions)].unwrap_or_default();
                 argv.extend(words.iter().map(|word| (*word).to_owned()));
                 continue;
             }
@@ -67,6 +70,13 @@ pub(super) fn arguments(words: &[Word], own: Option<&Own>, request: &LaunchReque
             Word::Prompt(option) => {
                 let asked = request.prompt.filter(|_| goes_on.is_none());
                 (option, asked.map(str::to_owned))
+            }
+            Word::PromptWithRole(option) => {
+                let asked = request.prompt.filter(|_| goes_on.is_none());
+                (
+                    option,
+                    asked.map(|prompt| ao_domain::with_role(request.role, prompt)),
+                )
             }
         };
         if let Some(value) = value {
@@ -83,6 +93,13 @@ fn optioned(option: &str, value: String) -> Vec<String> {
     } else {
         vec![option.to_owned(), value]
     }
+}
+
+/// Whether one of `words` stands for that mode.
+pub(super) fn offers(words: &[Word], mode: PermissionMode) -> bool {
+    words
+        .iter()
+        .all(|word| !matches!(word, Word::Mode(modes) if modes[place_of(mode)].is_none()))
 }
 
 /// Where a mode stands in [`Word::Mode`].

@@ -6,10 +6,16 @@
 mod checkup;
 mod claude_code;
 mod codex;
+mod copilot;
 mod dialogs;
+mod grok;
+mod hooks;
 mod install;
+mod kimi;
 mod launch;
 mod notes;
+mod opencode;
+mod qwen;
 mod sheet;
 mod shell;
 
@@ -28,7 +34,16 @@ use serde_json::Value;
 use sheet::{Argv, Environment, Event, Sheet};
 
 /// Every agent there is, in the order to show them.
-const SHEETS: &[&Sheet] = &[&claude_code::SHEET, &codex::SHEET, &shell::SHEET];
+const SHEETS: &[&Sheet] = &[
+    &claude_code::SHEET,
+    &codex::SHEET,
+    &opencode::SHEET,
+    &grok::SHEET,
+    &qwen::SHEET,
+    &copilot::SHEET,
+    &kimi::SHEET,
+    &shell::SHEET,
+];
 
 /// Longest title kept, in characters: it stands in one line of a table.
 const TITLE_MAX: usize = 120;
@@ -165,13 +180,30 @@ impl Agent for Described {
                 if !request.command.is_empty() {
                     return Err(AgentError::CommandNotTaken { agent: agent() });
                 }
+                if !launch::offers(words, request.permissions) {
+                    return Err(refuse(match request.permissions {
+                        PermissionMode::Default => "permission mode `default`",
+                        PermissionMode::AcceptEdits => "permission mode `accept-edits`",
+                        PermissionMode::Auto => "permission mode `auto`",
+                        PermissionMode::BypassPermissions => "permission mode `bypass-permissions`",
+                    }));
+                }
                 let arguments = launch::arguments(words, self.sheet.own.as_ref(), request);
                 variables = more(request);
                 (find(program, places)?, arguments, before(request))
             }
         };
+        let argv: Vec<String> = std::iter::once(program).chain(arguments).collect();
+        if let Some(bytes) = argv
+            .iter()
+            .map(String::len)
+            .find(|bytes| *bytes > launch::WORD_MAX)
+        {
+            let most = launch::WORD_MAX;
+            return Err(AgentError::TooLong { bytes, most });
+        }
         Ok(LaunchPlan {
-            argv: std::iter::once(program).chain(arguments).collect(),
+            argv,
             env: variables,
             before,
         })
@@ -224,7 +256,7 @@ impl Agent for Described {
         notes::note(self.sheet.own?.notes, line)
     }
 
-    fn prompt(&self) -> Option<Prompt> {
+    fn prompt(&self, asked: Option<&str>) -> Option<Prompt> {
         let rules = self.sheet.screen?;
         Some(Prompt {
             place: rules.place,
@@ -233,6 +265,7 @@ impl Agent for Described {
             above: rules.above.to_owned(),
             folded: rules.folded.to_owned(),
             hints: rules.hints.iter().map(|hint| (*hint).to_owned()).collect(),
+            given_back: asked.filter(|_| rules.gives_back).map(str::to_owned),
         })
     }
 

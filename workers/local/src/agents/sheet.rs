@@ -40,6 +40,8 @@ pub(super) struct ScreenRules {
     pub(super) folded: &'static str,
     /// How its own words begin that stand there while nothing else does, where only their colour tells.
     pub(super) hints: &'static [&'static str],
+    /// Whether it puts what it was asked back there when it is interrupted.
+    pub(super) gives_back: bool,
     /// Its dialogs.
     pub(super) dialogs: &'static [DialogRules],
     /// How it says that it waits in the middle of its work: the words between what it waits after and for how long.
@@ -191,8 +193,8 @@ pub(super) fn nothing_before(_: &LaunchRequest<'_>) -> Vec<Preparation> {
 pub(super) enum Word {
     /// These, always.
     Always(&'static [&'static str]),
-    /// Whatever stands for the permission mode: default, accept-edits, auto, bypass.
-    Mode([&'static [&'static str]; 4]),
+    /// Whatever stands for the permission mode: default, accept-edits, auto, bypass. `None`: it has none such.
+    Mode([Option<&'static [&'static str]>; 4]),
     /// The model, behind this option.
     Model(&'static str),
     /// What it is told beside its prompt, behind this option.
@@ -203,6 +205,8 @@ pub(super) enum Word {
     Begun(&'static str),
     /// The prompt, behind this word. One that goes on has been asked already: asked again, it would do its work twice.
     Prompt(&'static str),
+    /// The same, with what it is told beside its prompt before it, where there is no other way to tell it.
+    PromptWithRole(&'static str),
     /// Texts of the agent's own making, each behind this option: settings with our hooks.
     Settings(&'static str, fn(&LaunchRequest<'_>) -> Vec<String>),
 }

@@ -22,6 +22,8 @@ pub(crate) fn request(command: &[String]) -> LaunchRequest<'_> {
         role: None,
         ao: "/data/bin/ao".into(),
         messages: "/data/messages/web-1".into(),
+        files: "/data/agents/any".into(),
+        trusted: true,
         env: &[],
     }
 }

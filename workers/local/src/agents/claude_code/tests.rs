@@ -4,8 +4,6 @@ use ao_domain::port::agent::{Agents as _, LaunchPlan};
 
 use super::super::Registry;
 use super::super::tests::request;
-use serde_json::Value;
-
 use super::*;
 
 /// A home with a program `claude` on the PATH.

@@ -176,6 +176,9 @@ pub struct Line {
     /// How words of its own begin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    /// What it may have put there by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_back: Option<String>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -191,6 +194,7 @@ impl From<&Prompt> for Line {
             folded: prompt.folded.clone(),
             place: prompt.place,
             hints: prompt.hints.clone(),
+            given_back: prompt.given_back.clone(),
         }
     }
 }
@@ -521,6 +525,7 @@ mod tests {
             folded: "[Pasted".to_owned(),
             place: Place::Rules,
             hints: Vec::new(),
+            given_back: None,
         }
     }
 

@@ -126,7 +126,8 @@ impl Seen<'_> {
         let area = match line.place {
             Place::Rules => between_rules(grid),
             Place::Frame => in_frame(grid),
-            Place::Bar => behind_bar(grid),
+            Place::Bar => behind_bar(grid, true),
+            Place::Block => behind_bar(grid, false),
             Place::Open => in_the_open(grid, self.engine.cursor_row()?, &line.mark),
         };
         area.filter(|area| !area.rows.is_empty())
@@ -172,20 +173,18 @@ fn in_frame(grid: &Grid<Cell>) -> Option<Area> {
     })
 }
 
-/// Behind the last bar with a foot, but for the lowest line there, which is the program's own.
-fn behind_bar(grid: &Grid<Cell>) -> Option<Area> {
+/// Behind the last bar with a foot; where that has no head, the lowest line there is the program's own.
+fn behind_bar(grid: &Grid<Cell>, is_open: bool) -> Option<Area> {
     let at = |row: usize, column: usize| grid[line_at(row)][Column(column)].c;
     let (foot, left) = (0..grid.screen_lines()).rev().find_map(|row| {
         let (left, _) = ends(grid, row)?;
         (at(row, left) == '\u{2579}').then_some((row, left))
     })?;
-    let head = (0..foot)
-        .rev()
-        .find(|row| at(*row, left) != BAR)
-        .map_or(0, |row| row + 1);
+    let above = (0..foot).rev().find(|row| at(*row, left) != BAR);
+    let has_head = above.is_some_and(|row| at(row, left) == '\u{257b}');
     let columns = left + 1..grid.columns();
-    Some(Area {
-        rows: head..foot.checked_sub(1)?,
+    (has_head != is_open).then(|| Area {
+        rows: above.map_or(0, |row| row + 1)..foot - usize::from(is_open && foot > 0),
         columns,
         above: String::new(),
     })
@@ -312,6 +311,7 @@ mod tests {
             folded: String::new(),
             place,
             hints: hints.iter().map(|hint| (*hint).to_owned()).collect(),
+            given_back: None,
         }
     }
 
@@ -515,6 +515,24 @@ mod tests {
             ]),
             Written::NoPlace
         );
+    }
+
+    /// As Copilot draws it on a terminal that tells it its colours.
+    #[test]
+    fn a_text_behind_a_bar_with_a_head_is_all_there_is() {
+        let written = |rows: &[&str]| {
+            let drawn = |row: &&str| {
+                row.replace("+-", "\u{257b}\u{2584}\u{2584}")
+                    .replace('|', "\u{2503}")
+                    .replace("=-", "\u{2579}\u{2580}\u{2580}")
+            };
+            let rows: Vec<String> = rows.iter().map(drawn).collect();
+            let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+            seen(&screen(&rows)).written(&line(Place::Block, "", &[]))
+        };
+        assert_eq!(written(&["+-", "|", "=-", " / commands"]), Written::Nothing);
+        assert_eq!(written(&["+-", "| one", "|", "| two", "=-"]), letters("onetwo"));
+        assert_eq!(written(&["", "| one", "=-"]), Written::NoPlace);
     }
 
     /// As Codex draws it.

@@ -453,6 +453,21 @@ impl Typing {
                 self.left = None; // sent off, or thrown away by what was there then
             }
         }
+        // Its own doing, not a person's: it is taken away like what is left of ours.
+        if let Written::Letters(letters) | Written::End(letters) = &written
+            && self.left.is_none()
+            && line
+                .given_back
+                .as_deref()
+                .is_some_and(|asked| is_given_back(letters, asked))
+        {
+            self.left = Some(Left {
+                text: letters.clone(),
+                entered: true,
+                read: None,
+                reacted: false,
+            });
+        }
         match written {
             _ if person => self.withheld(&job, Withheld::Person),
             Written::NoPlace => self.withheld(&job, Withheld::NoPrompt),
@@ -650,6 +665,17 @@ fn shows(letters: &str, text: &str, folded: &str) -> bool {
 fn shows_end(letters: &str, text: &str) -> bool {
     let (wanted, letters) = (bare(text), bare(letters));
     !letters.is_empty() && letters.len() <= wanted.len() && wanted.ends_with(&letters)
+}
+
+/// Whether `letters` are what a program was `asked`, which is kept as a line and cut where it is long.
+fn is_given_back(letters: &str, asked: &str) -> bool {
+    const LONG: usize = 100;
+    let (letters, wanted) = (bare(letters), bare(asked));
+    if asked.chars().count() < LONG {
+        letters == wanted
+    } else {
+        letters.starts_with(&wanted)
+    }
 }
 
 /// How often the key that takes a line away is pressed for a text: once for each line as it is shown, once for the end of each, and

@@ -1,0 +1,195 @@
+//! Grok Build. What it does was seen of version 1.0.41.
+
+use ao_domain::ActivityState;
+use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
+use ao_domain::port::runtime::Place;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Map, Value, json};
+
+use super::checkup::Finding;
+use super::sheet::{
+    Argv, Begins, Choices, DialogRules, Environment, Event, Files, Keys, Own, ScreenRules, Sheet, Word,
+    event, event_when, no_env,
+};
+use super::{Checkup, hooks, value_of};
+
+const ID: &str = "grok";
+
+pub(super) const SHEET: Sheet = Sheet {
+    description: Description {
+        id: ID,
+        name: "Grok Build",
+        style: Style::Interactive,
+        reports: true,
+        greets: true,
+        prompted: true,
+        transcribes: false,
+        chooses: true,
+        takes: Some(Takes {
+            queues: false,
+            commands: &['/'],
+            shields: &['!', '#', '?'],
+        }),
+    },
+    argv: Argv::Made {
+        program: "grok",
+        places: &[".local/bin/grok", ".npm/bin/grok", ".grok/bin/grok"],
+        words: &[
+            Word::Always(&["--no-auto-update"]),
+            Word::Resumed("--resume"),
+            Word::Begun("--session-id"),
+            Word::Mode([
+                Some(&["--permission-mode", "default"]),
+                // Its own word for it asks before the first edit all the same.
+                Some(&[
+                    "--permission-mode",
+                    "default",
+                    "--allow",
+                    "Write",
+                    "--allow",
+                    "Edit",
+                ]),
+                Some(&["--permission-mode", "auto"]),
+                Some(&["--permission-mode", "bypassPermissions"]),
+            ]),
+            Word::Model("--model"),
+            Word::Role("--rules="),
+            Word::Prompt("--"),
+        ],
+        env: no_env,
+        before,
+    },
+    events: EVENTS,
+    keys: Keys {
+        native_id: Some("session_id"),
+        title: Some("prompt"),
+        last_message: Some("lastAssistantMessage"),
+        prompt: Some("prompt"),
+        trouble: Some("error"),
+        said: None,
+    },
+    own: Some(Own {
+        spoke: "<user_query>",
+        file: Files {
+            home: ".grok",
+            variable: Some("GROK_HOME"),
+            path: &["sessions", "*", "{}", "chat_history.jsonl"],
+        },
+        notes: &[],
+    }),
+    screen: Some(ScreenRules {
+        place: Place::Frame,
+        mark: "\u{276f}",
+        clear: "\u{15}\u{7f}",
+        above: "\u{2191}",
+        folded: "[Pasted:",
+        hints: &[],
+        gives_back: false,
+        dialogs: &[
+            DialogRules {
+                foot: &[":select  "],
+                below: 0,
+                begins: Begins::Bar,
+                choices: Choices::Numbered(&[]),
+            },
+            DialogRules {
+                foot: &["Enter:submit"],
+                below: 1,
+                begins: Begins::Bar,
+                choices: Choices::Numbered(&[]),
+            },
+        ],
+        delay: None,
+    }),
+    checkup: Some(Checkup {
+        seen: "1.0.41",
+        options: &[
+            "--no-auto-update",
+            "--resume",
+            "--session-id",
+            "--permission-mode",
+            "--allow",
+            "--model",
+            "--rules",
+        ],
+        own_files,
+    }),
+};
+
+const EVENTS: &[Event] = &[
+    event("SessionStart", None),
+    event("UserPromptSubmit", Some(ActivityState::Active)),
+    event("PreToolUse", Some(ActivityState::Active)),
+    event("PostToolUse", Some(ActivityState::Active)),
+    event("PostToolUseFailure", Some(ActivityState::Active)),
+    event_when(
+        "Notification",
+        "notificationType",
+        &["permission_prompt", "elicitation_dialog"],
+        Some(ActivityState::WaitingInput),
+    ),
+    event("Notification", None),
+    // The last of all says so too: it is no end of a turn.
+    event_when("Stop", "reason", &["shutdown"], Some(ActivityState::Exited)),
+    event("Stop", Some(ActivityState::Idle)),
+    event("StopCancelled", Some(ActivityState::Idle)),
+    event("StopFailure", Some(ActivityState::Idle)),
+    event("SessionEnd", Some(ActivityState::Exited)),
+];
+
+fn home(env: Environment<'_>) -> Option<Utf8PathBuf> {
+    match value_of(env, "GROK_HOME") {
+        Some(folder) => Some(folder.into()),
+        None => Some(Utf8Path::new(value_of(env, "HOME")?).join(".grok")),
+    }
+}
+
+/// A file of ours beside its user's hooks; each asks its environment whose it is, and says nothing outside a session of ours.
+fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
+    let Some(home) = home(request.env) else {
+        return Vec::new();
+    };
+    let all: Map<String, Value> = hooks::groups(request, ID, EVENTS, hooks::Unit::Seconds)
+        .into_iter()
+        .map(|(event, group)| (event, Value::Array(group)))
+        .collect();
+    vec![Preparation::File {
+        file: home.join("hooks/ao.json"),
+        text: json!({"hooks": all}).to_string(),
+    }]
+}
+
+/// What its own files say: whether they read, and how it will log in.
+fn own_files(env: Environment<'_>) -> Vec<Finding> {
+    let Some(home) = home(env) else {
+        return vec![Finding::bad(
+            "home",
+            "neither HOME nor GROK_HOME is set",
+            "set HOME",
+        )];
+    };
+    let config = home.join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap_or_default();
+    if let Err(error) = text.parse::<toml_edit::DocumentMut>() {
+        let said = format!(
+            "`{config}` does not read ({}): it does not start",
+            error.message()
+        );
+        return vec![Finding::bad("settings", said, format!("set `{config}` right"))];
+    }
+    let login = if value_of(env, "XAI_API_KEY").is_some() {
+        Finding::good("login", "by XAI_API_KEY")
+    } else if text.contains("api_key") || home.join("auth.json").exists() {
+        Finding::good("login", "by its own record")
+    } else {
+        Finding::bad(
+            "login",
+            "no login is found: it will ask for one at its start",
+            "run `grok` and log in",
+        )
+    };
+    vec![
+        Finding::good("hooks", format!("ours are {}", home.join("hooks/ao.json"))),
+        login,
+    ]
+}

@@ -1,0 +1,191 @@
+//! opencode. What it does was seen of version 1.18.33.
+
+use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
+use ao_domain::port::runtime::Place;
+use ao_domain::{ActivityState, PermissionMode};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Value, json};
+
+use super::checkup::Finding;
+use super::sheet::{
+    Argv, Begins, Choices, DialogRules, Environment, Event, Keys, ScreenRules, Sheet, Word, event,
+};
+use super::{Checkup, value_of};
+
+const ID: &str = "opencode";
+
+/// Settings by a variable: they come to its user's, which stay as they are.
+const CONFIG: &str = "OPENCODE_CONFIG_CONTENT";
+
+/// What runs inside it and calls our hooks.
+const PLUGIN: &str = include_str!("opencode/plugin.js");
+
+pub(super) const SHEET: Sheet = Sheet {
+    description: Description {
+        id: ID,
+        name: "opencode",
+        style: Style::Interactive,
+        reports: true,
+        // With its first conversation, which begins with its first prompt.
+        greets: false,
+        prompted: true,
+        transcribes: false,
+        chooses: true,
+        takes: Some(Takes {
+            queues: true,
+            commands: &['/'],
+            shields: &['!'],
+        }),
+    },
+    argv: Argv::Made {
+        program: "opencode",
+        places: &[
+            ".opencode/bin/opencode",
+            ".local/bin/opencode",
+            ".npm/bin/opencode",
+        ],
+        words: &[
+            Word::Resumed("--session="),
+            // What it asks about is said by its settings.
+            Word::Mode([Some(&[]), Some(&[]), None, Some(&["--auto"])]),
+            Word::Model("--model="),
+            // One word: a prompt that begins with a dash would be an option.
+            Word::Prompt("--prompt="),
+        ],
+        env,
+        before,
+    },
+    events: EVENTS,
+    keys: Keys {
+        native_id: Some("session_id"),
+        title: Some("prompt"),
+        last_message: Some("message"),
+        prompt: Some("prompt"),
+        trouble: Some("error"),
+        said: Some("said"),
+    },
+    own: None,
+    screen: Some(ScreenRules {
+        place: Place::Bar,
+        mark: "",
+        clear: "\u{15}\u{7f}",
+        above: "",
+        folded: "[Pasted ~",
+        hints: &["Ask anything\u{2026}"],
+        gives_back: false,
+        dialogs: &[
+            DialogRules {
+                foot: &["enter confirm"],
+                below: 0,
+                begins: Begins::Bar,
+                choices: Choices::Buttons,
+            },
+            DialogRules {
+                foot: &["enter submit"],
+                below: 0,
+                begins: Begins::Bar,
+                choices: Choices::Numbered(&[]),
+            },
+        ],
+        delay: None,
+    }),
+    checkup: Some(Checkup {
+        seen: "1.18.33",
+        options: &["--session", "--auto", "--model", "--prompt"],
+        own_files,
+    }),
+};
+
+/// Not its own words, but those of what runs inside it.
+const EVENTS: &[Event] = &[
+    event("created", None),
+    event("message", Some(ActivityState::Active)),
+    event("busy", Some(ActivityState::Active)),
+    event("retry", Some(ActivityState::Active)),
+    event("asked", Some(ActivityState::WaitingInput)),
+    event("answered", Some(ActivityState::Active)),
+    event("error", Some(ActivityState::Idle)),
+    event("aborted", Some(ActivityState::Idle)),
+    event("idle", Some(ActivityState::Idle)),
+];
+
+fn plugin(request: &LaunchRequest<'_>) -> Utf8PathBuf {
+    request.files.join("ao.js")
+}
+
+/// The file that has what it is told beside its prompt.
+fn role(request: &LaunchRequest<'_>) -> Utf8PathBuf {
+    request.files.join(format!("{}.md", request.session))
+}
+
+fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
+    let mut settings: Value = value_of(request.env, CONFIG)
+        .and_then(|text| serde_json::from_str(text).ok())
+        .filter(Value::is_object)
+        .unwrap_or_else(|| json!({}));
+    let mut add = |list: &str, value: String| match &mut settings[list] {
+        Value::Array(known) => known.push(value.into()),
+        none => *none = json!([value]),
+    };
+    add("plugin", format!("file://{}", plugin(request)));
+    if request.role.is_some() {
+        add("instructions", role(request).into_string());
+    }
+    let asks = match request.permissions {
+        PermissionMode::Default => Some("ask"),
+        PermissionMode::AcceptEdits => Some("allow"),
+        PermissionMode::Auto | PermissionMode::BypassPermissions => None,
+    };
+    if let Some(edit) = asks {
+        let messages = format!("{}/*", request.messages);
+        settings["permission"]["edit"] = json!(edit);
+        settings["permission"]["bash"] = json!("ask");
+        // What is too long to be typed lies there: reading it is no decision.
+        settings["permission"]["external_directory"] = json!({"*": "ask", messages: "allow"});
+    }
+    let mut env = vec![(CONFIG.to_owned(), settings.to_string())];
+    if !request.trusted {
+        // It asks nobody whether code of strangers may tell it what to run: what they bring is left out.
+        env.push(("OPENCODE_DISABLE_PROJECT_CONFIG".to_owned(), "1".to_owned()));
+    }
+    env
+}
+
+fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
+    let path = Value::from(request.ao.as_str()).to_string();
+    let mut before = vec![Preparation::File {
+        file: plugin(request),
+        text: PLUGIN.replace("\"@AO@\"", &path),
+    }];
+    before.extend(request.role.map(|text| Preparation::File {
+        file: role(request),
+        text: text.to_owned(),
+    }));
+    before
+}
+
+/// What its own files say: how it will log in.
+fn own_files(env: Environment<'_>) -> Vec<Finding> {
+    let Some(home) = value_of(env, "HOME").map(Utf8Path::new) else {
+        return vec![Finding::bad("home", "HOME is not set", "set HOME")];
+    };
+    let data = value_of(env, "XDG_DATA_HOME").map_or_else(|| home.join(".local/share"), Utf8PathBuf::from);
+    let config = value_of(env, "XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), Utf8PathBuf::from);
+    let settings = ["opencode.json", "opencode.jsonc"].map(|name| config.join("opencode").join(name));
+    let has_provider = settings
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .any(|text| text.contains("\"provider\""));
+    let login = if data.join("opencode/auth.json").is_file() {
+        Finding::good("login", "by its own record")
+    } else if has_provider {
+        Finding::good("login", "its settings name a provider")
+    } else {
+        Finding::bad(
+            "login",
+            "no login is found: it has no model to ask",
+            "run `opencode auth login`",
+        )
+    };
+    vec![login]
+}

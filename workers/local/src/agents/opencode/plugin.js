@@ -1,0 +1,78 @@
+// Tells ao what this agent does. Written by ao, which writes it anew; it says nothing outside a session of ao's.
+import { spawn } from "node:child_process";
+
+const AO = "@AO@";
+
+export const ao = async () => {
+  if (!process.env.AO_SESSION_ID) return {};
+  const children = new Set(); // sessions of its own helpers
+  const said = new Map(); // message id -> its texts, by part
+  const last = new Map(); // session id -> the id of the last message of the agent's
+  let queue = Promise.resolve();
+
+  // One after the other: a later word must not overtake an earlier one.
+  const tell = (event, session, payload) => {
+    if (!session || children.has(session)) return;
+    queue = queue.then(
+      () =>
+        new Promise((done) => {
+          const hook = spawn(AO, ["hooks", "opencode", event], { stdio: ["pipe", "ignore", "ignore"] });
+          hook.on("error", done);
+          hook.on("close", done);
+          hook.stdin.on("error", () => {});
+          hook.stdin.end(JSON.stringify({ session_id: session, ...payload }));
+        }),
+    );
+  };
+  const words = (session) => [...(said.get(last.get(session)) ?? new Map()).values()].join("").trim();
+
+  return {
+    event: async ({ event }) => {
+      const of = event.properties ?? {};
+      switch (event.type) {
+        case "session.created":
+          if (of.info?.parentID) children.add(of.info.id);
+          else tell("created", of.info?.id, {});
+          break;
+        case "message.updated":
+          if (of.info?.role === "assistant") last.set(of.info.sessionID, of.info.id);
+          break;
+        case "message.part.updated": {
+          const part = of.part ?? {};
+          if (part.type !== "text" || part.synthetic) break;
+          if (said.size > 50) said.delete(said.keys().next().value);
+          if (!said.has(part.messageID)) said.set(part.messageID, new Map());
+          said.get(part.messageID).set(part.id, part.text ?? "");
+          break;
+        }
+        case "session.status": {
+          const status = of.status ?? {};
+          if (status.type === "idle") tell("idle", of.sessionID, { message: words(of.sessionID) });
+          else if (status.type === "retry")
+            tell("retry", of.sessionID, { said: status.message, next: String(status.next ?? "") });
+          else tell("busy", of.sessionID, {});
+          break;
+        }
+        case "permission.asked":
+        case "question.asked":
+          tell("asked", of.sessionID, {});
+          break;
+        case "permission.replied":
+        case "question.replied":
+        case "question.rejected":
+          tell("answered", of.sessionID, {});
+          break;
+        case "session.error": {
+          const error = of.error ?? {};
+          if (error.name === "MessageAbortedError") tell("aborted", of.sessionID, {});
+          else tell("error", of.sessionID, { error: error.name, said: error.data?.message });
+          break;
+        }
+      }
+    },
+    "chat.message": async (input, output) => {
+      const texts = (output.parts ?? []).filter((part) => part.type === "text" && !part.synthetic);
+      tell("message", input.sessionID, { prompt: texts.map((part) => part.text).join("\n") });
+    },
+  };
+};

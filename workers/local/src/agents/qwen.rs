@@ -1,0 +1,213 @@
+//! Qwen Code. What it does was seen of version 0.24.4.
+
+use ao_domain::ActivityState;
+use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
+use ao_domain::port::runtime::Place;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Value, json};
+
+use super::checkup::Finding;
+use super::sheet::{
+    Argv, Begins, Choices, DialogRules, Environment, Event, Files, Keys, Own, ScreenRules, Sheet, Word,
+    event, event_when,
+};
+use super::{Checkup, hooks, value_of};
+
+const ID: &str = "qwen";
+
+/// Where it looks for settings that every other place overrides. Ours lie there for its run: nothing of its user's is touched.
+const DEFAULTS: &str = "QWEN_CODE_SYSTEM_DEFAULTS_PATH";
+
+pub(super) const SHEET: Sheet = Sheet {
+    description: Description {
+        id: ID,
+        name: "Qwen Code",
+        style: Style::Interactive,
+        reports: true,
+        greets: true,
+        prompted: true,
+        transcribes: false,
+        chooses: true,
+        takes: Some(Takes {
+            // What is typed while it works goes into the turn that runs, and nothing says that it did.
+            queues: false,
+            commands: &['/'],
+            shields: &['!', '?'],
+        }),
+    },
+    argv: Argv::Made {
+        program: "qwen",
+        places: &[".local/bin/qwen", ".npm/bin/qwen"],
+        words: &[
+            Word::Resumed("--resume"),
+            Word::Begun("--session-id"),
+            // What is too long to be typed lies there: reading it is no decision.
+            Word::Settings("--add-dir", |request| vec![request.messages.to_string()]),
+            // With none it starts in a mode of its own choice.
+            Word::Mode([
+                Some(&["--approval-mode", "default"]),
+                Some(&["--approval-mode", "auto-edit"]),
+                Some(&["--approval-mode", "auto"]),
+                Some(&["--approval-mode", "yolo"]),
+            ]),
+            Word::Model("--model"),
+            Word::Role("--append-system-prompt="),
+            // One word: a prompt that begins with a dash would be an option.
+            Word::Prompt("--prompt-interactive="),
+        ],
+        env,
+        before,
+    },
+    events: EVENTS,
+    keys: Keys {
+        native_id: Some("session_id"),
+        title: Some("prompt"),
+        last_message: Some("last_assistant_message"),
+        prompt: Some("prompt"),
+        trouble: Some("error"),
+        ..Keys::NONE
+    },
+    own: Some(Own {
+        spoke: "\"type\":\"user\"",
+        file: Files {
+            home: ".qwen",
+            variable: None,
+            path: &["projects", "*", "chats", "{}.jsonl"],
+        },
+        notes: &[],
+    }),
+    screen: Some(ScreenRules {
+        place: Place::Rules,
+        mark: ">",
+        clear: "\u{15}\u{7f}",
+        above: "\u{2191} ",
+        folded: "[Pasted Content",
+        hints: &["Type your message or @path/to/file"],
+        gives_back: true,
+        dialogs: &[
+            DialogRules {
+                foot: &["Enter: Select"],
+                below: 1,
+                begins: Begins::Line(&["? "]),
+                choices: Choices::Numbered(&['\u{276f}', '\u{203a}']),
+            },
+            DialogRules {
+                foot: &["Waiting for user confirmation"],
+                below: 0,
+                begins: Begins::Line(&["? "]),
+                choices: Choices::Numbered(&['\u{276f}', '\u{203a}']),
+            },
+            // Whether a folder is trusted.
+            DialogRules {
+                foot: &["(Use Enter to select)", "esc)"],
+                below: 1,
+                begins: Begins::Line(&["Do you trust"]),
+                choices: Choices::Numbered(&['\u{276f}', '\u{203a}', '\u{25cf}']),
+            },
+        ],
+        delay: None,
+    }),
+    checkup: Some(Checkup {
+        seen: "0.24.4",
+        options: &[
+            "--resume",
+            "--session-id",
+            "--approval-mode",
+            "--model",
+            "--append-system-prompt",
+            "--add-dir",
+            "--prompt-interactive",
+        ],
+        own_files,
+    }),
+};
+
+const EVENTS: &[Event] = &[
+    event("SessionStart", None),
+    // Once more after each result of a tool, with an empty prompt.
+    event("UserPromptSubmit", Some(ActivityState::Active)),
+    // After the dialog, if there was one.
+    event("PreToolUse", Some(ActivityState::Active)),
+    event("PermissionRequest", Some(ActivityState::WaitingInput)),
+    event("PostToolUse", Some(ActivityState::Active)),
+    event("PostToolUseFailure", Some(ActivityState::Active)),
+    event_when(
+        "Notification",
+        "notification_type",
+        &["permission_prompt"],
+        Some(ActivityState::WaitingInput),
+    ),
+    // Within half a second of every end of a turn, also where it was interrupted.
+    event_when(
+        "Notification",
+        "notification_type",
+        &["idle_prompt"],
+        Some(ActivityState::Idle),
+    ),
+    event("Notification", None),
+    event("Stop", Some(ActivityState::Idle)),
+    event("StopFailure", Some(ActivityState::Idle)),
+    event_when("SessionEnd", "reason", &["clear", "resume"], None),
+    event("SessionEnd", Some(ActivityState::Exited)),
+];
+
+fn defaults(request: &LaunchRequest<'_>) -> Utf8PathBuf {
+    let name = if request.trusted {
+        "defaults.json"
+    } else {
+        "defaults-foreign.json"
+    };
+    request.files.join(name)
+}
+
+fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
+    vec![(DEFAULTS.to_owned(), defaults(request).into_string())]
+}
+
+/// The settings of this machine, where there are some, with our hooks; code of strangers is asked about.
+fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
+    let theirs = value_of(request.env, DEFAULTS).unwrap_or("/etc/qwen-code/system-defaults.json");
+    let mut settings: Value = std::fs::read_to_string(Utf8Path::new(theirs))
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .filter(Value::is_object)
+        .unwrap_or_else(|| json!({}));
+    for (event, group) in hooks::groups(request, ID, EVENTS, hooks::Unit::Milliseconds) {
+        match &mut settings["hooks"][event.as_str()] {
+            Value::Array(known) => known.extend(group),
+            none => *none = Value::Array(group),
+        }
+    }
+    if !request.trusted {
+        settings["security"]["folderTrust"]["enabled"] = json!(true);
+    }
+    vec![
+        Preparation::File {
+            file: defaults(request),
+            text: settings.to_string(),
+        },
+        Preparation::Folder {
+            file: request.messages.to_owned(),
+        },
+    ]
+}
+
+/// What its own files say: how it will log in.
+fn own_files(env: Environment<'_>) -> Vec<Finding> {
+    let settings = value_of(env, "HOME").map(|home| Utf8Path::new(home).join(".qwen"));
+    let login = if value_of(env, "OPENAI_API_KEY").is_some() {
+        Finding::good("login", "by OPENAI_API_KEY")
+    } else if settings.is_some_and(|folder| {
+        folder.join("oauth_creds.json").is_file() || folder.join("settings.json").is_file()
+    }) {
+        Finding::good("login", "by its own record")
+    } else {
+        let said = "no login is found: it will ask for one at its start";
+        Finding::bad(
+            "login",
+            said,
+            "run `qwen` once, or set OPENAI_API_KEY for the daemon",
+        )
+    };
+    vec![login]
+}
