@@ -57,6 +57,9 @@ pub(super) const SHEET: Sheet = Sheet {
         last_message: Some("last_assistant_message"),
         prompt: Some("prompt"),
         trouble: Some("error"),
+        // Its words have the time to the minute, its transcript to the second; of a key that is paid for by use neither has any.
+        walls: &["rate_limit"],
+        until: Some("resets_at"),
     },
     own: Some(Own {
         spoke: "\"type\":\"user\"",
@@ -121,6 +124,7 @@ const EVENTS: &[Event] = &[
     },
     event("SessionEnd", Some(ActivityState::Exited)),
     event(INTERRUPTED, Some(ActivityState::Idle)),
+    event(REFUSED, None),
     Event {
         begins: true,
         ..event(TURN_BEGAN, Some(ActivityState::Active))
@@ -133,6 +137,9 @@ const INTERRUPTED: &str = "transcript.interrupted";
 /// A message that was typed while it worked is told of when it is queued. When its turn begins, after the Stop of the one before,
 /// only the transcript says so.
 const TURN_BEGAN: &str = "transcript.turn";
+
+/// Why a turn is going to end, and to the second until when there is no other.
+const REFUSED: &str = "transcript.refused";
 
 /// Its own record that the worktree is trusted.
 fn trust(request: &LaunchRequest<'_>) -> Vec<Preparation> {
@@ -186,8 +193,11 @@ fn transcript(id: &str, env: &[(String, String)]) -> Option<Utf8PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Interrupts, and the beginnings of turns.
+/// Interrupts, the beginnings of turns, and when a used-up quota is full again.
 fn note(line: &str) -> Option<Note> {
+    if line.contains("\"isApiErrorMessage\":true") && line.contains("\"quotaLimits\"") {
+        return refusal(line);
+    }
     // Most lines are long and none of these: they are not taken apart.
     if !line.contains("\"type\":\"user\"") {
         return None;
@@ -209,21 +219,36 @@ fn note(line: &str) -> Option<Note> {
     } else {
         return None;
     };
+    // What it is asked now: that is how a message which waited inside it is known to have begun.
+    let prompt = line["message"]["content"]
+        .as_str()
+        .map(|prompt| json!({"prompt": prompt}).to_string());
+    noted(&line, event, prompt.unwrap_or_else(|| "{}".to_owned()))
+}
+
+/// What its server refused a turn with.
+fn refusal(line: &str) -> Option<Note> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let resets_at = line["quotaLimits"]["resetsAt"].as_i64()?;
+    if line["type"] != "assistant" || line["isSidechain"] == true {
+        return None;
+    }
+    let payload = json!({"error": line["error"], "resets_at": resets_at});
+    noted(&line, REFUSED, payload.to_string())
+}
+
+fn noted(line: &Value, event: &'static str, payload: String) -> Option<Note> {
     let id: String = line["uuid"]
         .as_str()?
         .chars()
         .filter(char::is_ascii_hexdigit)
         .collect();
     let at: Timestamp = line["timestamp"].as_str()?.parse().ok()?;
-    // What it is asked now: that is how a message which waited inside it is known to have begun.
-    let prompt = line["message"]["content"]
-        .as_str()
-        .map(|prompt| json!({"prompt": prompt}).to_string());
-    (id.len() == 32).then(|| Note {
+    (id.len() == 32).then_some(Note {
         id,
         event,
         at,
-        payload: prompt.unwrap_or_else(|| "{}".to_owned()),
+        payload,
     })
 }
 

@@ -10,6 +10,7 @@ mod claude_trust;
 mod launch;
 mod sheet;
 mod shell;
+mod wall;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,8 +21,9 @@ use ao_domain::port::agent::{
     Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError, Shows,
 };
 use ao_domain::port::runtime::{Prompt, Screen};
-use ao_domain::{PermissionMode, Signal};
+use ao_domain::{PermissionMode, Signal, Timestamp, Wall};
 use camino::Utf8PathBuf;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use sheet::{Argv, Environment, Event, Keys, Own, ScreenRules, Sheet, Word, event};
 
@@ -174,7 +176,7 @@ impl Agent for Described {
         })
     }
 
-    fn signal(&self, event: &str, payload: &str) -> Option<Signal> {
+    fn signal(&self, event: &str, payload: &str, at: Timestamp) -> Option<Signal> {
         let mut named = self
             .sheet
             .events
@@ -199,6 +201,13 @@ impl Agent for Described {
             last_message: text(keys.last_message).map(|message| cut(message, MESSAGE_MAX).to_owned()),
             prompt: text(keys.prompt).map(unwrapped),
             trouble: text(keys.trouble).map(|kind| trouble(kind, text(keys.last_message))),
+            wall: text(keys.trouble)
+                .filter(|kind| keys.walls.contains(kind))
+                .map(|_| {
+                    let field = keys.until.and_then(|key| wall::field(payload.get(key)?, at));
+                    let words = || wall::until(text(keys.last_message)?, at, &TimeZone::system());
+                    Wall::met(at, field.or_else(words))
+                }),
         })
     }
 

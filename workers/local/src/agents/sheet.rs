@@ -128,6 +128,10 @@ pub(super) struct Keys {
     pub(super) prompt: Option<&'static str>,
     /// What kind of error ended a turn; the last message says it in words.
     pub(super) trouble: Option<&'static str>,
+    /// Which of those kinds are a quota that is used up.
+    pub(super) walls: &'static [&'static str],
+    /// When there is some again, where it says so in a field of its own; else the last message may have it in its words.
+    pub(super) until: Option<&'static str>,
 }
 
 impl Keys {
@@ -137,5 +141,7 @@ impl Keys {
         last_message: None,
         prompt: None,
         trouble: None,
+        walls: &[],
+        until: None,
     };
 }
