@@ -30,6 +30,8 @@ const FREE_MEMORY: u64 = 256;
 const RUNTIMES: &[&str] = &["pty", "zellij"];
 /// How often a pull request is looked at of which much is to be expected: the budget table holds for this one.
 const TICK: Duration = Duration::from_secs(30);
+/// How long an agent is asked nothing that has met the end of its quota and does not say when there is some again.
+const WALL_RETRY: Duration = Duration::from_secs(15 * 60);
 /// What is logged: facts that change, and what needs a person.
 const LOG: &str = "info,sea_orm_migration=warn";
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub disposable: Vec<String>,
     /// `AO_FORGE_TICK`: the shortest time between two looks at a pull request that nothing asked for; all others are multiples of it.
     pub tick: Duration,
+    /// `AO_WALL_RETRY`: for how long an agent is asked nothing whose quota is used up and that does not say until when.
+    pub wall_retry: Duration,
     /// `AO_CHAOS`: whether children may be crashed and hung by request.
     pub chaos: bool,
     /// `AO_LOG`: a tracing filter.
@@ -263,6 +267,7 @@ impl Env {
                 patterns,
             ),
             tick: self.duration("AO_FORGE_TICK", TICK, &mut bad),
+            wall_retry: self.duration("AO_WALL_RETRY", WALL_RETRY, &mut bad),
             chaos: self.read("AO_CHAOS", false, "1 or 0", &mut bad, one_or_none),
             log: self.read(
                 "AO_LOG",
@@ -456,6 +461,7 @@ mod tests {
         assert_eq!(config.port, 3001);
         assert_eq!(config.request_timeout, Duration::from_secs(60));
         assert_eq!(config.shutdown_timeout, Duration::from_secs(10));
+        assert_eq!(config.wall_retry, Duration::from_secs(900));
         assert_eq!(config.agent, "claude-code");
         assert_eq!(config.runtime, "pty");
         assert_eq!(config.max_sessions, 0);
@@ -491,6 +497,7 @@ mod tests {
             ("AO_RUNTIME", "screen"),
             ("AO_MAX_SESSIONS", "-1"),
             ("AO_DISPOSABLE", "ok,../no"),
+            ("AO_WALL_RETRY", "0s"),
             ("AO_CHAOS", "maybe"),
             ("AO_LOG", "a=b=c"),
         ])
@@ -504,6 +511,7 @@ mod tests {
             AO_RUNTIME is `screen`: wanted is one of pty, zellij
             AO_MAX_SESSIONS is `-1`: wanted is a number, 0 for no limit
             AO_DISPOSABLE is `ok,../no`: wanted is names or patterns of ignored files, separated by commas, without a leading `/` and without `..`
+            AO_WALL_RETRY is `0s`: wanted is a time above zero such as 1m30s, 1.5s or 250ms
             AO_CHAOS is `maybe`: wanted is 1 or 0
             AO_LOG is `a=b=c`: wanted is a filter such as `info` or `info,ao_act=debug`"#]]
         .assert_eq(&bad.to_string());

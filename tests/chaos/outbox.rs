@@ -263,3 +263,45 @@ fn messages_of_many_senders_arrive_each_by_itself() {
     }
     end(&world, &id);
 }
+
+/// An agent whose quota is used up gets nothing before there is some again, and all of it then, however often the daemon is killed
+/// meanwhile. Read off what its holder typed, not off our rows.
+#[test]
+fn a_message_at_a_wall_is_typed_after_its_end_and_once_over_kills() {
+    let (mut world, id) = spoken_to("kill", "quota 8");
+    settle("it is at the wall", || {
+        world.session(&id)["wallUntil"].is_string()
+    });
+    let until = world.session(&id)["wallUntil"].as_str().unwrap().to_owned();
+    for text in ["the first", "the second"] {
+        assert_eq!(send(&world, &id, text), 200);
+    }
+    for _ in 0..3 {
+        world.kill_9();
+        world.start();
+        settle("its agent is looked at", || {
+            world.session(&id)["wallUntil"] == until
+        });
+        let waiting = messages(&world, &id);
+        assert_eq!((&waiting[0]["state"], waiting.len()), (&json!("queued"), 2));
+        let why = waiting[0]["reason"].as_str().unwrap();
+        assert_eq!(why, format!("its quota is used up until {until}"));
+    }
+    until_all(&world, &id, "accepted");
+    assert_eq!(world.asked(), ["quota 8", "the first", "the second"]);
+    let typed = world.typed(&id);
+    assert!(
+        typed
+            .iter()
+            .all(|entry| entry["at"].as_str().unwrap() >= until.as_str()),
+        "typed before {until}: {typed:#?}"
+    );
+    let texts = typed.iter().filter(|entry| entry["did"] == "text").count();
+    assert_eq!(texts, 2, "{typed:#?}");
+    let session = world.session(&id);
+    assert_eq!(
+        (&session["wallUntil"], &session["messagesWaiting"]),
+        (&Value::Null, &json!(0))
+    );
+    end(&world, &id);
+}

@@ -1,6 +1,6 @@
 //! What is said to agents, as a client sees it: refused where it cannot go, kept where it can, and open to colleagues only.
 
-use ao_tests::World;
+use ao_tests::{World, settle};
 use serde_json::{Value, json};
 
 use crate::AO;
@@ -169,6 +169,80 @@ fn a_message_is_kept_shown_and_can_be_taken_back() {
         list.contains("it is delivered when the session is restored"),
         "{list}"
     );
+}
+
+/// A world with a session whose agent has met the end of its quota, in words that `prompt` makes it say.
+fn at_a_wall(prompt: &str, retry: &str) -> (World, String) {
+    let mut world = World::new(AO);
+    world.set("AO_WALL_RETRY", retry);
+    world.agent(env!("CARGO_BIN_EXE_stand-in-agent"));
+    world.begin();
+    let id = world.spawn_claude(prompt);
+    settle("it is at the wall", || {
+        world.session(&id)["wallUntil"].is_string()
+    });
+    (world, id)
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_shown_with_its_end_and_whoever_sends_is_told() {
+    let (world, id) = at_a_wall("quota 5000", "15m");
+    let session = world.session(&id);
+    let until = session["wallUntil"].as_str().unwrap();
+    assert_eq!(
+        (&session["status"], &session["activity"]["doing"]),
+        (&json!("idle"), &json!("waiting_for_work"))
+    );
+    let reason = session["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with(&format!("its quota is used up until {until}: rate_limit: ")),
+        "{reason}"
+    );
+    let sent = world.ao(&["send", &id, "go on"]).ok().out;
+    assert!(
+        sent.contains(&format!("queued (its quota is used up until {until})")),
+        "{sent}"
+    );
+    let shown = world.ao(&["session", "get", &id]).ok().out;
+    assert!(
+        shown.contains(&format!("used up until {until}: nothing is typed before")),
+        "{shown}"
+    );
+    let status = world.ao(&["status"]).ok().out;
+    assert!(
+        status.contains(&format!("{id}: its quota is used up until {until}")),
+        "{status}"
+    );
+    let status = world.ao(&["--json", "status"]).ok().json();
+    assert_eq!(status["atWalls"], json!([{"id": id, "until": until}]));
+    // Its next run is another agent's: nothing is known of its quota.
+    world.keep_the_conversation(&id);
+    world.ao(&["kill", &id]).ok();
+    world.until(&id, "phase", "ended");
+    assert_eq!(world.session(&id)["wallUntil"], Value::Null);
+    world.ao(&["session", "restore", &id]).ok();
+    world.until(&id, "lastMessage", "go on");
+    assert_eq!(world.asked(), ["quota 5000", "go on"]);
+}
+
+#[test]
+fn an_agent_that_does_not_say_until_when_is_asked_again_after_a_while() {
+    let (world, id) = at_a_wall("quota", "3s");
+    let session = world.session(&id);
+    let until = session["wallUntil"].as_str().unwrap();
+    let why =
+        format!("its quota is used up, and it does not say until when: it is asked nothing before {until}");
+    assert!(session["reason"].as_str().unwrap().starts_with(&why), "{session}");
+    let sent = world.ao(&["send", &id, "go on"]).ok().out;
+    assert!(sent.contains(&why), "{sent}");
+    let session = world.until(&id, "lastMessage", "go on");
+    assert_eq!(
+        (&session["wallUntil"], &session["messagesWaiting"]),
+        (&Value::Null, &json!(0))
+    );
+    for typed in world.typed(&id) {
+        assert!(typed["at"].as_str().unwrap() >= until, "{typed} before {until}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use ao_domain::Timestamp;
 use ao_tests::{Seed, settle};
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
@@ -248,16 +249,21 @@ fn a_persons_half_line_is_not_mixed_with_a_message() {
     claude.kill(&id, &[]);
 }
 
+/// With a key that is paid for by use it does not say until when.
 #[test]
 fn a_quota_wall_ends_the_turn_and_is_named() {
-    let Some(claude) = Claude::started("messages::a_quota_wall") else {
+    let claude = Claude::started_with("messages::a_quota_wall", |world| world.set("AO_WALL_RETRY", "4s"));
+    let Some(claude) = claude else {
         return;
     };
     let id = claude.spawn(&[], "STUB: wall");
     settle("it waits, and the wall is named", || {
         let session = claude.world.session(&id);
         let reason = session["reason"].as_str().unwrap_or_default();
-        session["status"] == "idle" && reason.contains("rate_limit") && reason.contains("429")
+        session["status"] == "idle"
+            && reason.contains("it does not say until when")
+            && reason.contains("rate_limit")
+            && reason.contains("429")
     });
     assert_eq!(claude.last_word(), "StopFailure");
     // The next turn that goes well takes it away.
@@ -266,8 +272,66 @@ fn a_quota_wall_ends_the_turn_and_is_named() {
         .ao(&["send", &id, "STUB: say well again", "--wait"])
         .ok();
     let well = claude.world.until(&id, "lastMessage", "well again");
-    assert_eq!(well["trouble"], Value::Null);
+    assert_eq!(
+        (&well["trouble"], &well["wallUntil"]),
+        (&Value::Null, &Value::Null)
+    );
     claude.kill(&id, &[]);
+}
+
+/// With a subscription it says until when: to the minute in its words, to the second in its transcript. What is sent meanwhile is
+/// typed after that, once, and a kill of the daemon types it no earlier.
+#[test]
+fn a_message_at_a_quota_wall_is_typed_after_its_end_and_once() {
+    let claude = Claude::started_with("messages::a_message_at_a_quota_wall", |world| {
+        world.set("ANTHROPIC_AUTH_TOKEN", "");
+        world.set("CLAUDE_CODE_OAUTH_TOKEN", "stub");
+    });
+    let Some(mut claude) = claude else {
+        return;
+    };
+    let id = claude.spawn(&[], "STUB: wall 12\nSTUB: say the first");
+    settle("it is refused", || !claude.model.walls().is_empty());
+    let until = Timestamp::from_millis(claude.model.walls()[0] * 1_000).to_string();
+    settle("it waits, and until when is known to the second", || {
+        claude.world.session(&id)["wallUntil"] == *until
+    });
+    let session = claude.world.session(&id);
+    let reason = session["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with(&format!("its quota is used up until {until}")),
+        "{reason}"
+    );
+    assert!(reason.contains("You've hit your 5-hour limit"), "{reason}");
+    let sent = claude.world.ao(&["send", &id, "STUB: say after it"]).ok().out;
+    assert!(
+        sent.contains(&format!("queued (its quota is used up until {until})")),
+        "{sent}"
+    );
+    claude.world.kill_9();
+    claude.world.start();
+    assert_eq!(claude.world.session(&id)["wallUntil"], *until);
+    let well = claude.world.until(&id, "lastMessage", "after it");
+    assert_eq!(
+        (&well["trouble"], &well["wallUntil"]),
+        (&Value::Null, &Value::Null)
+    );
+    let messages = claude.messages(&id);
+    assert_eq!(
+        (&messages[0]["state"], &messages[0]["typed"]),
+        (&json!("accepted"), &json!(1))
+    );
+    // Not by the eyes of other tests: its line "Esc to cancel", about its own going on later, is no dialog.
+    let typed = claude.world.typed(&id);
+    assert!(
+        typed
+            .iter()
+            .all(|entry| entry["at"].as_str().unwrap() >= until.as_str()),
+        "typed before {until}: {typed:#?}"
+    );
+    assert_eq!(typed.iter().filter(|entry| entry["did"] == "text").count(), 1);
+    assert_eq!(claude.model.turns_with("after it"), 1);
+    claude.world.ao(&["kill", &id]).ok();
 }
 
 #[test]
@@ -283,8 +347,16 @@ fn a_wait_for_another_try_is_work_and_is_named() {
             && reason.contains("it waits to try again: 529")
             && reason.contains("attempt")
     });
-    let done = claude.world.until(&id, "lastMessage", "at last");
+    let sent = claude.world.ao(&["send", &id, "STUB: say next"]).ok().out;
+    assert!(
+        sent.contains("queued (its agent waits to try again after an error: 529"),
+        "{sent}"
+    );
+    claude.world.until(&id, "lastMessage", "next");
+    let done = claude.until(&id, "idle");
     assert!(!done["reason"].as_str().unwrap().contains("try again"), "{done}");
+    assert_eq!(claude.model.turns_with("say next"), 1);
+    assert_eq!(claude.messages(&id)[0]["typed"], 1);
     claude.kill(&id, &[]);
 }
 

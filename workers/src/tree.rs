@@ -99,6 +99,7 @@ fn hook_spool(w: &Wiring) -> ChildSpec {
             w.spool.clone(),
             w.agents.clone(),
             w.clock.clone(),
+            w.wall_retry,
         )
     };
     child("hooks", fresh)

@@ -70,6 +70,8 @@ pub struct Config {
     pub restores: bool,
     /// How often forges are looked at where much is to be expected (`AO_FORGE_TICK`).
     pub tick: Duration,
+    /// For how long an agent is asked nothing whose quota is used up and that does not say until when (`AO_WALL_RETRY`).
+    pub wall_retry: Duration,
     /// The daemon's environment, for sessions.
     pub env: Vec<(String, String)>,
 }
@@ -151,6 +153,7 @@ pub struct Wiring {
     pub(crate) exchange: Exchange,
     pushes: Arc<dyn Pushes>,
     pub(crate) tempo: Tempo,
+    pub(crate) wall_retry: Duration,
     of_machine: u64,
     /// Where worktrees lie.
     pub worktree_root: Utf8PathBuf,
@@ -245,6 +248,7 @@ impl Wiring {
             exchange: Exchange::default(),
             pushes: Arc::new(GitPushes),
             tempo: Tempo { tick: config.tick },
+            wall_retry: config.wall_retry,
             of_machine: RandomState::new().hash_one(data),
             worktree_root,
             setup: Arc::new(Setup {

@@ -234,6 +234,10 @@ pub struct Session {
     /// What ended its last turn, where that was an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// Until when nothing is typed, because its agent's quota is used up; absent where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub wall_until: Option<Timestamp>,
     /// How many messages to it are neither delivered nor given up.
     #[serde(default)]
     pub messages_waiting: u32,
@@ -348,6 +352,7 @@ impl Session {
             last_message: session.last_message.clone(),
             dialog: session.dialog.as_ref().map(Dialog::from),
             trouble: session.trouble.clone(),
+            wall_until: shown.wall_until,
             messages_waiting: session.messages_waiting,
             native_id: session.native_id.clone(),
             model: session.model.clone(),

@@ -150,6 +150,7 @@ async fn run(config: Config, runtime: &tokio::runtime::Runtime) -> Result<ExitCo
         },
         restores: config.autorestore,
         tick: config.tick,
+        wall_retry: config.wall_retry,
         env: config.inherited.clone(),
     })
     .await?;

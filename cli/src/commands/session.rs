@@ -247,6 +247,9 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         0 => String::new(),
         count => format!("{count} (ao session messages {})", session.id),
     };
+    let quota = session.wall_until.map_or_else(String::new, |until| {
+        format!("used up until {until}: nothing is typed before")
+    });
     let permissions = match session.permissions {
         PermissionMode::Default => String::new(),
         mode => mode.to_string(),
@@ -260,6 +263,7 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         ("role", session.kind.to_string()),
         ("status", session.status.to_string()),
         ("reason", session.reason.clone()),
+        ("quota", quota),
         ("since", session.since.to_string()),
         ("dialog", dialog_in_words(session)),
         ("answer with", answer.unwrap_or_default()),

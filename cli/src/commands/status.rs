@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ao_api::wire::{Gateway, Notice, Session};
-use ao_domain::SessionId;
 use ao_domain::foreign_text::in_line;
+use ao_domain::{SessionId, Timestamp};
 use serde::Serialize;
 
 use super::restore::{self, is_lost};
@@ -56,12 +56,23 @@ pub(crate) struct StatusView {
     gateways: Vec<Gateway>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notices: Vec<Notice>,
+    /// Those whose agents' quotas are used up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    at_walls: Vec<AtWall>,
     /// Those that ended without anybody's will, and wait to be restored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     to_restore: Vec<SessionId>,
     /// What brings those back.
     #[serde(skip)]
     restored_by: Vec<String>,
+}
+
+/// A session that waits for its agent's quota.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AtWall {
+    id: SessionId,
+    until: Timestamp,
 }
 
 impl StatusView {
@@ -84,6 +95,7 @@ impl StatusView {
             error: presence.error.clone(),
             gateways: Vec::new(),
             notices: Vec::new(),
+            at_walls: Vec::new(),
             to_restore: Vec::new(),
             restored_by: Vec::new(),
         }
@@ -105,6 +117,7 @@ impl StatusView {
                 self.gateways = gateways.unwrap_or_default();
                 self.notices = notices.unwrap_or_default();
                 let mut lost = sessions.unwrap_or_default();
+                self.at_walls = at_walls(&lost);
                 lost.retain(is_lost);
                 self.restored_by = restored_by(&lost);
                 self.to_restore = lost.into_iter().map(|session| session.id).collect();
@@ -169,6 +182,10 @@ impl StatusView {
                 out.paint(Tone::Warn, text)
             ));
         }
+        for wall in &self.at_walls {
+            let text = format!("its quota is used up until {}", wall.until);
+            lines.push(format!("  {}: {}", wall.id, out.paint(Tone::Warn, text)));
+        }
         if !self.to_restore.is_empty() {
             let ids: Vec<&str> = self.to_restore.iter().map(SessionId::as_str).collect();
             let text = format!("ended without anybody's will: {}", ids.join(", "));
@@ -177,6 +194,16 @@ impl StatusView {
         }
         lines
     }
+}
+
+fn at_walls(sessions: &[Session]) -> Vec<AtWall> {
+    let walls = sessions.iter().filter_map(|session| {
+        Some(AtWall {
+            id: session.id.clone(),
+            until: session.wall_until?,
+        })
+    });
+    walls.collect()
 }
 
 /// One command for all, where all can go on or none can; of those that cannot, one for each, so that the others keep their

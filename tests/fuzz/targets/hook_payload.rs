@@ -1,7 +1,7 @@
 //! Whatever an agent's hook, its transcript or its screen says, reading it ends, and what is kept of it stays within its bounds.
 #![no_main]
 
-use ao_domain::HookRecord;
+use ao_domain::{HookRecord, Timestamp};
 use ao_domain::port::agent::Agents as _;
 use ao_domain::port::runtime::{Screen, Size};
 use ao_local::agents::Registry;
@@ -20,14 +20,16 @@ const EVENTS: [&str; 8] = [
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
+    let now = Timestamp::from_millis(1_795_974_222_000);
     let registry = Registry::new("".as_ref());
     for id in registry.ids() {
         let agent = registry.get(id).expect("it is in the list");
         for event in EVENTS {
-            let Some(signal) = agent.signal(event, &text) else { continue };
+            let Some(signal) = agent.signal(event, &text, now) else { continue };
             if let Some(title) = signal.title {
                 assert!(!title.is_empty() && title.chars().count() <= 120 && !title.contains('\n'));
             }
+            assert!(signal.wall.is_none_or(|wall| wall.at == now && (wall.is_told == (wall.until > now))));
             assert!(signal.last_message.is_none_or(|message| message.len() <= 4 * 1024));
             assert!(signal.prompt.is_none_or(|prompt| prompt.len() <= text.len() * 3));
             assert!(signal.trouble.is_none_or(|trouble| !trouble.is_empty() && trouble.chars().count() <= 250 && !trouble.contains('\n')));

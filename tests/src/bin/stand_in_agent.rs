@@ -1,7 +1,8 @@
 //! Stands in for Claude Code where what it is asked does not matter: draws the line that takes a text as the real one does, runs the
 //! hooks it was started with, and leaves each prompt it was asked as one line of `$HOME/asked`.
 //!
-//! A prompt with `dialog` in it opens a dialog whose first choice Enter would take; with `draft` in its first prompt it has half a line
+//! A prompt with `quota N` in it meets the end of a quota that is full again after N seconds, in words that say so; without a number they
+//! do not. A prompt with `dialog` in it opens a dialog whose first choice Enter would take; with `draft` in its first prompt it has half a line
 //! standing where it takes a text.
 
 use std::fs::OpenOptions;
@@ -137,7 +138,14 @@ impl Agent {
             .expect("home is writable");
         writeln!(asked, "{}", json!(prompt)).expect("home is writable");
         self.hook("UserPromptSubmit", json!({"prompt": prompt}));
-        if prompt.contains("dialog") {
+        if let Some((_, after)) = prompt.split_once("quota") {
+            let said = match after.split_whitespace().next() {
+                Some(seconds) => format!("API Error: 429 try again in {seconds} seconds"),
+                None => "API Error: 429 try again later".to_owned(),
+            };
+            let refused = json!({"error": "rate_limit", "last_assistant_message": said});
+            self.hook("StopFailure", refused);
+        } else if prompt.contains("dialog") {
             self.dialog = Some(prompt.to_owned());
             self.draw();
             self.hook("PermissionRequest", json!({"tool_name": "Write"}));

@@ -191,6 +191,20 @@ impl World {
             .collect()
     }
 
+    /// What was typed into a session under `pty` for the daemon, in order: each entry with its time.
+    pub fn typed(&self, id: &str) -> Vec<Value> {
+        let runs = fs::read_dir(self.data.join("pty").join(id)).into_iter().flatten();
+        let mut runs: Vec<_> = runs.filter_map(Result::ok).map(|run| run.path()).collect();
+        runs.sort();
+        let logs = runs
+            .iter()
+            .filter_map(|run| fs::read_to_string(run.join("input.log")).ok());
+        let lines = logs.flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>());
+        lines
+            .map(|line| serde_json::from_str(&line).expect("each line is an entry"))
+            .collect()
+    }
+
     /// Sets a variable for every process started from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.env.retain(|(known, _)| known != name);

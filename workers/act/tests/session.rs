@@ -82,7 +82,7 @@ impl Agent for Reporter {
         })
     }
 
-    fn signal(&self, _: &str, _: &str) -> Option<Signal> {
+    fn signal(&self, _: &str, _: &str, _: ao_domain::Timestamp) -> Option<Signal> {
         None
     }
 

@@ -6,7 +6,7 @@ use ao_domain::foreign_text::clean;
 use ao_domain::port::agent::Takes;
 use ao_domain::{Message, MessageKind, MessageState, Phase, Session, Timestamp};
 
-use crate::status::{Habits, Shown, Status};
+use crate::status::{Habits, Shown, Status, at_the_wall};
 
 /// Within what an agent says that a message has arrived, once it has read it. It takes half a second; seconds on a machine that swaps.
 pub const PROVED_WITHIN: Duration = Duration::from_secs(15);
@@ -122,7 +122,7 @@ pub fn delivery(
                     .to_owned(),
             };
         }
-        MessageState::Typing => return Delivery::Resume,
+        MessageState::Typing => return held_back(session, shown, now).unwrap_or(Delivery::Resume),
         MessageState::Typed => {
             let is_command = message
                 .typed
@@ -161,6 +161,9 @@ pub fn delivery(
             return hold("it is over");
         }
     }
+    if let Some(hold) = held_back(session, shown, now) {
+        return hold;
+    }
     let why = match shown.agent {
         Status::NeedsInput => "a dialog is open: answer it first (ao session answer)",
         Status::Working if !takes.queues => "its agent works, and takes nothing meanwhile",
@@ -183,6 +186,22 @@ pub fn delivery(
         _ => shown.reason.as_str(),
     };
     hold(why)
+}
+
+/// Why an agent that would take a text gets none: whoever gives it its answers refuses them.
+fn held_back(session: &Session, shown: &Shown, now: Timestamp) -> Option<Delivery> {
+    match (shown.agent, session.wall_at(now), &session.delay) {
+        (Status::Idle, Some(wall), _) => Some(Delivery::Hold {
+            why: at_the_wall(wall),
+            until: Some(wall.until),
+        }),
+        // Until its screen shows it no more.
+        (Status::Working, _, Some(delay)) => Some(Delivery::Hold {
+            why: format!("its agent waits to try again after an error: {delay}"),
+            until: None,
+        }),
+        _ => None,
+    }
 }
 
 fn answer(session: &Session, shown: &Shown, message: &Message, now: Timestamp) -> Delivery {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ao_domain::foreign_text::first_line;
 use ao_domain::port::agent::{Description, Style, Takes};
-use ao_domain::{ActivityState, EndReason, Liveness, Phase, Provisioning, QueuedFor, Session, Timestamp};
+use ao_domain::{
+    ActivityState, EndReason, Liveness, Phase, Provisioning, QueuedFor, Session, Timestamp, Wall,
+};
 
 use crate::liveness;
 
@@ -169,6 +171,8 @@ pub struct Shown {
     pub liveness: Liveness,
     /// When the answer has to be worked out again, although no row will have changed.
     pub valid_until: Option<Timestamp>,
+    /// Until when its agent can do nothing, because its quota is used up.
+    pub wall_until: Option<Timestamp>,
 }
 
 /// How long a message may wait before the status says so.
@@ -192,7 +196,9 @@ pub fn screen_look(session: &Session, now: Timestamp) -> Option<Duration> {
         // What it asks before it says anything, after a turn, or when a person calls for it.
         ActivityState::Idle if session.first_signal_at.is_none() && is_new(session.phase_at) => 500,
         ActivityState::Idle if session.first_signal_at.is_none() => 5_000,
-        ActivityState::Idle if recent || session.messages_waiting > 0 => 1_000,
+        // What waits for a quota may wait for days.
+        ActivityState::Idle if recent => 1_000,
+        ActivityState::Idle if session.messages_waiting > 0 && session.wall_at(now).is_none() => 1_000,
         ActivityState::Idle | ActivityState::Exited => return None,
     };
     Some(Duration::from_millis(pause))
@@ -229,6 +235,7 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
         evidence,
         liveness: alive,
         valid_until: None,
+        wall_until: None,
     };
     let ended = session.ended_at.unwrap_or(session.phase_at);
 
@@ -350,6 +357,18 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
         );
         return until(shown, if speaks_first { silent_at } else { fresh_until });
     }
+    if let Some(wall) = session.wall_at(now) {
+        let why = session
+            .trouble
+            .as_deref()
+            .map_or_else(String::new, |trouble| format!(": {trouble}"));
+        let reason = format!("{}{why}", at_the_wall(wall));
+        let shown = Shown {
+            wall_until: Some(wall.until),
+            ..answer(Status::Idle, reason, session.activity.since, "hook")
+        };
+        return until(shown, wall.until);
+    }
     let (status, reason) = match session.activity.state {
         ActivityState::WaitingInput => (
             Status::NeedsInput,
@@ -381,6 +400,18 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
         answer(status, reason, session.activity.since, "hook"),
         fresh_until,
     )
+}
+
+/// That its quota is used up, and until when.
+pub(crate) fn at_the_wall(wall: Wall) -> String {
+    if wall.is_told {
+        format!("its quota is used up until {}", wall.until)
+    } else {
+        format!(
+            "its quota is used up, and it does not say until when: it is asked nothing before {}",
+            wall.until
+        )
+    }
 }
 
 fn waits_for(session: &Session) -> &'static str {

@@ -566,6 +566,7 @@ mod tests {
             dialog: None,
             delay: None,
             trouble: None,
+            wall: None,
             messages_waiting: 0,
             waiting_since: None,
             prs: Vec::new(),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::{Dialog, Exit, Holding, PrSummary, ProcessId, ProjectId, SessionId, Timestamp};
+use crate::{Dialog, Exit, Holding, PrSummary, ProcessId, ProjectId, SessionId, Timestamp, Wall};
 
 /// A word that is not in the closed list it was read for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -385,6 +385,8 @@ pub struct Session {
     pub delay: Option<String>,
     /// What ended its last turn, where that was an error.
     pub trouble: Option<String>,
+    /// The used-up quota that it was refused for last, and has not worked since.
+    pub wall: Option<Wall>,
     /// How many messages to it are neither delivered nor given up.
     pub messages_waiting: u32,
     /// Since when the oldest of them waits.
@@ -440,6 +442,12 @@ impl Session {
             self.phase,
             Phase::Finished | Phase::Stopping | Phase::Freeing | Phase::Ended
         )
+    }
+
+    /// The wall that it waits at, at `now`.
+    pub fn wall_at(&self, now: Timestamp) -> Option<Wall> {
+        self.wall
+            .filter(|wall| self.activity.state == ActivityState::Idle && wall.stands(now))
     }
 
     /// Whether it ended without anybody's will, and nothing has been done about it since: it waits to be restored.

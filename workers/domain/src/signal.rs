@@ -1,5 +1,7 @@
 //! What an agent says about itself through its hooks.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ActivityState, SessionId, Timestamp};
@@ -56,4 +58,121 @@ pub struct Signal {
     pub begins: bool,
     /// What ended its turn, where that was an error.
     pub trouble: Option<String>,
+    /// The quota that was used up, where that error was it. With no state beside it, it is said of a turn that may be known to have
+    /// ended already: only the time counts.
+    pub wall: Option<Wall>,
+}
+
+/// A quota that is used up, and with it all that an agent can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wall {
+    /// When the agent was refused.
+    pub at: Timestamp,
+    /// Nothing is asked of it before then.
+    pub until: Timestamp,
+    /// Whether the agent said until when. `until` is ours where it did not.
+    pub is_told: bool,
+}
+
+/// How far a refusal may lie ahead before the clock was set back since: a clock that is kept right is moved by less.
+const SET_BACK: Duration = Duration::from_secs(60);
+
+/// Most agents say the minute, some also say the second.
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Wall {
+    /// An agent was refused at `at`, and says until when; one that does not is to be asked again by whoever knows how long to wait.
+    pub fn met(at: Timestamp, until: Option<Timestamp>) -> Self {
+        Self {
+            at,
+            until: until.unwrap_or(at),
+            is_told: until.is_some(),
+        }
+    }
+
+    /// The same with a time of ours where the agent said none: `pause` after it was refused.
+    #[must_use]
+    pub fn or_for(self, pause: Duration) -> Self {
+        if self.is_told {
+            return self;
+        }
+        Self {
+            until: self.at.plus(pause),
+            ..self
+        }
+    }
+
+    /// Whether nothing is to be asked at `now`. One that was met later than now was met before the clock was set back, and nobody knows
+    /// how long it stands: the agent is asked, and says it anew.
+    pub fn stands(&self, now: Timestamp) -> bool {
+        now < self.until && self.at <= now.plus(SET_BACK)
+    }
+
+    /// What is known of it with `known`, which may be the same one said more precisely: of two times within a minute the earlier is
+    /// the one that has its seconds.
+    #[must_use]
+    pub fn sharpened_by(self, known: Option<Self>) -> Self {
+        match known {
+            Some(known) if known.is_told && (!self.is_told || known.is_within_a_minute(self)) => Self {
+                until: if self.is_told {
+                    self.until.min(known.until)
+                } else {
+                    known.until
+                },
+                is_told: true,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    fn is_within_a_minute(self, other: Self) -> bool {
+        self.until <= other.until.plus(MINUTE) && other.until <= self.until.plus(MINUTE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    #[test]
+    fn a_wall_stands_until_its_end_and_not_over_a_clock_that_was_set_back() {
+        let wall = Wall::met(at(1_000), Some(at(4_600)));
+        for (now, stands) in [
+            (1_000, true),
+            (4_599, true),
+            (4_600, false),
+            (940, true),
+            (939, false),
+        ] {
+            assert_eq!(wall.stands(at(now)), stands, "{now}");
+        }
+        let untold = Wall::met(at(1_000), None).or_for(Duration::from_secs(900));
+        assert_eq!((untold.until, untold.is_told), (at(1_900), false));
+        assert_eq!(wall.or_for(Duration::from_secs(900)), wall);
+    }
+
+    #[test]
+    fn of_two_words_about_one_wall_the_one_with_seconds_counts() {
+        let to_the_minute = Wall::met(at(1_000), Some(at(4_620)));
+        let to_the_second = Wall::met(at(999), Some(at(4_573)));
+        assert_eq!(to_the_minute.sharpened_by(Some(to_the_second)).until, at(4_573));
+        assert_eq!(to_the_second.sharpened_by(Some(to_the_minute)).until, at(4_573));
+        let at_its_beginning = Wall::met(at(999), Some(at(4_560)));
+        assert_eq!(
+            to_the_minute.sharpened_by(Some(at_its_beginning)).until,
+            at(4_560)
+        );
+        let another = Wall::met(at(10), Some(at(600)));
+        assert_eq!(to_the_minute.sharpened_by(Some(another)), to_the_minute);
+        let untold = Wall::met(at(1_000), None);
+        let told = untold.sharpened_by(Some(to_the_second));
+        assert_eq!((told.at, told.until, told.is_told), (at(1_000), at(4_573), true));
+        assert_eq!(to_the_minute.sharpened_by(Some(untold)), to_the_minute);
+        assert_eq!(to_the_minute.sharpened_by(None), to_the_minute);
+    }
 }

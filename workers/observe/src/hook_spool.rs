@@ -41,16 +41,18 @@ pub struct SpoolReader {
     spool: Arc<dyn HookSpool>,
     agents: Arc<dyn Agents>,
     clock: Arc<dyn Clock>,
+    wall_retry: Duration,
 }
 
 impl SpoolReader {
-    /// A fresh one.
+    /// A fresh one. An agent whose quota is used up and that does not say until when is asked nothing for `wall_retry`.
     pub fn new(
         facts: Reader,
         writer: ObservationWriter,
         spool: Arc<dyn HookSpool>,
         agents: Arc<dyn Agents>,
         clock: Arc<dyn Clock>,
+        wall_retry: Duration,
     ) -> Self {
         Self {
             facts,
@@ -58,6 +60,7 @@ impl SpoolReader {
             spool,
             agents,
             clock,
+            wall_retry,
         }
     }
 
@@ -150,8 +153,10 @@ impl SpoolReader {
             .agents
             .get(&record.agent)
             .ok()
-            .and_then(|agent| agent.signal(&record.event, &record.payload));
-        known.unwrap_or_default()
+            .and_then(|agent| agent.signal(&record.event, &record.payload, record.at));
+        let mut known = known.unwrap_or_default();
+        known.wall = known.wall.map(|wall| wall.or_for(self.wall_retry));
+        known
     }
 }
 

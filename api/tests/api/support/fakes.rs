@@ -220,7 +220,7 @@ impl Agent for FakeAgent {
         }
     }
 
-    fn signal(&self, _: &str, _: &str) -> Option<Signal> {
+    fn signal(&self, _: &str, _: &str, _: Timestamp) -> Option<Signal> {
         None
     }
 

@@ -13,7 +13,7 @@
 //! STUB: say TEXT          answer TEXT
 //! STUB: read              call the tool that reads a file, with the first path that the text names
 //! STUB: error CODE N      answer that status to the first N such requests (1), then go on
-//! STUB: wall              refuse it for three hours, as where a quota is used up
+//! STUB: wall N            refuse it until N seconds (three hours) after the first such request, as where a quota is used up, then go on
 //! ```
 //!
 //! A text that scripts nothing itself, such as a message of the daemon's, is answered by the script that [`Model::when`] gave for it.
@@ -43,8 +43,13 @@ use plan::Plan;
 /// What it says where nobody scripted anything.
 const TEXT: &str = "Done. This is the stub model.";
 
-/// For how long a wall stands, in seconds.
-const WALL: u64 = 3 * 3_600;
+/// For how long a wall stands where that is not said, in seconds.
+const WALL: i64 = 3 * 3_600;
+
+/// The time in Unix seconds.
+fn unix_now() -> i64 {
+    rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec
+}
 
 /// One request for an answer, as it came in.
 #[derive(Clone, Debug)]
@@ -73,6 +78,8 @@ pub struct Model {
 struct Shared {
     asked: Mutex<Vec<Asked>>,
     failed: Mutex<HashMap<String, u64>>,
+    /// When the wall of a text ends, in Unix seconds.
+    walls: Mutex<HashMap<String, i64>>,
     whens: Mutex<Vec<(String, String)>>,
     ids: AtomicU64,
     over: AtomicBool,
@@ -108,8 +115,20 @@ impl Protocol {
         }
     }
 
+    /// The headers that say until when a quota is used up.
+    fn until(self, ends: i64) -> String {
+        let retry = format!("retry-after: {}\r\n", ends - unix_now());
+        match self {
+            Self::Messages => format!(
+                "{retry}anthropic-ratelimit-unified-status: rejected\r\nanthropic-ratelimit-unified-reset: {ends}\r\n\
+                 anthropic-ratelimit-unified-representative-claim: five_hour\r\n"
+            ),
+            Self::Responses | Self::Chat => retry,
+        }
+    }
+
     /// How it says that it refuses.
-    fn error(self, code: u16, wall: bool) -> Value {
+    fn error(self, code: u16, wall: Option<i64>) -> Value {
         let message = format!("stub error {code}");
         match self {
             Self::Messages => {
@@ -120,14 +139,16 @@ impl Protocol {
                 };
                 json!({"type": "error", "error": {"type": kind, "message": message}})
             }
-            Self::Responses if wall => {
-                let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
-                let resets = now + i64::try_from(WALL).expect("it is three hours");
-                json!({"error": {"type": "usage_limit_reached", "message": message, "plan_type": "pro", "resets_at": resets,
-                    "resets_in_seconds": WALL}})
+            Self::Responses if let Some(ends) = wall => {
+                json!({"error": {"type": "usage_limit_reached", "message": message, "plan_type": "pro", "resets_at": ends,
+                    "resets_in_seconds": ends - unix_now()}})
             }
             Self::Responses | Self::Chat => {
-                let kind = if wall { "insufficient_quota" } else { "stub_error" };
+                let kind = if wall.is_some() {
+                    "insufficient_quota"
+                } else {
+                    "stub_error"
+                };
                 json!({"error": {"message": message, "type": kind, "code": kind}})
             }
         }
@@ -174,6 +195,12 @@ impl Model {
             .lock()
             .expect("no thread panics with it")
             .clone()
+    }
+
+    /// When the walls end that it has shown, in Unix seconds.
+    pub fn walls(&self) -> Vec<i64> {
+        let walls = self.shared.walls.lock().expect("no thread panics with it");
+        walls.values().copied().collect()
     }
 
     /// How many turns were begun whose newest text has this in it.
@@ -256,8 +283,8 @@ fn answer(stream: &TcpStream, shared: &Shared, method: &str, path: &str, body: &
         });
     if let Some(code) = plan.error {
         let error = protocol.error(code, plan.wall);
-        let again = plan.wall.then(|| format!("retry-after: {WALL}\r\n"));
-        return http::with_headers(stream, code, again.as_deref().unwrap_or_default(), &error);
+        let more = plan.wall.map(|ends| protocol.until(ends));
+        return http::with_headers(stream, code, more.as_deref().unwrap_or_default(), &error);
     }
     if let Some(schema) = &request.schema {
         plan.said = plan::sample(schema).to_string();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::asked::{Request, Tool, scripts};
-use super::{Shared, TEXT};
+use super::{Shared, TEXT, WALL, unix_now};
 
 /// An answer to be given.
 pub(super) struct Plan {
@@ -16,8 +16,8 @@ pub(super) struct Plan {
     pub(super) call: Option<(String, Value)>,
     /// The status that it is refused with.
     pub(super) error: Option<u16>,
-    /// Whether it is refused for a long time, because a quota is used up.
-    pub(super) wall: bool,
+    /// Until when it is refused because a quota is used up, in Unix seconds.
+    pub(super) wall: Option<i64>,
 }
 
 impl Plan {
@@ -27,7 +27,7 @@ impl Plan {
             said: text.to_owned(),
             call: None,
             error: None,
-            wall: false,
+            wall: None,
         }
     }
 }
@@ -79,8 +79,16 @@ pub(super) fn plan(shared: &Shared, text: &str, request: &Request) -> Plan {
                 continue;
             }
             "wall" => {
-                (plan.error, plan.wall) = (Some(429), true);
-                return plan;
+                let now = unix_now();
+                let mut walls = shared.walls.lock().expect("no thread panics with it");
+                let ends = *walls
+                    .entry(text.to_owned())
+                    .or_insert_with(|| now + words.trim().parse().unwrap_or(WALL));
+                if now < ends {
+                    (plan.error, plan.wall) = (Some(429), Some(ends));
+                    return plan;
+                }
+                continue;
             }
             "read" => {
                 let path = text.split_whitespace().find(|word| word.starts_with('/'));

@@ -101,6 +101,22 @@ fn each_protocol_refuses_in_its_own_words() {
             answer.contains(word) && answer.contains("retry-after: 10800"),
             "{answer}"
         );
+        assert_eq!(
+            answer.contains("anthropic-ratelimit-unified-status: rejected"),
+            protocol == Protocol::Messages,
+            "{answer}"
+        );
+        let (path, body) = conversation(protocol, "STUB: wall 1\nSTUB: say over", 0);
+        let mut refused = 0;
+        let said = loop {
+            let (status, answer) = ask(&model, path, &body);
+            if status == 200 {
+                break answer;
+            }
+            refused += 1;
+            std::thread::park_timeout(Duration::from_millis(50));
+        };
+        assert!(refused > 0 && said.contains("over"), "{refused}: {said}");
         let (path, body) = conversation(protocol, "STUB: error 529\nSTUB: say after", 0);
         assert_eq!(ask(&model, path, &body).0, 529);
         let (status, answer) = ask(&model, path, &body);

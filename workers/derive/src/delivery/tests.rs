@@ -1,5 +1,7 @@
 use ao_domain::port::agent::Takes;
-use ao_domain::{Activity, ActivityState, Choice, Dialog, EndReason, Exit, Looked, ProcessFacts, SessionId};
+use ao_domain::{
+    Activity, ActivityState, Choice, Dialog, EndReason, Exit, Looked, ProcessFacts, SessionId, Wall,
+};
 use expect_test::expect_file;
 
 use super::*;
@@ -102,6 +104,13 @@ fn says(state: ActivityState) -> Session {
     }
 }
 
+fn at_a_wall(wall: Wall) -> Session {
+    Session {
+        wall: Some(wall),
+        ..says(ActivityState::Idle)
+    }
+}
+
 /// Each rule: what is so, and what becomes of the message.
 fn rows() -> Vec<(&'static str, Session, Habits, Message, Timestamp)> {
     use ActivityState::{Active, Idle, WaitingInput};
@@ -185,7 +194,62 @@ fn rows() -> Vec<(&'static str, Session, Habits, Message, Timestamp)> {
             soon,
         ),
         ("it works, and queues nothing", says(Active), WAITS, text(), soon),
+        (
+            "its quota is used up, and it says until when",
+            at_a_wall(Wall::met(at(1_010), Some(at(1_080)))),
+            QUEUES,
+            text(),
+            soon,
+        ),
+        (
+            "its quota is used up, and it does not say until when",
+            at_a_wall(Wall::met(at(1_010), None).or_for(Duration::from_secs(60))),
+            QUEUES,
+            text(),
+            soon,
+        ),
+        (
+            "its quota was used up, and that is over",
+            at_a_wall(Wall::met(at(1_010), Some(at(1_080)))),
+            QUEUES,
+            text(),
+            at(1_080),
+        ),
+        (
+            "its quota is used up, and the clock was set back since",
+            at_a_wall(Wall::met(at(90_000), Some(at(99_000)))),
+            QUEUES,
+            text(),
+            soon,
+        ),
+        (
+            "whoever typed it was cut off, and its quota is used up now",
+            at_a_wall(Wall::met(at(1_010), Some(at(1_080)))),
+            QUEUES,
+            typed(Typing),
+            soon,
+        ),
+        (
+            "it works, and waits to try again after an error",
+            Session {
+                delay: Some("529 Overloaded, attempt 3/10".to_owned()),
+                ..says(Active)
+            },
+            QUEUES,
+            text(),
+            soon,
+        ),
         ("a dialog is open", says(WaitingInput), QUEUES, text(), soon),
+        (
+            "a dialog is open, and its quota was used up before it",
+            Session {
+                wall: Some(Wall::met(at(1_010), Some(at(1_080)))),
+                ..says(WaitingInput)
+            },
+            QUEUES,
+            answer_in(Queued),
+            soon,
+        ),
         (
             "nobody knows how it stands",
             Session {
@@ -461,6 +525,31 @@ fn words_say_where_they_come_from_and_that_they_may_come_again() {
         };
         assert_eq!(words(&message, None), typed);
     }
+}
+
+/// A text is held to the instant at which the wall ends, so that its child wakes then and types it; the same of a status.
+#[test]
+fn a_wall_is_waited_for_to_the_millisecond() {
+    let until = at(1_080);
+    let session = at_a_wall(Wall::met(at(1_010), Some(until)));
+    let next = |now: Timestamp| {
+        let shown = shown(&session, QUEUES, Watch::default(), now);
+        (
+            delivery(&session, QUEUES, &shown, &text(), now),
+            shown.valid_until,
+            shown.wall_until,
+        )
+    };
+    for now in [at(1_020), until.before(Duration::from_millis(1))] {
+        let (next, valid_until, wall_until) = next(now);
+        assert!(
+            matches!(next, Delivery::Hold { until: Some(end), .. } if end == until),
+            "{next:?}"
+        );
+        assert_eq!((valid_until, wall_until), (Some(until), Some(until)));
+    }
+    let (next, _, wall_until) = next(until);
+    assert_eq!((next, wall_until), (Delivery::Type, None));
 }
 
 /// Since when it has said the same lies ahead: the clock was set back. It is tried no faster for that.

@@ -1,7 +1,7 @@
 use super::*;
 use ao_domain::{
     Activity, Ci, Desired, Exit, Looked, Mergeability, PrState, PrSummary, ProcessFacts, ProjectId, Review,
-    SessionId, SessionKind, WorktreeState,
+    SessionId, SessionKind, Wall, WorktreeState,
 };
 use expect_test::expect_file;
 
@@ -49,6 +49,7 @@ pub(crate) fn live() -> Session {
         dialog: None,
         delay: None,
         trouble: None,
+        wall: None,
         messages_waiting: 0,
         waiting_since: None,
         prs: Vec::new(),
@@ -325,6 +326,62 @@ fn rows() -> Vec<(&'static str, Session, Habits, Timestamp)> {
             "it waits after a turn that an error has ended",
             Session {
                 trouble: Some("rate_limit: API Error: Request rejected (429)".to_owned()),
+                ..heard(ActivityState::Idle)
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "it waits for its quota, and says until when",
+            Session {
+                trouble: Some(
+                    "rate_limit: You've hit your 5-hour limit \u{b7} resets 12:20am (UTC)".to_owned(),
+                ),
+                wall: Some(Wall::met(at(1_010), Some(at(1_260)))),
+                ..heard(ActivityState::Idle)
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "the same, for less long than anybody has looked",
+            Session {
+                trouble: Some(
+                    "rate_limit: You've hit your 5-hour limit \u{b7} resets 12:18am (UTC)".to_owned(),
+                ),
+                wall: Some(Wall::met(at(1_010), Some(at(1_080)))),
+                ..heard(ActivityState::Idle)
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "the same, after that time",
+            Session {
+                trouble: Some(
+                    "rate_limit: You've hit your 5-hour limit \u{b7} resets 12:18am (UTC)".to_owned(),
+                ),
+                wall: Some(Wall::met(at(1_010), Some(at(1_080)))),
+                ..heard(ActivityState::Idle)
+            },
+            REPORTS,
+            at(1_080),
+        ),
+        (
+            "it waits for its quota, and does not say until when",
+            Session {
+                trouble: Some("rate_limit: API Error: Request rejected (429)".to_owned()),
+                wall: Some(Wall::met(at(1_010), None).or_for(Duration::from_secs(900))),
+                ..heard(ActivityState::Idle)
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "the same, and its clock was set back by a day",
+            Session {
+                trouble: Some("rate_limit: API Error: Request rejected (429)".to_owned()),
+                wall: Some(Wall::met(at(90_000), None).or_for(Duration::from_secs(900))),
                 ..heard(ActivityState::Idle)
             },
             REPORTS,

@@ -252,8 +252,8 @@ pub trait Agent: Send + Sync + 'static {
     /// How to start it. Looks at the file system only to find the program.
     fn plan(&self, request: &LaunchRequest<'_>) -> Result<LaunchPlan, AgentError>;
 
-    /// What one of its hook events means; `None` for an event it does not have.
-    fn signal(&self, event: &str, payload: &str) -> Option<Signal>;
+    /// What one of its hook events means that was told at `at`; `None` for an event it does not have.
+    fn signal(&self, event: &str, payload: &str, at: Timestamp) -> Option<Signal>;
 
     /// Where it writes the conversation `native_id` down, with the environment it runs in. `None` while it is not there, and for
     /// an agent whose hooks tell everything. Looks at the file system.

@@ -1,6 +1,6 @@
 //! `sessions`, read together with `session_process`.
 
-use ao_domain::{Activity, Session};
+use ao_domain::{Activity, Session, Wall};
 use sea_orm::entity::prelude::*;
 
 use super::{json, json_opt, number, parse, parse_opt, session_process};
@@ -61,6 +61,9 @@ pub struct Model {
     pub ticket: i64,
     pub queued_for: Option<String>,
     pub replaces: Option<String>,
+    pub wall_at: Option<String>,
+    pub wall_until: Option<String>,
+    pub wall_told: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -118,6 +121,7 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
         ticket: number(TABLE, key, "ticket", row.ticket)?,
         queued_for: parse_opt(TABLE, key, "queued_for", row.queued_for.as_deref())?,
         replaces: parse_opt(TABLE, key, "replaces", row.replaces.as_deref())?,
+        wall: wall(&row)?,
         delay: row.delay,
         trouble: row.trouble,
         model: row.model,
@@ -137,4 +141,15 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
         title: row.title,
         failure: row.failure,
     })
+}
+
+/// The wall a row has.
+pub(crate) fn wall(row: &Model) -> Result<Option<Wall>, FactsError> {
+    let at = |column, text: &Option<String>| parse_opt("sessions", &row.id, column, text.as_deref());
+    let times = at("wall_at", &row.wall_at)?.zip(at("wall_until", &row.wall_until)?);
+    Ok(times.map(|(at, until)| Wall {
+        at,
+        until,
+        is_told: row.wall_told,
+    }))
 }

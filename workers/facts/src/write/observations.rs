@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ao_domain::{ActivityState, HookRecord, Seen, SessionId, Signal, Timestamp};
+use ao_domain::{ActivityState, HookRecord, Seen, SessionId, Signal, Timestamp, Wall};
 use ao_supervisor::Incarnation;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
@@ -356,6 +356,7 @@ struct Heard {
     last_message: Option<String>,
     delay: Option<String>,
     trouble: Option<String>,
+    wall: Option<Wall>,
     /// When a hook last said a state: what a transcript tells of before that comes too late.
     last_at: Option<String>,
     /// The newest time of a state, by boot.
@@ -398,6 +399,7 @@ impl Heard {
             last_message: row.last_message.clone(),
             delay: row.delay.clone(),
             trouble: row.trouble.clone(),
+            wall: sessions::wall(row)?,
             last_at,
             newest,
         })
@@ -415,7 +417,15 @@ impl Heard {
         if let Some(message) = &signal.last_message {
             self.last_message = Some(message.clone());
         }
-        let Some(state) = signal.state else { return };
+        let Some(state) = signal.state else {
+            // Told before its turn is known to have ended, it counts when that is.
+            let works = self.state == ActivityState::Active.as_str();
+            self.wall = match self.wall {
+                Some(met) => Some(met.sharpened_by(signal.wall)),
+                None => signal.wall.filter(|_| works),
+            };
+            return;
+        };
         if record.boot.is_empty() {
             // Out of a transcript, which is written later than hooks are run.
             if self.last_at.as_ref().is_some_and(|last| at < *last) {
@@ -432,11 +442,15 @@ impl Heard {
         if self.over {
             return;
         }
-        // An agent may say once more that it waits, after the word that an error is why.
-        let is_repeated = state == ActivityState::Idle && self.state == state.as_str();
-        if signal.trouble.is_some() || !is_repeated {
+        // That it goes on waiting is no news: neither of the error that is why, nor of its quota.
+        let waits_on = state == ActivityState::Idle && self.state == state.as_str();
+        if signal.trouble.is_some() || !waits_on {
             self.trouble.clone_from(&signal.trouble);
         }
+        self.wall = match signal.wall {
+            Some(wall) => Some(wall.sharpened_by(self.wall)),
+            None => self.wall.filter(|_| waits_on),
+        };
         // A dialog stays until a look does not find it any more.
         self.delay = None;
         if self.state != state.as_str() {
@@ -456,6 +470,18 @@ impl Heard {
             .col_expr(Column::LastMessage, Expr::value(self.last_message))
             .col_expr(Column::Delay, Expr::value(self.delay))
             .col_expr(Column::Trouble, Expr::value(self.trouble))
+            .col_expr(
+                Column::WallAt,
+                Expr::value(self.wall.map(|wall| wall.at.to_string())),
+            )
+            .col_expr(
+                Column::WallUntil,
+                Expr::value(self.wall.map(|wall| wall.until.to_string())),
+            )
+            .col_expr(
+                Column::WallTold,
+                Expr::value(self.wall.is_some_and(|wall| wall.is_told)),
+            )
             .col_expr(Column::UpdatedAt, Expr::value(now.to_string()))
             .filter(Column::Id.eq(session.as_str()))
             .exec(tx.connection())

@@ -57,6 +57,9 @@ pub(super) async fn restore_in(tx: &WriteTx, id: &SessionId, new: NewRun) -> Res
         .col_expr(Column::Dialog, nothing())
         .col_expr(Column::Delay, nothing())
         .col_expr(Column::Trouble, nothing())
+        .col_expr(Column::WallAt, nothing())
+        .col_expr(Column::WallUntil, nothing())
+        .col_expr(Column::WallTold, Expr::value(false))
         .col_expr(Column::UpdatedAt, Expr::value(now))
         .filter(Column::Id.eq(id.as_str()));
     if new.start_over {

@@ -1,7 +1,7 @@
 //! Messages: written down once, brought on only from where they stand, and proved by what the agent was asked.
 
 use ao_domain::{
-    ActivityState, Choice, Dialog, Message, MessageKind, MessageState, Phase, SessionId, Signal,
+    ActivityState, Choice, Dialog, Message, MessageKind, MessageState, Phase, SessionId, Signal, Wall,
 };
 use ao_facts::{AppliedSignal, Moved, NewMessage, Reached, ScreenSeen, Sent, Step, Store};
 use sea_orm::ConnectionTrait as _;
@@ -430,6 +430,55 @@ async fn what_ended_a_turn_stands_until_the_next_word() {
     );
     hear(&store, &id, 200, hook(&id, 3, Some(ActivityState::Active))).await;
     assert_eq!(get(&store, &id).await.trouble, None);
+}
+
+/// A turn that was ended at `wall`, as a hook says it; without a state it is what a transcript says of it.
+fn refused(id: &SessionId, number: u64, state: Option<ActivityState>, wall: Wall) -> AppliedSignal {
+    let signal = Signal {
+        state,
+        wall: Some(wall),
+        ..Signal::default()
+    };
+    AppliedSignal {
+        signal,
+        ..hook(id, number, None)
+    }
+}
+
+#[tokio::test]
+async fn a_wall_stands_until_its_agent_works_again() {
+    let (_place, store, id) = live().await;
+    let (active, idle) = (Some(ActivityState::Active), Some(ActivityState::Idle));
+    let to_the_minute = Wall::met(at(12), Some(at(4_680)));
+    hear(&store, &id, 0, hook(&id, 1, active)).await;
+    hear(&store, &id, 100, refused(&id, 2, idle, to_the_minute)).await;
+    assert_eq!(get(&store, &id).await.wall, Some(to_the_minute));
+    // A sign of life, and that it still waits for work, say nothing about its quota.
+    hear(&store, &id, 200, hook(&id, 3, None)).await;
+    hear(&store, &id, 300, hook(&id, 4, idle)).await;
+    assert_eq!(get(&store, &id).await.wall, Some(to_the_minute));
+    // Its transcript knows the second; of another wall it knows nothing that counts now.
+    let another = Wall::met(at(1), Some(at(600)));
+    hear(&store, &id, 400, refused(&id, 5, None, another)).await;
+    assert_eq!(get(&store, &id).await.wall, Some(to_the_minute));
+    let to_the_second = Wall::met(at(12), Some(at(4_630)));
+    hear(&store, &id, 500, refused(&id, 6, None, to_the_second)).await;
+    assert_eq!(get(&store, &id).await.wall, Some(to_the_second));
+    hear(&store, &id, 600, hook(&id, 7, active)).await;
+    assert_eq!(get(&store, &id).await.wall, None);
+    // The transcript may be faster than the hook.
+    hear(&store, &id, 700, refused(&id, 8, None, to_the_second)).await;
+    let early = get(&store, &id).await;
+    assert_eq!(early.wall_at(at(30)), None, "its turn has not ended");
+    hear(&store, &id, 800, refused(&id, 9, idle, to_the_minute)).await;
+    assert_eq!(get(&store, &id).await.wall, Some(to_the_second));
+    // Too late it is about no turn that anybody waits for.
+    hear(&store, &id, 900, hook(&id, 10, active)).await;
+    hear(&store, &id, 1_000, refused(&id, 11, None, to_the_second)).await;
+    hear(&store, &id, 1_100, hook(&id, 12, idle)).await;
+    assert_eq!(get(&store, &id).await.wall, None, "that turn ended well");
+    hear(&store, &id, 1_200, refused(&id, 13, None, to_the_second)).await;
+    assert_eq!(get(&store, &id).await.wall, None);
 }
 
 #[tokio::test]

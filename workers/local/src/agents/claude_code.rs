@@ -59,6 +59,9 @@ pub(super) const SHEET: Sheet = Sheet {
         last_message: Some("last_assistant_message"),
         prompt: Some("prompt"),
         trouble: Some("error"),
+        // Its words have the time to the minute, its transcript to the second; of a key that is paid for by use neither has any.
+        walls: &["rate_limit"],
+        until: Some("resets_at"),
         ..Keys::NONE
     },
     own: Some(Own {
@@ -86,6 +89,7 @@ pub(super) const SHEET: Sheet = Sheet {
             choices: Choices::Numbered(&['\u{276f}']),
         }],
         delay: Some(DelayRules {
+            has: "",
             waits: " \u{b7} retrying in ",
             attempt: "attempt ",
         }),
@@ -141,6 +145,7 @@ const EVENTS: &[Event] = &[
     },
     event("SessionEnd", Some(ActivityState::Exited)),
     event(INTERRUPTED, Some(ActivityState::Idle)),
+    event(REFUSED, None),
     Event {
         begins: true,
         ..event(TURN_BEGAN, Some(ActivityState::Active))
@@ -153,6 +158,9 @@ const INTERRUPTED: &str = "transcript.interrupted";
 /// A message that was typed while it worked is told of when it is queued. When its turn begins, after the Stop of the one before,
 /// only the transcript says so.
 const TURN_BEGAN: &str = "transcript.turn";
+
+/// Why a turn is going to end, and to the second until when there is no other.
+const REFUSED: &str = "transcript.refused";
 
 /// Interrupts, and the beginnings of turns. What is asked of a turn says how a message that waited inside it is known to have begun.
 const NOTES: &[NoteRules] = &[
@@ -175,6 +183,18 @@ const NOTES: &[NoteRules] = &[
             ("/promptSource", Is::AnyText),
         ],
         event: TURN_BEGAN,
+        ..USERS_LINE
+    },
+    // When a used-up quota is full again.
+    NoteRules {
+        event: REFUSED,
+        has: "\"quotaLimits\"",
+        of: &[
+            ("/type", Is::Text("assistant")),
+            ("/isSidechain", Is::NotTrue),
+            ("/quotaLimits/resetsAt", Is::Some),
+        ],
+        payload: &[("error", "/error"), ("resets_at", "/quotaLimits/resetsAt")],
         ..USERS_LINE
     },
 ];

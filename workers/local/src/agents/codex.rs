@@ -70,6 +70,8 @@ pub(super) const SHEET: Sheet = Sheet {
         prompt: Some("prompt"),
         trouble: Some("error"),
         said: Some("said"),
+        walls: &["usage_limit_exceeded", "usage limit", "429 Too Many Requests"],
+        until: None,
     },
     own: Some(Own {
         spoke: "\"type\":\"UserMessage\"",

@@ -62,6 +62,8 @@ pub(super) const SHEET: Sheet = Sheet {
         prompt: Some("prompt"),
         trouble: Some("/error/name"),
         said: Some("/error/message"),
+        walls: &["429", "rate limit", "quota"],
+        until: None,
     },
     own: Some(Own {
         spoke: "\"type\":\"user.message\"",

@@ -296,15 +296,22 @@ fn bare(line: &str) -> &str {
     line.trim().trim_start_matches(CURSORS).trim_start()
 }
 
-/// `529 Overloaded · retrying in 2s · attempt 3/10`, above the line that takes a text.
+/// `529 Overloaded · retrying in 2s · attempt 3/10`, above or below the line that takes a text.
 fn delay(rules: DelayRules, lines: &[String]) -> Option<String> {
-    let line = lines.iter().rev().find(|line| line.contains(rules.waits))?;
-    let (said, rest) = line.split_once(rules.waits)?;
-    let said = said.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-    let attempt = rest.split_once(" \u{b7} ").map(|(_, attempt)| attempt.trim())?;
-    attempt
-        .starts_with(rules.attempt)
-        .then(|| format!("{said}, {attempt}"))
+    let is_one = |line: &&String| line.contains(rules.waits) && line.contains(rules.has);
+    let (said, rest) = lines.iter().rev().find(is_one)?.split_once(rules.waits)?;
+    let said = said
+        .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
+        .trim_end();
+    if rules.attempt.is_empty() {
+        return Some(said.to_owned());
+    }
+    let attempt = &rest[rest.find(rules.attempt)?..];
+    let end = attempt
+        .find([']', '\u{b7}'])
+        .or_else(|| attempt.find("  "))
+        .unwrap_or(attempt.len());
+    Some(format!("{said}, {}", attempt[..end].trim_end()))
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub(super) const SHEET: Sheet = Sheet {
         prompt: Some("prompt"),
         trouble: Some("error"),
         said: None,
+        walls: &["rate_limit", "429"],
+        until: None,
     },
     own: Some(Own {
         spoke: "<user_query>",

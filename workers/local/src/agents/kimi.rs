@@ -12,8 +12,8 @@ use toml_edit::Value;
 
 use super::checkup::Finding;
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Word, event, event_when, no_env,
+    Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own,
+    ScreenRules, Sheet, Word, event, event_when, no_env,
 };
 use super::{Checkup, folders, hooks, value_of};
 
@@ -57,6 +57,8 @@ pub(super) const SHEET: Sheet = Sheet {
         prompt: Some("prompt"),
         trouble: Some("error_type"),
         said: Some("error_message"),
+        walls: &["APIProviderRateLimitError", "429"],
+        until: None,
     },
     own: Some(Own {
         spoke: "\"type\":\"turn.prompt\"",
@@ -104,7 +106,11 @@ pub(super) const SHEET: Sheet = Sheet {
                 },
             },
         ],
-        delay: None,
+        delay: Some(DelayRules {
+            has: "Retrying (",
+            waits: " \u{b7} in ",
+            attempt: "",
+        }),
     }),
     checkup: Some(Checkup {
         seen: "2.1.0",

@@ -18,6 +18,7 @@ mod opencode;
 mod qwen;
 mod sheet;
 mod shell;
+mod wall;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,8 +29,9 @@ use ao_domain::port::agent::{
     Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError, Shows,
 };
 use ao_domain::port::runtime::{Prompt, Screen};
-use ao_domain::{PermissionMode, Signal};
+use ao_domain::{PermissionMode, Signal, Timestamp, Wall};
 use camino::{Utf8Path, Utf8PathBuf};
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use sheet::{Argv, Environment, Event, Sheet};
 
@@ -209,7 +211,7 @@ impl Agent for Described {
         })
     }
 
-    fn signal(&self, event: &str, payload: &str) -> Option<Signal> {
+    fn signal(&self, event: &str, payload: &str, at: Timestamp) -> Option<Signal> {
         let mut named = self
             .sheet
             .events
@@ -233,6 +235,15 @@ impl Agent for Described {
                 .is_none_or(|(key, words)| text(Some(key)).is_some_and(|word| words.contains(&word)))
         };
         let keys = &self.sheet.keys;
+        // An agent that has a word of its own for it says nothing else of an error.
+        let said = match keys.said {
+            Some(_) => text(keys.said),
+            None => text(keys.last_message),
+        };
+        let is_wall = keys.walls.iter().any(|word| {
+            text(keys.trouble) == Some(word)
+                || (keys.said.is_some() && said.is_some_and(|said| said.contains(word)))
+        });
         let found = named.find(fits);
         Some(Signal {
             state: found.and_then(|known| known.state),
@@ -241,10 +252,15 @@ impl Agent for Described {
             title: text(keys.title).and_then(in_one_line),
             last_message: text(keys.last_message).map(|message| cut(message, MESSAGE_MAX).to_owned()),
             prompt: text(keys.prompt).map(unwrapped),
-            trouble: match (text(keys.trouble), text(keys.said)) {
-                (Some(kind), said) => Some(trouble(kind, said.or_else(|| text(keys.last_message)))),
-                (None, said) => said.and_then(in_one_line),
+            trouble: match (text(keys.trouble), said) {
+                (Some(kind), said) => Some(trouble(kind, said)),
+                (None, said) => said.filter(|_| keys.said.is_some()).and_then(in_one_line),
             },
+            wall: is_wall.then(|| {
+                let field = keys.until.and_then(|key| wall::field(payload.get(key)?, at));
+                let words = || wall::until(said?, at, &TimeZone::system());
+                Wall::met(at, field.or_else(words))
+            }),
         })
     }
 

@@ -80,7 +80,10 @@ pub(super) fn note(rules: &[NoteRules], line: &str) -> Option<Note> {
     let mut payload = Map::new();
     for (name, at) in rule.payload {
         // The last one: what was said at the end.
-        if let Some(value) = values(&said, at).into_iter().rfind(|value| value.is_string()) {
+        if let Some(value) = values(&said, at)
+            .into_iter()
+            .rfind(|value| value.is_string() || value.is_number())
+        {
             payload.insert((*name).to_owned(), value.clone());
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::checkup::Finding;
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Environment, Event, Keys, ScreenRules, Sheet, Word, event,
+    Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Keys, ScreenRules, Sheet, Word, event,
 };
 use super::{Checkup, value_of};
 
@@ -63,6 +63,8 @@ pub(super) const SHEET: Sheet = Sheet {
         prompt: Some("prompt"),
         trouble: Some("error"),
         said: Some("said"),
+        walls: &["wall"],
+        until: Some("next"),
     },
     own: None,
     screen: Some(ScreenRules {
@@ -87,7 +89,11 @@ pub(super) const SHEET: Sheet = Sheet {
                 choices: Choices::Numbered(&[]),
             },
         ],
-        delay: None,
+        delay: Some(DelayRules {
+            has: "]",
+            waits: " [retrying in ",
+            attempt: "attempt ",
+        }),
     }),
     checkup: Some(Checkup {
         seen: "1.18.33",
@@ -102,6 +108,8 @@ const EVENTS: &[Event] = &[
     event("message", Some(ActivityState::Active)),
     event("busy", Some(ActivityState::Active)),
     event("retry", Some(ActivityState::Active)),
+    // It goes on by itself then; until then it does nothing.
+    event("wall", Some(ActivityState::Idle)),
     event("asked", Some(ActivityState::WaitingInput)),
     event("answered", Some(ActivityState::Active)),
     event("error", Some(ActivityState::Idle)),

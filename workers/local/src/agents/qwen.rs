@@ -65,6 +65,7 @@ pub(super) const SHEET: Sheet = Sheet {
         last_message: Some("last_assistant_message"),
         prompt: Some("prompt"),
         trouble: Some("error"),
+        walls: &["rate_limit", "rate_limit_exceeded", "quota_exceeded"],
         ..Keys::NONE
     },
     own: Some(Own {

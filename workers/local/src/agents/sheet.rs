@@ -92,9 +92,11 @@ pub(super) enum Choices {
 /// `529 Overloaded · retrying in 2s · attempt 3/10`, as data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DelayRules {
+    /// What such a line has in it besides.
+    pub(super) has: &'static str,
     /// What stands between what happened and how long it waits.
     pub(super) waits: &'static str,
-    /// How the last part begins, which counts the tries.
+    /// How the part begins that counts the tries, behind that; empty where it stands before it.
     pub(super) attempt: &'static str,
 }
 
@@ -262,6 +264,10 @@ pub(super) struct Keys {
     pub(super) trouble: Option<&'static str>,
     /// What an error says, where the last message does not.
     pub(super) said: Option<&'static str>,
+    /// Which of those kinds are a quota that is used up.
+    pub(super) walls: &'static [&'static str],
+    /// When there is some again, where it says so in a field of its own; else the last message may have it in its words.
+    pub(super) until: Option<&'static str>,
 }
 
 impl Keys {
@@ -272,5 +278,7 @@ impl Keys {
         prompt: None,
         trouble: None,
         said: None,
+        walls: &[],
+        until: None,
     };
 }

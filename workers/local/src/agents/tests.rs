@@ -33,6 +33,11 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// What every agent owes, asked of every agent in the registry.
+/// When everything in these tests is told.
+pub(crate) fn at() -> Timestamp {
+    "2026-11-29T17:49:13.793Z".parse().unwrap()
+}
+
 #[test]
 fn conformance() {
     let registry = registry();
@@ -40,7 +45,7 @@ fn conformance() {
         let agent = registry.get(id).unwrap();
         assert_eq!(agent.description().id, id);
         assert!(!agent.description().name.is_empty());
-        assert_eq!(agent.signal("no such event", "{}"), None, "{id}");
+        assert_eq!(agent.signal("no such event", "{}", at()), None, "{id}");
         let sheet = SHEETS.iter().find(|sheet| sheet.description.id == id).unwrap();
         for event in sheet.events {
             let always = sheet
@@ -48,7 +53,7 @@ fn conformance() {
                 .iter()
                 .find(|known| known.name == event.name && known.when.is_none());
             for payload in ["", "{}", "not json", "[1]", "{\"title\":7}"] {
-                let signal = agent.signal(event.name, payload).unwrap();
+                let signal = agent.signal(event.name, payload, at()).unwrap();
                 assert_eq!(
                     signal.state,
                     always.and_then(|known| known.state),
@@ -59,7 +64,10 @@ fn conformance() {
             if let Some((key, words)) = event.when {
                 for word in words {
                     let payload = serde_json::json!({ key: word }).to_string();
-                    assert_eq!(agent.signal(event.name, &payload).unwrap().state, event.state);
+                    assert_eq!(
+                        agent.signal(event.name, &payload, at()).unwrap().state,
+                        event.state
+                    );
                 }
             }
         }
@@ -178,7 +186,11 @@ fn a_script_may_say_what_it_does() {
     let registry = registry();
     let shell = registry.get("shell").unwrap();
     let said = shell
-        .signal("needs-decision", "{\"title\":\"deploy?\",\"message\":\" \"}")
+        .signal(
+            "needs-decision",
+            "{\"title\":\"deploy?\",\"message\":\" \"}",
+            at(),
+        )
         .unwrap();
     assert_eq!(said.state, Some(ActivityState::WaitingInput));
     assert_eq!(said.title.as_deref(), Some("deploy?"));

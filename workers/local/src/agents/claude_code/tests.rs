@@ -1,9 +1,12 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+use ao_domain::Wall;
 use ao_domain::port::agent::{Agents as _, LaunchPlan};
 
 use super::super::Registry;
-use super::super::tests::request;
+use super::super::tests::{at, request};
+use ao_domain::Timestamp;
+
 use super::*;
 
 /// A home with a program `claude` on the PATH.
@@ -164,7 +167,11 @@ fn what_it_says_becomes_facts() {
     let registry = Registry::new("".as_ref());
     let claude = registry.get(ID).unwrap();
     let said = claude
-        .signal("UserPromptSubmit", r#"{"session_id":"n-1","prompt":"fix\nit"}"#)
+        .signal(
+            "UserPromptSubmit",
+            r#"{"session_id":"n-1","prompt":"fix\nit"}"#,
+            at(),
+        )
         .unwrap();
     assert_eq!(said.state, Some(ActivityState::Active));
     assert_eq!(
@@ -175,11 +182,12 @@ fn what_it_says_becomes_facts() {
         .signal(
             "Stop",
             r#"{"session_id":"n-1","last_assistant_message":"done\nall"}"#,
+            at(),
         )
         .unwrap();
     assert_eq!((said.state, said.title), (Some(ActivityState::Idle), None));
     assert_eq!(said.last_message.as_deref(), Some("done\nall"));
-    let state = |event: &str, payload: &str| claude.signal(event, payload).unwrap().state;
+    let state = |event: &str, payload: &str| claude.signal(event, payload, at()).unwrap().state;
     assert_eq!(state("SessionEnd", r#"{"reason":"clear"}"#), None);
     assert_eq!(
         state("SessionEnd", r#"{"reason":"other"}"#),
@@ -232,7 +240,7 @@ fn its_transcript_tells_of_interrupts_and_of_turns() {
 fn what_ended_a_turn_is_one_line() {
     let registry = Registry::new("".as_ref());
     let agent = registry.get("claude-code").unwrap();
-    let trouble = |payload: &str| agent.signal("StopFailure", payload).unwrap().trouble;
+    let trouble = |payload: &str| agent.signal("StopFailure", payload, at()).unwrap().trouble;
     let said = trouble(r#"{"error": "rate\nlimit", "last_assistant_message": "API Error:\n429"}"#);
     assert_eq!(said.as_deref(), Some("rate limit: API Error: 429"));
     assert_eq!(
@@ -240,4 +248,61 @@ fn what_ended_a_turn_is_one_line() {
         Some("rate_limit")
     );
     assert_eq!(trouble(r#"{"last_assistant_message": "fine"}"#), None);
+}
+
+/// As version 2.1.330 wrote them. The words have cut off the seconds, the transcript has them.
+#[test]
+fn a_used_up_quota_is_a_wall_with_an_end() {
+    let registry = Registry::new("".as_ref());
+    let agent = registry.get(ID).unwrap();
+    let wall = |event: &str, payload: &str| agent.signal(event, payload, at()).unwrap().wall;
+    let said = |error: &str, said: &str| {
+        wall(
+            "StopFailure",
+            &json!({"error": error, "last_assistant_message": said}).to_string(),
+        )
+    };
+    let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+    let subscribed = "You've hit your 5-hour limit \u{b7} resets 8:49pm (UTC)";
+    assert_eq!(
+        said("rate_limit", subscribed),
+        Some(Wall::met(at(), time("2026-11-29T20:50:00.000Z")))
+    );
+    let by_key = "API Error: Request rejected (429) \u{b7} This request would exceed your account's rate limit. Please try again later.";
+    assert_eq!(said("rate_limit", by_key), Some(Wall::met(at(), None)));
+    assert_eq!(
+        said(
+            "server_error",
+            "API Error: 529 Overloaded. Try again in 5 minutes."
+        ),
+        None
+    );
+    assert_eq!(
+        wall("Stop", &json!({"last_assistant_message": subscribed}).to_string()),
+        None
+    );
+    let line = json!({"type": "assistant", "uuid": "546d8609-c8c4-4593-b626-6cd15699412d", "timestamp": "2026-11-29T17:49:13.793Z",
+        "message": {"content": [{"type": "text", "text": subscribed}]}, "error": "rate_limit", "isSidechain": false,
+        "quotaLimits": {"status": "rejected", "resetsAt": 1_795_985_353, "rateLimitType": "five_hour"}, "isApiErrorMessage": true});
+    let noted = super::super::notes::note(NOTES, &line.to_string()).unwrap();
+    let signal = agent.signal(noted.event, &noted.payload, noted.at).unwrap();
+    assert_eq!((noted.at, signal.state), (at(), None));
+    assert_eq!(
+        signal.wall,
+        Some(Wall::met(at(), time("2026-11-29T20:49:13.000Z")))
+    );
+    for (key, value) in [
+        ("isSidechain", json!(true)),
+        ("type", json!("user")),
+        ("quotaLimits", json!({})),
+        ("isApiErrorMessage", json!(false)),
+    ] {
+        let mut other = line.clone();
+        other[key] = value;
+        assert_eq!(
+            super::super::notes::note(NOTES, &other.to_string()),
+            None,
+            "{key}"
+        );
+    }
 }

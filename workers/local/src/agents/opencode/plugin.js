@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 
 const AO = "@AO@";
+const LONG = 60_000; // ms: what waits longer for its next try waits for its quota
 
 export const ao = async () => {
   if (!process.env.AO_SESSION_ID) return {};
@@ -48,8 +49,9 @@ export const ao = async () => {
         case "session.status": {
           const status = of.status ?? {};
           if (status.type === "idle") tell("idle", of.sessionID, { message: words(of.sessionID) });
-          else if (status.type === "retry")
-            tell("retry", of.sessionID, { said: status.message, next: String(status.next ?? "") });
+          else if (status.type === "retry" && status.next > Date.now() + LONG)
+            tell("wall", of.sessionID, { error: "wall", said: status.message, next: Math.ceil(status.next / 1000) });
+          else if (status.type === "retry") tell("retry", of.sessionID, {});
           else tell("busy", of.sessionID, {});
           break;
         }
