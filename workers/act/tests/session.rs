@@ -438,6 +438,7 @@ impl Stage {
             runtime: "pty".to_owned(),
             display_name: None,
             prompt: None,
+            first_message: None,
             command: Vec::new(),
             model: None,
             permissions: ao_domain::PermissionMode::Default,
