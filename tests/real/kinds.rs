@@ -22,8 +22,12 @@ pub(crate) struct Kind {
     pub(crate) yes: &'static str,
     /// Whether its model can ask its user; if not, why.
     pub(crate) questions: Result<&'static [&'static str], &'static str>,
+    /// A line of the model's script that uses up its quota, for longer than it tries again by itself.
+    pub(crate) wall: &'static str,
     /// The keys that interrupt it.
     pub(crate) interrupt: &'static [&'static str],
+    /// The answer where it asks whether a conversation goes on that it takes for one in use.
+    pub(crate) in_use: Option<&'static str>,
     /// What its own record has of a conversation.
     pub(crate) record: fn(&Utf8Path, &str) -> Option<Recorded>,
 }
@@ -93,7 +97,9 @@ pub(crate) const CLAUDE: Kind = Kind {
     asks: "STUB: write asked.txt hi",
     yes: "1",
     questions: Ok(&["2"]),
+    wall: "STUB: wall",
     interrupt: &["\u{1b}"],
+    in_use: None,
     record: |home, native| {
         let lines = lines(below(&home.join(".claude/projects"), &format!("{native}.jsonl"))?)?;
         Some(Recorded {
@@ -136,7 +142,9 @@ pub(crate) const CODEX: Kind = Kind {
     asks: "STUB: ask touch asked.txt",
     yes: "1",
     questions: Err("its model has no tool to ask with in this mode"),
+    wall: "STUB: wall 30\nSTUB: say through",
     interrupt: &["\u{1b}"],
+    in_use: None,
     record: |home, native| {
         let lines = lines(below(&home.join(".codex/sessions"), &format!("-{native}.jsonl"))?)?;
         let item = |kind: &'static str| move |line: &Value| line["payload"]["item"]["type"] == kind;
@@ -170,7 +178,9 @@ pub(crate) const QWEN: Kind = Kind {
     asks: "STUB: run touch asked.txt",
     yes: "1",
     questions: Ok(&["2"]),
+    wall: "STUB: wall",
     interrupt: &["\u{1b}"],
+    in_use: None,
     record: |home, native| {
         let lines = lines(below(&home.join(".qwen/projects"), &format!("{native}.jsonl"))?)?;
         Some(Recorded {
@@ -200,7 +210,9 @@ pub(crate) const COPILOT: Kind = Kind {
     asks: "STUB: run touch asked.txt",
     yes: "1",
     questions: Ok(&["2"]),
+    wall: "STUB: wall",
     interrupt: &["\u{1b}", "\u{1b}"],
+    in_use: Some("1"),
     record: |home, native| {
         let lines = lines(home.join(format!(".copilot/session-state/{native}/events.jsonl")))?;
         Some(Recorded {
@@ -231,7 +243,9 @@ pub(crate) const KIMI: Kind = Kind {
     yes: "1",
     // The answer, and that it is sent.
     questions: Ok(&["2", "1"]),
+    wall: "STUB: wall",
     interrupt: &["\u{1b}"],
+    in_use: None,
     record: |home, native| {
         let lines = lines(below(
             &home.join(".kimi-code/sessions"),
@@ -269,7 +283,9 @@ pub(crate) const GROK: Kind = Kind {
     asks: "STUB: write asked.txt hi",
     yes: "3",
     questions: Ok(&["2"]),
+    wall: "STUB: wall",
     interrupt: &["\u{3}"],
+    in_use: None,
     record: |home, native| {
         let file = below(
             &home.join(".grok/sessions"),
@@ -309,7 +325,9 @@ pub(crate) const OPENCODE: Kind = Kind {
     asks: "STUB: run touch asked.txt",
     yes: "1",
     questions: Ok(&["2"]),
+    wall: "STUB: wall 35\nSTUB: say through",
     interrupt: &["\u{1b}", "\u{1b}"],
+    in_use: None,
     record: |home, native| {
         let file = home.join(".local/share/opencode/opencode.db");
         if !file.exists() {

@@ -360,57 +360,6 @@ fn a_wait_for_another_try_is_work_and_is_named() {
     claude.kill(&id, &[]);
 }
 
-/// The daemon is killed a hundred times while a message is being typed. Each message is asked of the model once: the one that holds
-/// the terminal types nothing twice under one name. Counted where it arrives, not in our rows.
-#[test]
-fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing() {
-    const KILLS: usize = 100;
-    let Some(mut claude) = Claude::started("messages::a_hundred_kills") else {
-        return;
-    };
-    let mut seed = Seed::printed("a hundred kills in typing");
-    let id = claude.spawn(&[], "STUB: say ready");
-    claude.world.until(&id, "lastMessage", "ready");
-    let (mut kills, mut sent, mut after_enter) = (0, 0, 0);
-    while kills < KILLS {
-        sent += 1;
-        assert!(sent < 4 * KILLS, "only {kills} kills met a message in typing");
-        let text = format!("STUB: say number {sent}.");
-        claude.world.ao(&["send", &id, &text]).ok();
-        // The text, its pause of 150 ms, Enter: about 200 ms. Whatever is asked of the daemon meanwhile is one row.
-        let moment = seed.below(220);
-        let question = format!("SELECT state FROM messages WHERE body = '{text}'");
-        let state = |claude: &Claude| claude.world.query(&question);
-        settle("it is being typed, or was", || state(&claude) != "queued");
-        std::thread::park_timeout(std::time::Duration::from_millis(moment));
-        claude.world.kill_now();
-        claude.world.wait_for_the_end();
-        match state(&claude).as_str() {
-            "typing" => kills += 1,
-            "typed" => after_enter += 1,
-            _ => {}
-        }
-        claude.world.start();
-        claude.world.until(&id, "lastMessage", &format!("number {sent}."));
-        settle("it is accepted", || state(&claude) == "accepted");
-        claude.until(&id, "idle");
-    }
-    for n in 1..=sent {
-        assert_eq!(
-            claude.model.turns_with(&format!("number {n}.")),
-            1,
-            "message {n} of {sent}"
-        );
-    }
-    let session = claude.world.session(&id);
-    assert_eq!(
-        (&session["generation"], &session["messagesWaiting"]),
-        (&json!(1), &json!(0))
-    );
-    println!("{sent} messages, {kills} kills in typing, {after_enter} between typed and accepted");
-    claude.kill(&id, &[]);
-}
-
 /// A tool that takes its time after it was allowed: the dialog is closed, and it works.
 #[test]
 fn an_answered_dialog_is_closed_although_its_tool_takes_long() {

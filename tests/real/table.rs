@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::Write as _;
 
-use ao_tests::settle;
+use ao_tests::{Seed, World, matrix, settle, within};
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 
-use crate::agent::{Person, Real};
+use crate::agent::{Person, Real, installed};
 use crate::kinds::{self, Kind, Recorded};
 
 /// Makes the tests of a step for each kind.
@@ -39,11 +39,15 @@ table! {
     messages_of_every_length_arrive_whole_and_once
     turns_that_end_badly_end_and_the_next_goes_well
     a_killed_one_goes_on_with_its_conversation
+    at_a_quota_wall_nothing_is_typed_before_its_end
+    a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing
 }
 
-fn run(kind: &'static Kind, test: &str, step: fn(&Real)) {
-    if let Some(real) = Real::of(kind, test) {
-        step(&real);
+fn run(kind: &'static Kind, test: &str, step: fn(&mut Real)) {
+    // For those that do not say when there is some quota again.
+    let ready = |world: &mut World| world.set("AO_WALL_RETRY", "12s");
+    if let Some(mut real) = Real::of_with(kind, test, ready) {
+        step(&mut real);
     }
 }
 
@@ -53,7 +57,9 @@ fn passed(real: &Real, step: &str) {
 }
 
 fn note(kind: &Kind, step: &str, how: &str) {
-    println!("{}\t{step}\t{how}", kind.id);
+    assert!(matrix::STEPS.contains(&step), "`{step}` is no step of the matrix");
+    let line = format!("{}\t{}\t{step}\t{how}\n", kind.id, version(kind));
+    print!("{line}");
     #[expect(
         clippy::disallowed_methods,
         reason = "whoever runs the tests says where the matrix is collected"
@@ -66,8 +72,14 @@ fn note(kind: &Kind, step: &str, how: &str) {
         .append(true)
         .open(file)
         .unwrap();
-    file.write_all(format!("{}\t{step}\t{how}\n", kind.id).as_bytes())
-        .unwrap();
+    file.write_all(line.as_bytes()).unwrap();
+}
+
+/// The pinned version, as `tests/run` wrote it down when it installed it.
+fn version(kind: &Kind) -> String {
+    let folder = installed(kind.program).unwrap_or_default();
+    let pinned = fs::read_to_string(format!("{folder}/../../version")).unwrap_or_default();
+    pinned.trim().rsplit('@').next().unwrap_or_default().to_owned()
 }
 
 fn worktree(session: &Value) -> Utf8PathBuf {
@@ -84,7 +96,7 @@ fn said(real: &Real, id: &str, text: &str) -> Value {
     real.until(id, "idle")
 }
 
-fn it_works_and_what_is_shown_is_what_it_wrote_down(real: &Real) {
+fn it_works_and_what_is_shown_is_what_it_wrote_down(real: &mut Real) {
     let id = real.spawn(
         &["--permissions", "accept-edits"],
         "-- please\nSTUB: write hello.txt hi there\nSTUB: say all is written",
@@ -116,7 +128,7 @@ fn it_works_and_what_is_shown_is_what_it_wrote_down(real: &Real) {
     real.kill(&id, &["--discard"]);
 }
 
-fn it_asks_and_nothing_is_typed_until_it_is_answered(real: &Real) {
+fn it_asks_and_nothing_is_typed_until_it_is_answered(real: &mut Real) {
     let id = real.spawn(&[], &format!("{}\nSTUB: say allowed", real.kind.asks));
     real.until(&id, "needs_input");
     settle("the dialog is read", || {
@@ -179,7 +191,7 @@ fn it_asks_and_nothing_is_typed_until_it_is_answered(real: &Real) {
     real.kill(&id, &["--discard"]);
 }
 
-fn messages_of_every_length_arrive_whole_and_once(real: &Real) {
+fn messages_of_every_length_arrive_whole_and_once(real: &mut Real) {
     let id = real.spawn(&[], "STUB: say ready");
     said(real, &id, "ready");
     let lines = |count: usize| {
@@ -258,7 +270,7 @@ fn messages_of_every_length_arrive_whole_and_once(real: &Real) {
     real.kill(&id, &[]);
 }
 
-fn turns_that_end_badly_end_and_the_next_goes_well(real: &Real) {
+fn turns_that_end_badly_end_and_the_next_goes_well(real: &mut Real) {
     let id = real.spawn(&[], "STUB: slow 60");
     real.until(&id, "working");
     settle("the model streams", || real.model.turns_with("slow 60") == 1);
@@ -293,7 +305,7 @@ fn turns_that_end_badly_end_and_the_next_goes_well(real: &Real) {
     real.kill(&id, &[]);
 }
 
-fn a_killed_one_goes_on_with_its_conversation(real: &Real) {
+fn a_killed_one_goes_on_with_its_conversation(real: &mut Real) {
     let id = real.spawn(&[], "remember the word walnut\nSTUB: say I will");
     let before = said(real, &id, "I will");
     let native = before["nativeId"].as_str().unwrap();
@@ -305,6 +317,16 @@ fn a_killed_one_goes_on_with_its_conversation(real: &Real) {
     real.until(&id, "terminated");
     let turns = real.model.turns_with("walnut");
     real.world.ao(&["session", "restore", &id]).ok();
+    if let Some(answer) = real.kind.in_use {
+        // It may take the one that was killed a moment ago for one that still runs.
+        settle("it has come up", || {
+            let session = real.world.session(&id);
+            session["dialog"].is_object() || !real.world.ao(&["logs", &id]).out.trim().is_empty()
+        });
+        if real.world.session(&id)["dialog"].is_object() {
+            real.world.ao(&["session", "answer", &id, answer]).ok();
+        }
+    }
     real.world
         .ao(&[
             "send",
@@ -332,4 +354,111 @@ fn a_killed_one_goes_on_with_its_conversation(real: &Real) {
     });
     passed(real, "killed and restored, it goes on with the same conversation");
     real.kill(&id, &[]);
+}
+
+fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
+    let id = real.spawn(&[], "STUB: say ready");
+    said(real, &id, "ready");
+    real.world.ao(&["send", &id, real.kind.wall, "--wait"]).ok();
+    settle("the wall is named", || {
+        let session = real.world.session(&id);
+        session["status"] == "idle" && session["wallUntil"].is_string()
+    });
+    let session = real.world.session(&id);
+    let until = session["wallUntil"].as_str().unwrap();
+    let reason = session["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("quota is used up") && reason.contains(until),
+        "{reason}"
+    );
+    passed(
+        real,
+        "a quota wall is named, with its end or with when it is tried again",
+    );
+    let typed = real.typed(&id).len();
+    let waited = real
+        .world
+        .ao(&["send", &id, "STUB: say second", "--wait", "--timeout", "2s"]);
+    assert!(waited.err.contains("quota is used up"), "{waited:?}");
+    // Some say the time to the minute.
+    within(std::time::Duration::from_secs(150), "it goes on after it", || {
+        (real.world.session(&id)["lastMessage"] == "second").then_some(())
+    });
+    for entry in &real.typed(&id)[typed..] {
+        assert!(entry["at"].as_str().unwrap() >= until, "{entry:#}");
+    }
+    assert_eq!(real.model.turns_with("say second"), 1);
+    passed(real, "nothing is typed before, and delivery goes on after");
+    real.kill(&id, &[]);
+}
+
+/// The daemon is killed while messages are being typed into several sessions at once, until a hundred were. Each is asked of the
+/// model once: who holds the terminal types nothing twice under one name. Counted where it arrives, not in our rows.
+fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing(real: &mut Real) {
+    const KILLS: usize = 100;
+    const SESSIONS: usize = 4;
+    let mut seed = Seed::printed("a hundred kills in typing");
+    let ids: Vec<String> = (0..SESSIONS)
+        .map(|n| real.spawn(&[], &format!("STUB: say ready {n}")))
+        .collect();
+    for (n, id) in ids.iter().enumerate() {
+        said(real, id, &format!("ready {n}"));
+    }
+    let (mut kills, mut rounds, mut sent) = (0, 0, Vec::new());
+    while kills < KILLS {
+        rounds += 1;
+        assert!(rounds < 2 * KILLS, "only {kills} kills met a message in typing");
+        let texts: Vec<String> = (0..SESSIONS)
+            .map(|n| format!("STUB: say {rounds} to {n}."))
+            .collect();
+        for (id, text) in ids.iter().zip(&texts) {
+            real.world.ao(&["send", id, text]).ok();
+        }
+        let states = |real: &Real| -> Vec<String> {
+            let question = format!(
+                "SELECT coalesce(group_concat(state, ' '), '') FROM (SELECT state FROM messages \
+                 WHERE body LIKE 'STUB: say {rounds} to %' ORDER BY id)"
+            );
+            real.world
+                .query(&question)
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect()
+        };
+        // The text, its pause of 150 ms, Enter: about 200 ms from the first to the last that is asked here.
+        settle("one is being typed, or was", || {
+            states(real).iter().any(|state| state != "queued")
+        });
+        std::thread::park_timeout(std::time::Duration::from_millis(seed.below(220)));
+        real.world.kill_now();
+        real.world.wait_for_the_end();
+        kills += states(real).iter().filter(|state| *state == "typing").count();
+        real.world.start();
+        for (n, id) in ids.iter().enumerate() {
+            said(real, id, &format!("{rounds} to {n}."));
+        }
+        settle("all are accepted", || {
+            states(real).iter().all(|state| state == "accepted")
+        });
+        sent.extend(texts);
+    }
+    for text in &sent {
+        assert_eq!(real.model.turns_with(text), 1, "{text} of {}", sent.len());
+    }
+    println!(
+        "{} messages, {kills} kills in typing, {rounds} kills of the daemon",
+        sent.len()
+    );
+    for id in &ids {
+        let session = real.world.session(id);
+        assert_eq!(
+            (&session["generation"], &session["messagesWaiting"]),
+            (&json!(1), &json!(0))
+        );
+        real.kill(id, &[]);
+    }
+    passed(
+        real,
+        "a hundred kills of the daemon while a message is typed lose and double nothing",
+    );
 }

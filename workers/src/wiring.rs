@@ -307,6 +307,8 @@ impl Wiring {
             upkeep: Arc::clone(&self.upkeep),
             runtimes: self.runtimes.clone(),
             processes: Arc::clone(&self.processes),
+            agents: Arc::clone(&self.agents),
+            setup: Arc::clone(&self.setup),
             clock: Arc::clone(&self.clock),
         }
     }

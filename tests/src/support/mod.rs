@@ -3,6 +3,7 @@
 pub(crate) mod census;
 pub mod github;
 pub(crate) mod http;
+pub mod matrix;
 pub(crate) mod model;
 pub(crate) mod rows;
 pub(crate) mod seed;

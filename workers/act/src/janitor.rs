@@ -2,7 +2,7 @@
 //!
 //! Facts     reads `projects` and all `sessions`; writes that a project's move came about, or why not.
 //! Messages  none. Wakes on a change of the facts, and once an hour.
-//! Acts      through the ports `Upkeep` and `Runtime`, each call with a crash point before and after it.
+//! Acts      through the ports `Upkeep`, `Runtime` and `Agents`, each call with a crash point before and after it.
 //! Crash     what was taken back is gone, what was not is found again; a worktree that has followed follows once more.
 //! Ends      never by itself.
 
@@ -10,14 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ao_derive::leftovers;
+use ao_domain::port::PortFuture;
+use ao_domain::port::agent::{Agents, HookPlace};
 use ao_domain::port::clock::Clock;
 use ao_domain::port::processes::Processes;
 use ao_domain::port::runtime::{Look, RuntimeRef, Runtimes};
 use ao_domain::port::upkeep::{self, Reclaimed, Upkeep};
-use ao_domain::{ProcessId, Project, Timestamp, chain};
+use ao_domain::{Phase, ProcessId, Project, Timestamp, chain};
 use ao_facts::{FactsError, Filter, OutcomeWriter, Reader};
 use ao_supervisor::{Child, Context, Crash, Done, Init, step};
 use camino::Utf8Path;
+
+use crate::session::Setup;
 
 /// How often everything is looked at. Nothing is in a hurry: what is left over only takes up room.
 const EVERY: Duration = Duration::from_secs(60 * 60);
@@ -44,6 +48,10 @@ pub struct Parts {
     pub runtimes: Runtimes,
     /// Whether a holder is there.
     pub processes: Arc<dyn Processes>,
+    /// The kinds of agents, in whose settings our hooks are.
+    pub agents: Arc<dyn Agents>,
+    /// What they are started with.
+    pub setup: Arc<Setup>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -143,6 +151,41 @@ impl Janitor {
         Ok(())
     }
 
+    /// Takes our hooks out of the settings of agents that no session has any more.
+    async fn unhook(&self, ctx: &Context) -> Result<(), Crash> {
+        let Parts {
+            facts, agents, setup, ..
+        } = &self.0;
+        let ao = setup.ao();
+        for id in agents.ids() {
+            let files = setup.files(id);
+            let place = HookPlace {
+                ao: &ao,
+                files: &files,
+                env: &setup.env,
+            };
+            // Facts that do not answer want everything to stay.
+            let is_wanted = || -> PortFuture<'_, bool> {
+                Box::pin(async move {
+                    let sessions = facts.sessions(&Filter::default()).await;
+                    !sessions.is_ok_and(|all| {
+                        all.iter()
+                            .all(|one| one.harness != id || one.phase == Phase::Ended)
+                    })
+                })
+            };
+            let gone = step!(
+                "janitor.unhook",
+                ctx.within(LOOK, agents.withdraw(id, &place, &is_wanted))
+            );
+            if let Err(error) = gone.map_err(|_| Overdue("taking our hooks back"))? {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, agent = id, "our hooks stay in its settings");
+            }
+        }
+        Ok(())
+    }
+
     async fn runs(&self, ctx: &Context, name: &str) -> Result<Vec<(RuntimeRef, Look)>, Crash> {
         let Some(runtime) = self.0.runtimes.get(name) else {
             return Ok(Vec::new());
@@ -199,6 +242,7 @@ impl Child for Janitor {
             // Also where the clock was set back since.
             if due.is_none_or(|due| now >= due || due > now.plus(EVERY)) {
                 self.tidy(ctx).await?;
+                self.unhook(ctx).await?;
                 due = Some(self.0.clock.now().plus(EVERY));
             }
             let next = due.unwrap_or(now);

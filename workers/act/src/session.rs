@@ -55,6 +55,18 @@ pub struct Setup {
     pub restores: bool,
 }
 
+impl Setup {
+    /// The stable path of `ao`, which hooks call.
+    pub(crate) fn ao(&self) -> Utf8PathBuf {
+        self.bin.join("ao")
+    }
+
+    /// The folder for files of ours that agents of this kind read.
+    pub(crate) fn files(&self, agent: &str) -> Utf8PathBuf {
+        self.data_dir.join("agents").join(agent)
+    }
+}
+
 /// What a session's child works with; cloned into each incarnation.
 #[derive(Clone)]
 pub struct Parts {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ao_act::session::{Limits, Parts, SessionChild, Setup};
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
-    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError,
-    Style, Takes,
+    Agent, AgentError, Agents, Description, HookPlace, LaunchPlan, LaunchRequest, Note, Preparation,
+    PrepareError, Style, Takes,
 };
 use ao_domain::port::clock::Clock;
 use ao_domain::port::letters::{LetterError, Letters};
@@ -112,6 +112,15 @@ impl Agents for Reporter {
 
     fn ids(&self) -> Vec<&'static str> {
         vec![self.0.id]
+    }
+
+    fn withdraw<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a HookPlace<'a>,
+        _: &'a (dyn Fn() -> PortFuture<'a, bool> + Send + Sync),
+    ) -> PortFuture<'a, Result<(), PrepareError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn prepare<'a>(&'a self, _: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {

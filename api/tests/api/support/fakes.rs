@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
-    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError,
-    Style, Takes,
+    Agent, AgentError, Agents, Description, HookPlace, LaunchPlan, LaunchRequest, Note, Preparation,
+    PrepareError, Style, Takes,
 };
 use ao_domain::port::clock::Clock;
 use ao_domain::port::processes::Processes;
@@ -194,6 +194,15 @@ impl Agents for FakeAgents {
 
     fn ids(&self) -> Vec<&'static str> {
         self.0.iter().map(|agent| agent.0.id).collect()
+    }
+
+    fn withdraw<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a HookPlace<'a>,
+        _: &'a (dyn Fn() -> PortFuture<'a, bool> + Send + Sync),
+    ) -> PortFuture<'a, Result<(), PrepareError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn prepare<'a>(&'a self, _: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {

@@ -137,9 +137,9 @@ impl SessionChild {
             model: session.model.as_deref(),
             permissions: session.permissions,
             role: session.setup.role.as_deref(),
-            ao: &self.parts.setup.bin.join("ao"),
+            ao: &self.parts.setup.ao(),
             messages: &self.parts.letters.folder(&session.id),
-            files: &self.parts.setup.data_dir.join("agents").join(&session.harness),
+            files: &self.parts.setup.files(&session.harness),
             trusted: true,
             env: &self.parts.setup.env,
         })

@@ -273,6 +273,17 @@ pub trait Agent: Send + Sync + 'static {
     }
 }
 
+/// What hooks were set up with.
+#[derive(Clone, Copy, Debug)]
+pub struct HookPlace<'a> {
+    /// The stable path of `ao`.
+    pub ao: &'a Utf8Path,
+    /// The folder for files of ours that agents of this kind read.
+    pub files: &'a Utf8Path,
+    /// The environment that agents inherit.
+    pub env: &'a [(String, String)],
+}
+
 /// All kinds of agents there are.
 pub trait Agents: Send + Sync + 'static {
     /// The agent of this id.
@@ -280,6 +291,16 @@ pub trait Agents: Send + Sync + 'static {
 
     /// Every id, in the order to show them.
     fn ids(&self) -> Vec<&'static str>;
+
+    /// Takes out of the settings of agent `id` what [`Self::prepare`] put there, unless `is_wanted` says that a session needs it: it
+    /// is asked while no preparation is under way, and none begins before what it says is done. Byte for byte what was there
+    /// before stays. Safe to repeat.
+    fn withdraw<'a>(
+        &'a self,
+        id: &'a str,
+        place: &'a HookPlace<'a>,
+        is_wanted: &'a (dyn Fn() -> PortFuture<'a, bool> + Send + Sync),
+    ) -> PortFuture<'a, Result<(), PrepareError>>;
 
     /// Does what a plan says is to be done before its agent starts. Safe to repeat; within a few seconds.
     fn prepare<'a>(&'a self, what: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>>;

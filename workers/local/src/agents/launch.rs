@@ -2,13 +2,13 @@
 
 use std::io::BufRead as _;
 
-use ao_domain::PermissionMode;
-use ao_domain::port::agent::{AgentError, LaunchRequest};
+use ao_domain::port::agent::{AgentError, HookPlace, LaunchRequest, Preparation};
+use ao_domain::{PermissionMode, SessionId};
 use camino::Utf8Path;
 use uuid::Uuid;
 
 use super::notes;
-use super::sheet::{Own, Word};
+use super::sheet::{Argv, Own, Sheet, Word};
 
 /// Ours, so that no other program makes the same ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7d21_c4e0_5b3f_4c8e_9a67_1f0e_83c2_d5ab);
@@ -131,4 +131,35 @@ fn holds_words(file: &Utf8Path, spoke: &str) -> bool {
         line.clear();
     }
     false
+}
+
+/// What an agent's launches leave in its own settings for as long as there are sessions: files and blocks of ours, but not what lies
+/// in our own folders, nor that somebody's folder is trusted.
+pub(super) fn hooks(sheet: &Sheet, place: &HookPlace<'_>) -> Vec<Preparation> {
+    let Argv::Made { before, .. } = &sheet.argv else {
+        return Vec::new();
+    };
+    let none: SessionId = "none-1".parse().expect("it is an id");
+    let any = LaunchRequest {
+        session: &none,
+        prompt: None,
+        command: &[],
+        worktree: Utf8Path::new("/"),
+        secret: "",
+        native_id: None,
+        model: None,
+        permissions: PermissionMode::Default,
+        role: None,
+        ao: place.ao,
+        messages: place.files,
+        files: place.files,
+        trusted: false,
+        env: place.env,
+    };
+    let mut hooks = before(&any);
+    hooks.retain(|what| {
+        matches!(what, Preparation::File { .. } | Preparation::Block { .. })
+            && !what.file().starts_with(place.files)
+    });
+    hooks
 }

@@ -26,7 +26,8 @@ use std::path::{Path, PathBuf};
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
-    Agent, AgentError, Agents, Description, LaunchPlan, LaunchRequest, Note, Preparation, PrepareError, Shows,
+    Agent, AgentError, Agents, Description, HookPlace, LaunchPlan, LaunchRequest, Note, Preparation,
+    PrepareError, Shows,
 };
 use ao_domain::port::runtime::{Prompt, Screen};
 use ao_domain::{PermissionMode, Signal, Timestamp, Wall};
@@ -77,6 +78,8 @@ struct Described {
 /// All agents, looking for programs on one PATH.
 pub struct Registry {
     agents: Vec<Described>,
+    /// Held while something is written for an agent or taken back: whoever takes back asks meanwhile whether it is wanted.
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl Registry {
@@ -90,6 +93,7 @@ impl Registry {
                     path: path.into(),
                 })
                 .collect(),
+            writing: tokio::sync::Mutex::new(()),
         }
     }
 }
@@ -133,7 +137,36 @@ impl Agents for Registry {
     }
 
     fn prepare<'a>(&'a self, what: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {
-        Box::pin(install::prepare(what))
+        Box::pin(async {
+            let _writing = self.writing.lock().await;
+            install::prepare(what).await
+        })
+    }
+
+    fn withdraw<'a>(
+        &'a self,
+        id: &'a str,
+        place: &'a HookPlace<'a>,
+        is_wanted: &'a (dyn Fn() -> PortFuture<'a, bool> + Send + Sync),
+    ) -> PortFuture<'a, Result<(), PrepareError>> {
+        Box::pin(async move {
+            let sheets = self.agents.iter().map(|agent| agent.sheet);
+            let hooks: Vec<Preparation> = sheets
+                .filter(|sheet| sheet.description.id == id)
+                .flat_map(|sheet| launch::hooks(sheet, place))
+                .collect();
+            if hooks.is_empty() {
+                return Ok(());
+            }
+            let _writing = self.writing.lock().await;
+            if is_wanted().await {
+                return Ok(());
+            }
+            for what in &hooks {
+                install::withdraw(what).await?;
+            }
+            Ok(())
+        })
     }
 }
 

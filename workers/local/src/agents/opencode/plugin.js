@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 
 const AO = "@AO@";
-const LONG = 60_000; // ms: what waits longer for its next try waits for its quota
+const LONG = 20_000; // ms: what waits longer for its next try waits for its quota
 
 export const ao = async () => {
   if (!process.env.AO_SESSION_ID) return {};
