@@ -202,9 +202,13 @@ impl SessionChild {
             MessageKind::Answer => {
                 let showing = message.dialog.as_ref().map_or(&[][..], |dialog| &dialog.lines);
                 let prompt = agent.prompt();
+                let taken = message.dialog.as_ref().and_then(|dialog| {
+                    let mut choices = dialog.choices.iter();
+                    choices.find(|choice| choice.key == message.body)?.keys.as_deref()
+                });
                 let press = Press {
                     id: &attempt,
-                    keys: &message.body,
+                    keys: taken.unwrap_or(&message.body),
                     showing,
                     prompt: prompt.as_ref(),
                 };

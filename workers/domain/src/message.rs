@@ -125,10 +125,13 @@ pub struct Dialog {
 /// One way to answer a dialog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
-    /// The key that takes it.
+    /// The key that takes it, or its number among the others.
     pub key: String,
     /// What it says.
     pub label: String,
+    /// What takes it, where that is not the key alone: a list without numbers is gone through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<String>,
 }
 
 /// Whether two texts are the same but for spaces and line ends, which terminals and agents change.

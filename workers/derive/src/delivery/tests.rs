@@ -27,6 +27,7 @@ const WAITS: Habits = Habits {
 
 fn dialog(question: &str) -> Dialog {
     let yes = Choice {
+        keys: None,
         key: "1".to_owned(),
         label: "Yes".to_owned(),
     };

@@ -345,6 +345,7 @@ async fn what_a_screen_showed_belongs_to_the_state_it_was_seen_in() {
     let dialog = Dialog {
         text: vec!["Run it?".to_owned()],
         choices: vec![Choice {
+            keys: None,
             key: "1".to_owned(),
             label: "Yes".to_owned(),
         }],

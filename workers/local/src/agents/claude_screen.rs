@@ -32,35 +32,7 @@ fn dialog(lines: &[String]) -> Option<Dialog> {
     if !says_how.contains("Esc to cancel") && !says_how.contains("Enter to") {
         return None;
     }
-    // The last line that begins a list begins this one.
-    let first = lines[..foot]
-        .iter()
-        .rposition(|line| choice(line).is_some_and(|(_, number, _)| number == 1))?;
-    let (mut choices, mut is_marked): (Vec<Choice>, bool) = (Vec::new(), false);
-    for line in &lines[first..foot] {
-        match choice(line) {
-            Some((marked, number, label)) if number == choices.len() + 1 => {
-                is_marked |= marked;
-                choices.push(Choice {
-                    key: number.to_string(),
-                    label: label.to_owned(),
-                });
-            }
-            _ if is_rule(line) || line.trim().is_empty() => {}
-            // What explains a choice stands below it.
-            _ => {
-                let last = choices.last_mut()?;
-                last.label = format!("{} ({})", last.label, line.trim());
-            }
-        }
-    }
-    if !is_marked {
-        return None;
-    }
-    // Several can be ticked, and are sent off by something that has no number.
-    if choices.iter().any(|choice| choice.label.starts_with('[')) {
-        choices.clear();
-    }
+    let (first, choices) = numbered(lines, foot).or_else(|| unnumbered(lines, foot))?;
     let begin = lines[..first]
         .iter()
         .rposition(|line| is_rule(line))
@@ -80,6 +52,82 @@ fn dialog(lines: &[String]) -> Option<Dialog> {
         choices,
         lines: all.collect(),
     })
+}
+
+/// Where the list begins that ends above `foot`, and its choices, each of which its number takes.
+fn numbered(lines: &[String], foot: usize) -> Option<(usize, Vec<Choice>)> {
+    // The last line that begins a list begins this one.
+    let first = lines[..foot]
+        .iter()
+        .rposition(|line| choice(line).is_some_and(|(_, number, _)| number == 1))?;
+    let (mut choices, mut is_marked): (Vec<Choice>, bool) = (Vec::new(), false);
+    for line in &lines[first..foot] {
+        match choice(line) {
+            Some((marked, number, label)) if number == choices.len() + 1 => {
+                is_marked |= marked;
+                choices.push(Choice {
+                    key: number.to_string(),
+                    label: label.to_owned(),
+                    keys: None,
+                });
+            }
+            _ if is_rule(line) || line.trim().is_empty() => {}
+            // What explains a choice stands below it.
+            _ => {
+                let last = choices.last_mut()?;
+                last.label = format!("{} ({})", last.label, line.trim());
+            }
+        }
+    }
+    if !is_marked {
+        return None;
+    }
+    // Several can be ticked, and are sent off by something that has no number.
+    if choices.iter().any(|choice| choice.label.starts_with('[')) {
+        choices.clear();
+    }
+    Some((first, choices))
+}
+
+/// The same of a list without numbers, as that of the question whether a folder is trusted: what stands in one column, one line of it
+/// under the cursor. Its lines are counted here, and one is taken by going to the first, down to it, and pressing Enter: that takes the
+/// same one wherever the cursor stands by then.
+fn unnumbered(lines: &[String], foot: usize) -> Option<(usize, Vec<Choice>)> {
+    let end = lines[..foot].iter().rposition(|line| !line.trim().is_empty())? + 1;
+    let marked = |line: &String| line.trim_start().starts_with(CURSOR);
+    let cursor = lines[..end].iter().rposition(marked)?;
+    let label_at = |line: &str| {
+        let label = line.trim_start().trim_start_matches(CURSOR).trim_start();
+        line.chars().count() - label.chars().count()
+    };
+    let column = label_at(&lines[cursor]);
+    let is_part = |line: &String| !line.trim().is_empty() && label_at(line) >= column;
+    let first = lines[..cursor]
+        .iter()
+        .rposition(|line| !is_part(line))
+        .map_or(0, |row| row + 1);
+    if !lines[cursor..end].iter().all(is_part)
+        || lines[first..end].iter().filter(|line| marked(line)).count() != 1
+    {
+        return None;
+    }
+    let mut choices: Vec<Choice> = Vec::new();
+    for line in &lines[first..end] {
+        let label = line.trim_start().trim_start_matches(CURSOR).trim();
+        // In a narrow window it goes on below.
+        if label_at(line) > column {
+            let last = choices.last_mut()?;
+            last.label = format!("{} {label}", last.label);
+            continue;
+        }
+        let down = "\u{1b}[B".repeat(choices.len());
+        choices.push(Choice {
+            key: (choices.len() + 1).to_string(),
+            label: label.to_owned(),
+            keys: Some(format!("\u{1b}[H{down}\r")),
+        });
+    }
+    (2..10).contains(&choices.len()).then_some((first, choices))
 }
 
 /// Whether it is under the cursor, its number, and what it says.
@@ -167,6 +215,51 @@ mod tests {
                 "Chat about this"
             ]
         );
+    }
+
+    /// As it was on the screen of the real program, and as a narrow window has it.
+    #[test]
+    fn the_question_of_trust_has_choices_without_numbers() {
+        let asked = lines(
+            "----\n Accessing workspace:\n\n /w\n\n Quick safety check: Is this a project you created?\n\n Security guide\n\n \
+             ❯ No, exit\n   Yes, I trust\n     this folder\n\n Enter to confirm · Esc to cancel\n",
+        );
+        let found = dialog(&asked).unwrap();
+        assert_eq!(
+            found.text,
+            [
+                "Accessing workspace:",
+                "/w",
+                "Quick safety check: Is this a project you created?",
+                "Security guide"
+            ]
+        );
+        let choices: Vec<_> = found
+            .choices
+            .iter()
+            .map(|choice| {
+                (
+                    choice.key.as_str(),
+                    choice.label.as_str(),
+                    choice.keys.as_deref().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            choices,
+            [
+                ("1", "No, exit", "\u{1b}[H\r"),
+                ("2", "Yes, I trust this folder", "\u{1b}[H\u{1b}[B\r")
+            ]
+        );
+        for no in [
+            " ❯ No, exit\n\n Enter to confirm · Esc to cancel",
+            " ❯ No\n ❯ Yes\n\n Enter to confirm · Esc to cancel",
+            "   No\n   Yes\n\n Enter to confirm · Esc to cancel",
+            " ❯ No\n\n   Yes\n\n Enter to confirm · Esc to cancel",
+        ] {
+            assert_eq!(dialog(&lines(no)), None, "{no}");
+        }
     }
 
     /// Several can be ticked and are sent off by what has no number; and in a small window the last line is wrapped.
