@@ -53,9 +53,10 @@ mod m0008_agents;
 mod m0009_messages;
 mod m0010_pull_requests;
 mod m0011_lives;
+mod m0012_claims;
 
 /// The version this program writes: the number of its newest migration.
-pub const VERSION: u32 = 11;
+pub const VERSION: u32 = 12;
 
 /// The version a migration's recorded name stands for, such as 3 for `m0003_sessions`; `None` for a name that is not
 /// of that form.
@@ -83,6 +84,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_messages::Migration),
             Box::new(m0010_pull_requests::Migration),
             Box::new(m0011_lives::Migration),
+            Box::new(m0012_claims::Migration),
         ]
     }
 }

@@ -5,6 +5,7 @@
 
 mod claude;
 mod claude_code;
+mod foreign_code;
 mod messages;
 mod pull_requests;
 

@@ -31,6 +31,9 @@ pub struct LaunchRequest<'a> {
     pub ao: &'a Utf8Path,
     /// The folder that messages too long to be typed lie in; it reads there without asking.
     pub messages: &'a Utf8Path,
+    /// Whether the code it is going to work on is the project's own. Where it is a stranger's, nothing that the agent asks about trust
+    /// is answered for a person.
+    pub trusted: bool,
     /// The environment it will inherit, before ours and the plan's are added.
     pub env: &'a [(String, String)],
 }

@@ -61,6 +61,7 @@ pub struct Model {
     pub ticket: i64,
     pub queued_for: Option<String>,
     pub replaces: Option<String>,
+    pub foreign_code: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -118,6 +119,7 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
         ticket: number(TABLE, key, "ticket", row.ticket)?,
         queued_for: parse_opt(TABLE, key, "queued_for", row.queued_for.as_deref())?,
         replaces: parse_opt(TABLE, key, "replaces", row.replaces.as_deref())?,
+        foreign_code: row.foreign_code,
         delay: row.delay,
         trouble: row.trouble,
         model: row.model,

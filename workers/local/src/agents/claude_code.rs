@@ -44,6 +44,8 @@ pub(super) const SHEET: Sheet = Sheet {
                 &["--permission-mode", "bypassPermissions"],
             ]),
             Word::Model("--model"),
+            // Else a worktree is as trusted as the repository it belongs to.
+            Word::Wary("CLAUDE_CODE_IGNORE_PERSISTED_TRUST"),
             // Said at every start: it is no part of the conversation.
             Word::Role("--append-system-prompt"),
             Word::Prompt("--"),
@@ -134,8 +136,11 @@ const INTERRUPTED: &str = "transcript.interrupted";
 /// only the transcript says so.
 const TURN_BEGAN: &str = "transcript.turn";
 
-/// Its own record that the worktree is trusted.
+/// Its own record that the worktree is trusted. Of a stranger's code it is left to ask a person.
 fn trust(request: &LaunchRequest<'_>) -> Vec<Preparation> {
+    if !request.trusted {
+        return Vec::new();
+    }
     let config = checkup::claude_config(request.env);
     let trust = config.map(|config| Preparation::ClaudeTrust {
         config,

@@ -48,6 +48,7 @@ pub(super) fn arguments(words: &[Word], own: Option<&Own>, request: &LaunchReque
                 argv.extend(words.iter().map(|word| (*word).to_owned()));
                 continue;
             }
+            Word::Wary(_) => continue,
             Word::Model(option) => (option, request.model.map(str::to_owned)),
             Word::Role(option) => (option, request.role.map(str::to_owned)),
             Word::Resumed(option) => (option, goes_on.map(str::to_owned)),
@@ -64,6 +65,15 @@ pub(super) fn arguments(words: &[Word], own: Option<&Own>, request: &LaunchReque
         }
     }
     argv
+}
+
+/// The variables that `words` describe.
+pub(super) fn variables(words: &[Word], request: &LaunchRequest<'_>) -> Vec<(String, String)> {
+    let wary = words.iter().filter_map(|word| match word {
+        Word::Wary(name) if !request.trusted => Some(((*name).to_owned(), "1".to_owned())),
+        _ => None,
+    });
+    wary.collect()
 }
 
 /// Where a mode stands in [`Word::Mode`].

@@ -140,6 +140,7 @@ impl Agent for Described {
                 })
         };
         launch::must_be_text(request)?;
+        let mut env = Vec::new();
         let (program, arguments, before) = match &self.sheet.argv {
             Argv::Given => {
                 if request.model.is_some() {
@@ -164,12 +165,13 @@ impl Agent for Described {
                     return Err(AgentError::CommandNotTaken { agent: agent() });
                 }
                 let arguments = launch::arguments(words, self.sheet.own.as_ref(), request);
+                env = launch::variables(words, request);
                 (find(program, places)?, arguments, before(request))
             }
         };
         Ok(LaunchPlan {
             argv: std::iter::once(program).chain(arguments).collect(),
-            env: Vec::new(),
+            env,
             before,
         })
     }

@@ -78,6 +78,9 @@ pub(super) enum Argv {
 pub(super) enum Word {
     /// Whatever stands for the permission mode: default, accept-edits, auto, bypass.
     Mode([&'static [&'static str]; 4]),
+    /// A variable that is set to 1 where the code is a stranger's: with it the agent asks whether that is trusted, whatever it was told
+    /// of the repository before.
+    Wary(&'static str),
     /// The model, behind this option.
     Model(&'static str),
     /// What it is told beside its prompt, behind this option.
