@@ -2,6 +2,7 @@
 
 mod asked;
 mod children;
+mod claims;
 mod cut;
 mod forge;
 mod heard;

@@ -2,6 +2,7 @@
 //! the line that brings discarded work back, and the tree that a person steers.
 
 mod bad_input;
+mod claims;
 mod config;
 mod database;
 mod doctor;

@@ -113,6 +113,10 @@ impl Worktrees for Commits {
         unreachable!("nothing is registered here")
     }
 
+    fn fetch_pull<'a>(&'a self, _: &'a WorktreeOwner, _: u64) -> PortFuture<'a, Result<(), WorktreeError>> {
+        unreachable!("nothing is fetched here")
+    }
+
     fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<Made, WorktreeError>> {
         unreachable!("no worktree is made here")
     }
@@ -381,6 +385,7 @@ impl Sim {
             base: "main".to_owned(),
             repo: format!("/repos/web{number}").into(),
             setup: ao_domain::SessionSetup::default(),
+            claim: None,
             replace: false,
             secret: SECRET.to_owned(),
             worktree_root: Utf8Path::new("/worktrees"),

@@ -29,11 +29,7 @@ impl Real {
         Self::of_with(&CLAUDE, test, ready)
     }
 
-    /// An agent of this kind.
-    pub(crate) fn of(kind: &'static Kind, test: &str) -> Option<Real> {
-        Self::of_with(kind, test, |_| {})
-    }
-
+    /// An agent of this kind, in a world that `ready` makes ready before its daemon is started.
     pub(crate) fn of_with(kind: &'static Kind, test: &str, ready: impl FnOnce(&mut World)) -> Option<Real> {
         let program = installed(kind.program);
         let node = if kind.needs_node {

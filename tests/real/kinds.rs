@@ -24,10 +24,14 @@ pub(crate) struct Kind {
     pub(crate) questions: Result<&'static [&'static str], &'static str>,
     /// A line of the model's script that uses up its quota, for longer than it tries again by itself.
     pub(crate) wall: &'static str,
+    /// Where it goes on by itself as long as anybody waits here: how that is shown.
+    pub(crate) wall_shown: Option<&'static str>,
     /// The keys that interrupt it.
     pub(crate) interrupt: &'static [&'static str],
     /// The answer where it asks whether a conversation goes on that it takes for one in use.
     pub(crate) in_use: Option<&'static str>,
+    /// How the choice begins that trusts a stranger's code; if it does not ask, why, and what is done instead.
+    pub(crate) stranger: Result<&'static str, &'static str>,
     /// What its own record has of a conversation.
     pub(crate) record: fn(&Utf8Path, &str) -> Option<Recorded>,
 }
@@ -98,8 +102,10 @@ pub(crate) const CLAUDE: Kind = Kind {
     yes: "1",
     questions: Ok(&["2"]),
     wall: "STUB: wall",
+    wall_shown: None,
     interrupt: &["\u{1b}"],
     in_use: None,
+    stranger: Ok("Yes"),
     record: |home, native| {
         let lines = lines(below(&home.join(".claude/projects"), &format!("{native}.jsonl"))?)?;
         Some(Recorded {
@@ -143,8 +149,10 @@ pub(crate) const CODEX: Kind = Kind {
     yes: "1",
     questions: Err("its model has no tool to ask with in this mode"),
     wall: "STUB: wall 30\nSTUB: say through",
+    wall_shown: None,
     interrupt: &["\u{1b}"],
     in_use: None,
+    stranger: Ok("Trust"),
     record: |home, native| {
         let lines = lines(below(&home.join(".codex/sessions"), &format!("-{native}.jsonl"))?)?;
         let item = |kind: &'static str| move |line: &Value| line["payload"]["item"]["type"] == kind;
@@ -179,8 +187,10 @@ pub(crate) const QWEN: Kind = Kind {
     yes: "1",
     questions: Ok(&["2"]),
     wall: "STUB: wall",
+    wall_shown: None,
     interrupt: &["\u{1b}"],
     in_use: None,
+    stranger: Ok("Trust folder"),
     record: |home, native| {
         let lines = lines(below(&home.join(".qwen/projects"), &format!("{native}.jsonl"))?)?;
         Some(Recorded {
@@ -211,8 +221,10 @@ pub(crate) const COPILOT: Kind = Kind {
     yes: "1",
     questions: Ok(&["2"]),
     wall: "STUB: wall",
+    wall_shown: None,
     interrupt: &["\u{1b}", "\u{1b}"],
     in_use: Some("1"),
+    stranger: Ok("Yes"),
     record: |home, native| {
         let lines = lines(home.join(format!(".copilot/session-state/{native}/events.jsonl")))?;
         Some(Recorded {
@@ -244,8 +256,10 @@ pub(crate) const KIMI: Kind = Kind {
     // The answer, and that it is sent.
     questions: Ok(&["2", "1"]),
     wall: "STUB: wall",
+    wall_shown: None,
     interrupt: &["\u{1b}"],
     in_use: None,
+    stranger: Ok("Trust this folder"),
     record: |home, native| {
         let lines = lines(below(
             &home.join(".kimi-code/sessions"),
@@ -277,15 +291,26 @@ pub(crate) const GROK: Kind = Kind {
         );
         fs::write(folder.join("config.toml"), config).unwrap();
         world.set("GROK_DISABLE_AUTOUPDATER", "1");
+        // What it asks about at its start is what a project brings to be run.
+        let hooks = world.repo.join(".grok/hooks");
+        fs::create_dir_all(&hooks).unwrap();
+        let hook = json!({"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "true"}]}]}});
+        fs::write(hooks.join("own.json"), hook.to_string()).unwrap();
+        world.git(&["add", "."]);
+        world.git(&["commit", "-qm", "hooks"]);
     },
     shows_a_dialog: |screen| has(screen, &[":select  ", "Enter:submit"]),
     takes_a_text: |screen| has(screen, &["\u{2502} \u{276f}"]),
     asks: "STUB: write asked.txt hi",
     yes: "3",
     questions: Ok(&["2"]),
-    wall: "STUB: wall",
+    wall: "STUB: wall 20\nSTUB: say through",
+    wall_shown: Some(
+        "it tries again by itself, and says on its screen alone that it does: that is named, and what is sent waits",
+    ),
     interrupt: &["\u{3}"],
     in_use: None,
+    stranger: Ok("Yes"),
     record: |home, native| {
         let file = below(
             &home.join(".grok/sessions"),
@@ -326,8 +351,10 @@ pub(crate) const OPENCODE: Kind = Kind {
     yes: "1",
     questions: Ok(&["2"]),
     wall: "STUB: wall 35\nSTUB: say through",
+    wall_shown: None,
     interrupt: &["\u{1b}", "\u{1b}"],
     in_use: None,
+    stranger: Err("it asks nobody: what a stranger's code brings for it, settings and plugins, is left out"),
     record: |home, native| {
         let file = home.join(".local/share/opencode/opencode.db");
         if !file.exists() {

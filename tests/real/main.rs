@@ -6,6 +6,7 @@
 mod agent;
 mod claude;
 mod claude_code;
+mod foreign_code;
 mod kinds;
 mod messages;
 mod pull_requests;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use ao_domain::Timestamp;
-use ao_tests::{Seed, settle};
+use ao_tests::settle;
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 

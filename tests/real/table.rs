@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::Write as _;
 
+use ao_tests::github::Home;
 use ao_tests::{Seed, World, matrix, settle, within};
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 
 use crate::agent::{Person, Real, installed};
+use crate::foreign_code::{Stage, text_of};
 use crate::kinds::{self, Kind, Recorded};
 
 /// Makes the tests of a step for each kind.
@@ -41,6 +43,24 @@ table! {
     a_killed_one_goes_on_with_its_conversation
     at_a_quota_wall_nothing_is_typed_before_its_end
     a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing
+}
+
+/// The step that has a world of its own.
+macro_rules! strangers {
+    ($($name:ident $kind:ident)*) => {
+        $(
+            mod $name {
+                #[test]
+                fn a_stranger_s_code_is_asked_about_and_an_answer_closes_that() {
+                    super::super::a_stranger_s_code_is_asked_about(&super::super::kinds::$kind);
+                }
+            }
+        )*
+    };
+}
+
+mod strangers {
+    strangers! { claude CLAUDE codex CODEX opencode OPENCODE grok GROK qwen QWEN copilot COPILOT kimi KIMI }
 }
 
 fn run(kind: &'static Kind, test: &str, step: fn(&mut Real)) {
@@ -360,32 +380,56 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
     let id = real.spawn(&[], "STUB: say ready");
     said(real, &id, "ready");
     real.world.ao(&["send", &id, real.kind.wall, "--wait"]).ok();
-    settle("the wall is named", || {
-        let session = real.world.session(&id);
-        session["status"] == "idle" && session["wallUntil"].is_string()
-    });
-    let session = real.world.session(&id);
-    let until = session["wallUntil"].as_str().unwrap();
-    let reason = session["reason"].as_str().unwrap();
-    assert!(
-        reason.contains("quota is used up") && reason.contains(until),
-        "{reason}"
-    );
-    passed(
-        real,
-        "a quota wall is named, with its end or with when it is tried again",
-    );
+    let until = match real.kind.wall_shown {
+        // It goes on by itself; its screen says that it waits.
+        Some(how) => {
+            settle("it waits for its quota", || {
+                let session = real.world.session(&id);
+                let reason = session["reason"].as_str().unwrap_or_default();
+                session["status"] == "working" && reason.contains("it waits to try again: ")
+            });
+            note(
+                real.kind,
+                "a quota wall is named, with its end or with when it is tried again",
+                how,
+            );
+            None
+        }
+        None => {
+            settle("the wall is named", || {
+                let session = real.world.session(&id);
+                session["status"] == "idle" && session["wallUntil"].is_string()
+            });
+            let session = real.world.session(&id);
+            let until = session["wallUntil"].as_str().unwrap();
+            let reason = session["reason"].as_str().unwrap();
+            assert!(
+                reason.contains("quota is used up") && reason.contains(until),
+                "{reason}"
+            );
+            passed(
+                real,
+                "a quota wall is named, with its end or with when it is tried again",
+            );
+            Some(until.to_owned())
+        }
+    };
     let typed = real.typed(&id).len();
     let waited = real
         .world
         .ao(&["send", &id, "STUB: say second", "--wait", "--timeout", "2s"]);
-    assert!(waited.err.contains("quota is used up"), "{waited:?}");
+    let why = if until.is_some() {
+        "quota is used up"
+    } else {
+        "waits to try again"
+    };
+    assert!(waited.err.contains(why), "{waited:?}");
     // Some say the time to the minute.
     within(std::time::Duration::from_secs(150), "it goes on after it", || {
         (real.world.session(&id)["lastMessage"] == "second").then_some(())
     });
     for entry in &real.typed(&id)[typed..] {
-        assert!(entry["at"].as_str().unwrap() >= until, "{entry:#}");
+        assert!(entry["at"].as_str() >= until.as_deref(), "{entry:#}");
     }
     assert_eq!(real.model.turns_with("say second"), 1);
     passed(real, "nothing is typed before, and delivery goes on after");
@@ -461,4 +505,63 @@ fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing(real: &mut R
         real,
         "a hundred kills of the daemon while a message is typed lose and double nothing",
     );
+}
+
+/// A pull request of a fork is worked on: its agent asks, nothing is typed meanwhile, and a person's answer closes it and says whose it was.
+fn a_stranger_s_code_is_asked_about(kind: &'static Kind) {
+    const STEP: &str = "asks whether a stranger's code is trusted, and an answer closes that";
+    let Some(stage) = Stage::set(kind, "a_stranger_s_code_is_asked_about") else {
+        return;
+    };
+    let real = &stage.real;
+    let number = stage.pull("patch", Home::Fork("stranger/web".to_owned()));
+    let id = real.spawn(&["--claim-pr", &number], "STUB: say begun");
+    let begun = |times: usize| {
+        settle("it begins with its prompt, once", || {
+            real.model.turns_with("STUB: say begun") == times
+        });
+    };
+    let yes = match kind.stranger {
+        Ok(yes) => yes,
+        Err(why) => {
+            begun(1);
+            assert_eq!(real.world.session(&id)["foreignCode"], true);
+            note(kind, STEP, why);
+            return;
+        }
+    };
+    let asks = real.until(&id, "needs_input");
+    settle("the question is read", || {
+        real.world.session(&id)["dialog"].is_object()
+    });
+    let dialog = real.world.session(&id)["dialog"].clone();
+    assert_eq!(asks["foreignCode"], true);
+    assert!(text_of(&dialog).to_lowercase().contains("trust"), "{dialog:#}");
+    let typed = real.typed(&id);
+    assert_eq!((typed.len(), real.model.turns_with("STUB: say begun")), (0, 0));
+    let choices = dialog["choices"].as_array().unwrap();
+    let is_yes = |choice: &&Value| {
+        choice["label"]
+            .as_str()
+            .is_some_and(|label| label.starts_with(yes))
+    };
+    let key = choices
+        .iter()
+        .find(is_yes)
+        .unwrap_or_else(|| panic!("{dialog:#}"))["key"]
+        .as_str()
+        .unwrap();
+    real.world.ao(&["session", "answer", &id, key]).ok();
+    begun(1);
+    assert_eq!(real.world.session(&id)["dialog"], Value::Null);
+    let messages = real.messages(&id);
+    let answer = messages
+        .iter()
+        .find(|message| message["kind"] == "answer")
+        .unwrap();
+    assert_eq!(
+        (&answer["by"], &answer["state"]),
+        (&json!("person"), &json!("accepted"))
+    );
+    passed(real, STEP);
 }

@@ -8,6 +8,7 @@ use ao_act::janitor::{self, Janitor};
 use ao_act::session::{self, SessionChild};
 use ao_domain::{RemoteRepo, SessionId};
 use ao_facts::{Wakeups, keeper};
+use ao_observe::claim::{self, ClaimChild};
 use ao_observe::gateway::{self, Gateway};
 use ao_observe::hook_spool::{self, SpoolReader};
 use ao_observe::pull_request::{self, Pull};
@@ -68,7 +69,8 @@ pub fn tree(w: &Wiring, api: impl FnOnce(Tree) -> Vec<ChildSpec>) -> Supervisor 
                     w.watched_repositories(),
                     repository(w),
                 ))
-                .child(Roster::new("pulls", "pull", w.followed_pulls(), pull(w))), // one per open pull request
+                .child(Roster::new("pulls", "pull", w.followed_pulls(), pull(w))) // one per open pull request
+                .child(Roster::new("claims", "claim", w.open_claims(), claim(w))), // one per claim without an answer
         )
         .child(
             Supervisor::new("act", Strategy::OneForOne, Budget::parking())
@@ -220,6 +222,21 @@ fn pull(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
     }
 }
 
+fn claim(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
+    let parts = w.claim_parts();
+    move |key| {
+        let parts = parts.clone();
+        let id: Result<u64, _> = key.parse();
+        let spec = match id {
+            Ok(id) => child(key, move || ClaimChild::new(id, parts.clone())),
+            Err(error) => not_a_key(key, error),
+        };
+        spec.kind("claim")
+            .restart(Restart::Transient)
+            .heartbeat(claim::HEARTBEAT)
+    }
+}
+
 fn session(w: &Wiring) -> impl Fn(String) -> ChildSpec + Send + Sync + 'static {
     let w = w.clone();
     move |key| {
@@ -262,6 +279,10 @@ impl Wiring {
 
     fn followed_pulls(&self) -> impl Keys {
         Pulls::new(self, Kind::Pulls)
+    }
+
+    fn open_claims(&self) -> impl Keys {
+        Pulls::new(self, Kind::Claims)
     }
 
     fn due_sweeps(&self) -> impl Keys {
@@ -310,6 +331,7 @@ enum Kind {
     Hosts,
     Repositories,
     Pulls,
+    Claims,
 }
 
 struct Pulls {
@@ -349,6 +371,10 @@ impl Keys for Pulls {
             Kind::Repositories => self.watched().await?.iter().map(ToString::to_string).collect(),
             Kind::Pulls => {
                 let ids = self.w.reader.followed_pulls().await?;
+                ids.iter().map(ToString::to_string).collect()
+            }
+            Kind::Claims => {
+                let ids = self.w.reader.open_claims().await?;
                 ids.iter().map(ToString::to_string).collect()
             }
         })

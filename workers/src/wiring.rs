@@ -37,7 +37,7 @@ use ao_local::transcripts::FileTranscripts;
 use ao_local::worktree::{Bounds, GitConfig, GitWorktrees, WorktreeProvisioner};
 use ao_observe::cadence::Tempo;
 use ao_observe::exchange::Exchange;
-use ao_observe::{pull_request, repository};
+use ao_observe::{claim, pull_request, repository};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::moved::{follow, known_name};
@@ -296,6 +296,16 @@ impl Wiring {
             clock: Arc::clone(&self.clock),
             tempo: self.tempo,
             machine: self.of_machine,
+        }
+    }
+
+    /// What each claim's child works with.
+    pub(crate) fn claim_parts(&self) -> claim::Parts {
+        claim::Parts {
+            facts: self.reader.clone(),
+            writer: self.seen.clone(),
+            exchange: self.exchange.clone(),
+            clock: Arc::clone(&self.clock),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The routes, one file per resource, and the document that is generated from them.
 
+mod claims;
 mod cleanup;
 mod control;
 mod events;
@@ -80,6 +81,7 @@ pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
         .routes(routes!(prs::list))
         .routes(routes!(prs::get))
         .routes(routes!(prs::of_session))
+        .routes(routes!(claims::claim))
         .routes(routes!(gateways::list))
         .routes(routes!(notices::list))
         .routes(routes!(events::events))

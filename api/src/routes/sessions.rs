@@ -16,7 +16,7 @@ use crate::Api;
 use crate::error::{ApiError, json, random_hex};
 use crate::extract::{JsonBody, OptionalBody, Query, SessionPath, flag, no_session};
 use crate::wire::{
-    ActivitySet, ErrorBody, KillSession, Killed, Session, SessionAnswer, SessionList, SetActivity,
+    ActivitySet, Claimed, ErrorBody, KillSession, Killed, Session, SessionAnswer, SessionList, SetActivity,
 };
 
 /// Which sessions to list.
@@ -241,7 +241,14 @@ pub(super) async fn answer(
         let tail = api.provisioner.log_tail(&session.id, 1).await;
         progress.last_line = tail.ok().and_then(|mut lines| lines.pop());
     }
-    json(status, &SessionAnswer { session: shown })
+    let claim = api.reader.claim_to_start_from(&session.id).await?;
+    json(
+        status,
+        &SessionAnswer {
+            session: shown,
+            claim: claim.as_ref().map(Claimed::from),
+        },
+    )
 }
 
 /// All that a status is worked out from beside the session's own rows, read once for any number of sessions.

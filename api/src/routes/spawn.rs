@@ -4,15 +4,16 @@ use ao_derive::role;
 use ao_domain::port::agent::{Agent, AgentError, LaunchRequest};
 use ao_domain::port::worktrees::WorktreeError;
 use ao_domain::{
-    Desired, EndReason, PermissionMode, ProjectId, Session, SessionId, SessionKind, SessionSetup, chain,
-    with_role,
+    Claim, ClaimState, Desired, EndReason, PermissionMode, ProjectId, Session, SessionId, SessionKind,
+    SessionSetup, chain, with_role,
 };
-use ao_facts::{Filter, NewSession, Spawn};
+use ao_facts::{Filter, NewSession, Spawn, Wanted};
 use ao_supervisor::step;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use super::claims;
 use super::projects::{active, repository, trimmed, unusable};
 use super::sessions::{answer, wait};
 use crate::Api;
@@ -47,10 +48,12 @@ const KEY_MAX: usize = 200;
             `UNKNOWN_RUNTIME` with `known`, `AGENT_BINARY_NOT_FOUND`, `COMMAND_REQUIRED`, `COMMAND_NOT_TAKEN`, \
             `INVALID_COMMAND`, `INVALID_MODEL`, `INVALID_PERMISSIONS`, `SETTING_NOT_OFFERED`, \
             `INVALID_BRANCH`, `INVALID_BASE`, `PROMPT_TOO_LONG`, `PROMPT_NOT_TAKEN`, `INVALID_TEXT`, \
-            `TEXT_TOO_LONG`", body = ErrorBody),
-        (status = 404, description = "`PROJECT_NOT_FOUND`", body = ErrorBody),
-        (status = 409, description = "`SPAWN_FAILED` or `SESSION_TERMINATED` with `sessionId`, `ORCHESTRATOR_EXISTS` with \
-            `sessionId`", body = ErrorBody),
+            `TEXT_TOO_LONG`, `PR_REQUIRED`, `INVALID_PR_REF`", body = ErrorBody),
+        (status = 404, description = "`PROJECT_NOT_FOUND`; `PR_NOT_FOUND` with `sessionId`", body = ErrorBody),
+        (status = 409, description = "`SPAWN_FAILED`, `SESSION_TERMINATED` or `PR_NOT_OPEN` with `sessionId`, `ORCHESTRATOR_EXISTS` with \
+            `sessionId`, `PR_CLAIMED_BY_ACTIVE_SESSION` with `sessionId` and `ownerSessionId`", body = ErrorBody),
+        (status = 422, description = "`SESSION_NOT_CLAIMABLE`, `PR_PROJECT_MISMATCH`", body = ErrorBody),
+        (status = 503, description = "`SCM_UNAVAILABLE` with `sessionId`", body = ErrorBody),
         (status = 500, description = "`GIT_FAILED`", body = ErrorBody),
     )
 )]
@@ -99,6 +102,7 @@ pub(super) async fn spawn_row(
         repo: order.project.path,
         setup: order.setup,
         replace,
+        claim: order.claim,
         secret: random_hex(),
         worktree_root: &api.config.worktree_root,
         now: api.clock.now(),
@@ -139,6 +143,10 @@ pub(super) async fn settled_up(
     }
     match session.end_reason {
         Some(EndReason::SpawnFailed) => {
+            let claim = api.reader.claim_to_start_from(id).await?;
+            if let Some(claim) = claim.filter(|claim| claim.state == ClaimState::Refused) {
+                return Err(claims::refused(&claim).detail("sessionId", id.as_str()));
+            }
             let why = session
                 .failure
                 .unwrap_or_else(|| "it could not be started".to_owned());
@@ -168,6 +176,7 @@ pub(super) struct Order {
     branch: Option<String>,
     base: String,
     setup: SessionSetup,
+    claim: Option<Wanted>,
 }
 
 impl Order {
@@ -221,6 +230,7 @@ impl Order {
         let runtime = runtime(api, asked.runtime.as_deref().or(config.runtime.as_deref()))?;
         let branch = trimmed(asked.branch.as_deref()).map(branch).transpose()?;
         let base = trimmed(asked.base.as_deref()).map(base).transpose()?;
+        let claim = claim(api, asked, kind, &project)?;
         // What the config says is for agents that have such a choice; what was asked for by name is for this one.
         let offers = api
             .agents
@@ -250,6 +260,7 @@ impl Order {
                 prompt: prompt.as_deref(),
                 command: &command,
                 worktree: &project.path,
+                repo: &project.path,
                 secret: &random_hex(),
                 native_id: None,
                 model: model.as_deref(),
@@ -281,7 +292,10 @@ impl Order {
                 }
                 other => unusable(other),
             })?;
-        let base = base
+        let base = claim
+            .as_ref()
+            .map(|wanted| Claim::base_of(wanted.at.number))
+            .or(base)
             .or_else(|| config.default_branch.clone())
             .unwrap_or(repository.default_branch);
         Ok(Self {
@@ -299,8 +313,36 @@ impl Order {
             branch,
             base,
             setup,
+            claim,
         })
     }
+}
+
+/// The pull request that is to be worked on. It says what the branch starts from, so nothing else may.
+fn claim(
+    api: &Api,
+    asked: &SpawnSession,
+    kind: SessionKind,
+    project: &ao_domain::Project,
+) -> Result<Option<Wanted>, ApiError> {
+    let Some(pr) = &asked.claim_pr else {
+        return Ok(None);
+    };
+    if kind == SessionKind::Orchestrator {
+        return Err(claims::not_claimable("the new session"));
+    }
+    for (name, given, code) in [
+        ("branch", &asked.branch, "INVALID_BRANCH"),
+        ("base", &asked.base, "INVALID_BASE"),
+    ] {
+        if trimmed(given.as_deref()).is_some() {
+            let message = format!(
+                "`{name}` does not go with `claimPr`: a branch of the session's own starts from the pull request"
+            );
+            return Err(ApiError::bad(code, message));
+        }
+    }
+    claims::wanted(api, project, pr, asked.allow_takeover.unwrap_or(true)).map(Some)
 }
 
 /// The orchestrator that a worker is told of.

@@ -26,6 +26,29 @@ pub struct AnswerDialog {
     pub choice: String,
 }
 
+/// Whose words a message is, or who answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// A person: at the command line, or through another client.
+    #[default]
+    Person,
+    /// The agent of a session.
+    Session,
+    /// The daemon by itself.
+    Daemon,
+}
+
+impl By {
+    fn of(sender: Option<&SessionId>, about: Option<EpisodeKind>) -> Self {
+        match (sender, about) {
+            (Some(_), _) => Self::Session,
+            (None, Some(_)) => Self::Daemon,
+            (None, None) => Self::Person,
+        }
+    }
+}
+
 /// One thing that was said to an agent, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +65,10 @@ pub struct Message {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub from: Option<SessionId>,
+    /// Whose words they are: a person's, at the command line or over the API, another session's, or the daemon's own.
+    #[serde(default)]
+    #[schema(required)]
+    pub by: By,
     /// What made the daemon say it by itself; absent where a person or a session did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<words::EpisodeKind>)]
@@ -88,6 +115,7 @@ impl Message {
             session_id: message.session.clone(),
             kind: message.kind,
             from: message.sender.clone(),
+            by: By::of(message.sender.as_ref(), message.about),
             about: message.about,
             message: said,
             state: message.state,
@@ -174,5 +202,19 @@ impl From<&ao_domain::Dialog> for Dialog {
             text: dialog.text.clone(),
             choices: choices.collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_says_whose_words_it_is() {
+        let session: SessionId = "web-2".parse().unwrap();
+        assert_eq!(By::of(None, None), By::Person);
+        assert_eq!(By::of(Some(&session), None), By::Session);
+        assert_eq!(By::of(None, Some(EpisodeKind::Ci)), By::Daemon);
+        assert_eq!(serde_json::to_value(By::Person).unwrap(), "person");
     }
 }

@@ -25,7 +25,7 @@ pub use event::Event;
 pub use gateway::{Budget, Budgets, Gateway, GatewayList, TokenState};
 pub use leftover::{Leftover, LeftoverList, Unread};
 pub use message::{
-    AnswerDialog, Choice, Dialog, Message, MessageAnswer, MessageList, MessageSent, SendMessage,
+    AnswerDialog, By, Choice, Dialog, Message, MessageAnswer, MessageList, MessageSent, SendMessage,
 };
 pub use notice::{Notice, NoticeList};
 pub use orchestrator::{OrchestratorAnswer, OrchestratorRef, StartOrchestrator};
@@ -33,7 +33,9 @@ pub use project::{
     AddProject, MoveProject, Project, ProjectAnswer, ProjectGot, ProjectHealth, ProjectKind, ProjectList,
     ProjectRemoved, ProjectSummary, SetProjectConfig,
 };
-pub use pull_request::{Check, Episode, PrGot, PrList, PrSummary, PullRequest, SessionPrs, Told};
+pub use pull_request::{
+    Check, ClaimPr, Claimed, Episode, PrClaimed, PrGot, PrList, PrSummary, PullRequest, SessionPrs, Told,
+};
 pub use session::{
     Activity, ActivitySet, CleanedUp, Doing, Exit, Holding, KillSession, Killed, Provisioning, Queue,
     RenameSession, RestoreSession, RolledBack, Saved, Session, SessionAnswer, SessionList, SetActivity,

@@ -1,7 +1,8 @@
 //! Pull requests, as their forge told of them when they were looked at last.
 
 use ao_domain::{
-    CheckStatus, Ci, EpisodeKind, Evidence, Mergeability, PrState, ProjectId, Review, SessionId, Timestamp,
+    CheckStatus, Ci, ClaimState, EpisodeKind, Evidence, Mergeability, PrState, ProjectId, Review, SessionId,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -87,6 +88,78 @@ impl From<&ao_domain::PullRequest> for PrSummary {
             head: facts.head.clone(),
             changed_at: pr.changed_at,
             trouble: pr.trouble.clone(),
+        }
+    }
+}
+
+/// Asks for a pull request that is there to be a session's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClaimPr {
+    /// Its number, as `7` or `#7`, or its address, as `https://HOST/OWNER/NAME/pull/7`.
+    #[serde(default)]
+    #[schema(required)]
+    pub pr: String,
+    /// Whether it may be taken from another session whose agent is not over.
+    #[serde(default = "yes")]
+    pub allow_takeover: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PrClaimed {
+    /// Whether it is the session's now; false while the forge has not answered.
+    pub ok: bool,
+    /// The session.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// The pull request's number on its forge.
+    pub number: u64,
+    /// All pull requests of the session, the claimed one first.
+    pub prs: Vec<PullRequest>,
+    /// Whether anything was checked out: never. What lies in the worktree is what lay there.
+    pub branch_changed: bool,
+    /// The session it was taken from, if it was another's.
+    #[schema(value_type = Vec<String>)]
+    pub taken_over_from: Vec<SessionId>,
+    /// Whether its branch lies in another repository, or in one that is gone; absent while the forge has not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_code: Option<bool>,
+}
+
+/// The pull request that a session was spawned with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Claimed {
+    /// Its repository: `host/owner/name`.
+    pub repository: String,
+    /// Its number there.
+    pub number: u64,
+    /// How far the claim is.
+    #[schema(value_type = words::ClaimState)]
+    pub state: ClaimState,
+    /// The session it was taken from, if it was another's.
+    #[schema(value_type = Vec<String>)]
+    pub taken_over_from: Vec<SessionId>,
+    /// Its branch, once the forge was asked; a push to it reaches the pull request where it lies in the project's own repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_branch: Option<String>,
+}
+
+impl From<&ao_domain::Claim> for Claimed {
+    fn from(claim: &ao_domain::Claim) -> Self {
+        let owner = claim.owner.clone().filter(|_| claim.state == ClaimState::Made);
+        Self {
+            repository: claim.at.repo.to_string(),
+            number: claim.at.number,
+            state: claim.state,
+            taken_over_from: owner.into_iter().collect(),
+            head_branch: claim.head_branch.clone(),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::message::Dialog;
-use super::pull_request::PrSummary;
+use super::pull_request::{Claimed, PrSummary};
 use super::words::{self, Status};
 
 /// Longest reason, in characters. Names of checks and errors stand in it, which are others' words.
@@ -278,6 +278,11 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub replaces: Option<SessionId>,
+    /// Whether the code in its worktree is, or may be, that of somebody who may not write to the repository: it was given a pull request
+    /// of a fork.
+    #[serde(default)]
+    #[schema(required)]
+    pub foreign_code: bool,
     /// What somebody wants of it.
     #[schema(value_type = words::Desired)]
     pub desired: Desired,
@@ -375,6 +380,7 @@ impl Session {
             }),
             provisioning: session.provisioning.as_ref().map(Provisioning::from),
             replaces: session.replaces.clone(),
+            foreign_code: session.foreign_code,
             desired: session.desired,
             generation: session.generation,
             // Its process may be known to be gone before its row has moved on.
@@ -408,6 +414,9 @@ pub struct SessionList {
 pub struct SessionAnswer {
     /// The session.
     pub session: Session,
+    /// The pull request that it was spawned with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claimed>,
 }
 
 /// Asks for a new session.
@@ -441,6 +450,13 @@ pub struct SpawnSession {
     /// What a new branch starts from; the repository's default branch when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    /// The pull request to work on, by its number or its address: the branch starts from its head, and it is the session's from then
+    /// on. Goes with neither `branch` nor `base`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_pr: Option<String>,
+    /// Whether that may be taken from another session whose agent is not over; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_takeover: Option<bool>,
     /// What the agent should do; at most 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,

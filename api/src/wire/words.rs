@@ -41,6 +41,7 @@ word_schema! {
     WorktreeState = ao_domain::WorktreeState, "What became of the session's worktree.";
     MessageState = ao_domain::MessageState, "How far a message has come.";
     MessageKind = ao_domain::MessageKind, "What is said to an agent.";
+    ClaimState = ao_domain::ClaimState, "How far the claim of a pull request is.";
     PrState = ao_domain::PrState, "Where a pull request stands.";
     Ci = ao_domain::Ci, "What the checks of a pull request say together.";
     Review = ao_domain::Review, "What a pull request's reviewers have decided.";

@@ -18,7 +18,7 @@ use crate::support::World;
 
 const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
 
-fn facts(number: u64, branch: &str, state: PrState) -> PrFacts {
+pub(crate) fn facts(number: u64, branch: &str, state: PrState) -> PrFacts {
     let repo = RemoteRepo::new("forge.example", "acme/web");
     PrFacts {
         at: PrRef {

@@ -111,7 +111,7 @@ async fn a_session_shows_its_facts_and_its_status_and_no_secret() {
         "id": "web-1", "projectId": "web", "issueId": "12", "kind": "worker", "harness": "shell", "runtime": "pty",
         "displayName": "tidy up", "messagesWaiting": 0, "permissions": "default", "command": ["make"], "status": "working", "reason": "its process runs", "since": now,
         "evidence": "process", "activity": {"state": "idle", "lastActivityAt": now, "doing": "working"},
-        "phase": "live", "desired": "run", "generation": 1, "isTerminated": false, "agentPid": 42, "holderPid": 41,
+        "phase": "live", "foreignCode": false, "desired": "run", "generation": 1, "isTerminated": false, "agentPid": 42, "holderPid": 41,
         "terminalHandleId": "web-1", "branch": "ao/web-1", "base": "main",
         "worktree": {
             "path": format!("{}/worktrees/web/web-1", world.data_dir()), "state": "active", "holdings": [],

@@ -37,7 +37,7 @@ async fn what_cannot_come_up_is_refused_before_a_row_is_written() {
     }
     let head = world.head().await;
     let claude = json!({"harness": "claude-code", "command": null});
-    let too_long = json!({"harness": "claude-code", "command": null, "prompt": "x".repeat(64 * 1024 + 1)});
+    let too_long = json!({"harness": "claude-code", "command": null, "prompt": "x".repeat(100 * 1024 + 1)});
     for (more, status, code, said) in [
         (json!({"projectId": ""}), 400, "PROJECT_ID_REQUIRED", "projectId"),
         (json!({"projectId": "a/b"}), 400, "INVALID_PROJECT_ID", "a/b"),
@@ -122,7 +122,7 @@ async fn what_cannot_come_up_is_refused_before_a_row_is_written() {
             "TEXT_TOO_LONG",
             "issueId",
         ),
-        (too_long, 400, "PROMPT_TOO_LONG", "65537 bytes"),
+        (too_long, 400, "PROMPT_TOO_LONG", "102401 bytes"),
         (
             json!({"colour": "red"}),
             400,

@@ -1,6 +1,7 @@
 //! The commands, one file each, and how they are told apart.
 
 mod attach;
+mod claim;
 mod cleanup;
 pub(crate) mod completion;
 mod daemon;

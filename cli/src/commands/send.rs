@@ -284,7 +284,7 @@ fn sender(message: &Message) -> String {
     match (&message.from, message.about) {
         (Some(session), _) => session.to_string(),
         (None, Some(about)) => format!("ao ({about})"),
-        (None, None) => "you".to_owned(),
+        (None, None) => "a person".to_owned(),
     }
 }
 
@@ -364,10 +364,10 @@ mod tests {
         let (mut out, results, _) = kept(false, false, None);
         print_messages(&list, "2026-06-24T12:03:00.000Z".parse().unwrap(), &mut out).unwrap();
         expect_test::expect![[r#"
-            1   (3m)  [accepted]  you      look at …
-            3   (3m)  [failed]    web-2    go on          its agent has ended
-            12  (3m)  [queued]    you      go on          a dialog is open
-            13  (3m)  [typed]     ao (ci)  Checks failed
+            1   (3m)  [accepted]  a person  look at …
+            3   (3m)  [failed]    web-2     go on          its agent has ended
+            12  (3m)  [queued]    a person  go on          a dialog is open
+            13  (3m)  [typed]     ao (ci)   Checks failed
         "#]]
         .assert_eq(&results.text());
     }

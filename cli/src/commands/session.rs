@@ -8,6 +8,7 @@ use clap::Subcommand;
 use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
+use super::claim::{self, ClaimPrArgs};
 use super::cleanup::{self, CleanupArgs};
 use super::completion::{any_sessions, projects};
 use super::kill::{self, KillArgs};
@@ -40,6 +41,7 @@ enum SessionCommand {
     Cleanup(CleanupArgs),
     Rollback(RollbackArgs),
     Rename(RenameArgs),
+    ClaimPr(ClaimPrArgs),
     Messages(MessagesArgs),
     Logs(LogsArgs),
     Answer(AnswerArgs),
@@ -92,6 +94,7 @@ pub(crate) async fn run(args: SessionArgs, env: &Env, out: &mut Out) -> Result<(
         Some(SessionCommand::Cleanup(args)) => cleanup::run(&args, env, out).await,
         Some(SessionCommand::Rollback(args)) => rollback::run(&args, env, out).await,
         Some(SessionCommand::Rename(args)) => restore::rename(args, env, out).await,
+        Some(SessionCommand::ClaimPr(args)) => claim::run(&args, env, out).await,
         Some(SessionCommand::Messages(args)) => send::messages(&args, env, out).await,
         Some(SessionCommand::Logs(args)) => logs::run(&args, env, out).await,
         Some(SessionCommand::Answer(args)) => send::answer(&args, env, out).await,
@@ -192,8 +195,8 @@ pub(crate) fn tone(status: Status) -> Tone {
 async fn get(args: &GetArgs, env: &Env, out: &mut Out) -> Result<(), CliError> {
     check_scope(&args.session, args.project.as_ref(), env).await?;
     let daemon = super::find(env)?;
-    let answer = match fetch(&daemon, &args.session).await {
-        Ok(session) => SessionAnswer { session },
+    let answer = match fetch_answer(&daemon, &args.session).await {
+        Ok(answer) => answer,
         Err(error) => return Err(with_nearest(&daemon, error, args.session.as_str()).await),
     };
     if out.is_json() {
@@ -303,6 +306,7 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         ("issue", text(&session.issue_id)),
         ("branch", session.branch.clone()),
         ("base", session.base.clone()),
+        ("foreign code", foreign_code(session)),
     ];
     let prs = session.prs.iter().map(|pr| ("pr", pr::line(pr)));
     let rest = [
@@ -332,6 +336,13 @@ fn rows(session: &Session) -> Vec<(&'static str, String)> {
         .chain(rest)
         .filter(|(_, value)| !value.is_empty())
         .collect()
+}
+
+fn foreign_code(session: &Session) -> String {
+    match session.foreign_code {
+        true => "yes: it has a pull request of another repository".to_owned(),
+        false => String::new(),
+    }
 }
 
 fn in_line(session: &Session) -> String {
@@ -397,9 +408,16 @@ pub(crate) async fn list(daemon: &Daemon, project: Option<&ProjectId>) -> Result
 /// # Errors
 /// When the daemon cannot be asked, or has no such session.
 pub(crate) async fn fetch(daemon: &Daemon, id: &SessionId) -> Result<Session, CliError> {
+    Ok(fetch_answer(daemon, id).await?.session)
+}
+
+/// One session, with the pull request that it was spawned with.
+///
+/// # Errors
+/// When the daemon cannot be asked, or there is no such session.
+pub(crate) async fn fetch_answer(daemon: &Daemon, id: &SessionId) -> Result<SessionAnswer, CliError> {
     let path = format!("/api/v1/sessions/{}", encoded(id.as_str()));
-    let answer: SessionAnswer = daemon.fetch(Ask::get(path)).await?;
-    Ok(answer.session)
+    daemon.fetch(Ask::get(path)).await
 }
 
 /// Refuses a session of another project than the named one, or of one that is none, before anything is asked of it.

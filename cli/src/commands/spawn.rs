@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use ao_api::wire::{ProjectList, Session, SessionAnswer, SpawnSession, Status};
-use ao_domain::{EndReason, PermissionMode, ProjectId, SessionId, shell_word};
+use ao_api::wire::{Claimed, ProjectList, Session, SessionAnswer, SpawnSession, Status};
+use ao_domain::{ClaimState, EndReason, PermissionMode, ProjectId, SessionId, shell_word};
 use camino::Utf8Path;
 use clap_complete::engine::ArgValueCompleter;
 use tokio::time::Instant;
@@ -33,6 +33,7 @@ Examples:
   ao spawn --agent claude-code --permissions auto --prompt \"fix the login test\"
   ao spawn -- make test
   ao spawn --agent shell --name \"nightly tests\" -- sh -c \"make test; exec sh\"
+  ao spawn --claim-pr 42 --prompt \"mend what its checks say\"
   ao spawn --project web --branch fix-login --issue 42 -- make test
   ao spawn --json --detach -- ./long-job.sh")]
 pub(crate) struct SpawnArgs {
@@ -59,6 +60,15 @@ pub(crate) struct SpawnArgs {
     /// What a new branch starts from; the repository's default branch when not given
     #[arg(long)]
     base: Option<String>,
+
+    /// The pull request to work on, by its number or its address: the branch starts from its head, and it is the session's from
+    /// then on
+    #[arg(long, value_name = "PR", conflicts_with_all = ["branch", "base"])]
+    claim_pr: Option<String>,
+
+    /// With `--claim-pr`: not if it is the pull request of a session whose agent is not over
+    #[arg(long, requires = "claim_pr")]
+    no_takeover: bool,
 
     /// What the agent should do
     #[arg(long)]
@@ -102,6 +112,8 @@ pub(crate) async fn run(args: SpawnArgs, env: &Env, out: &mut Out) -> Result<(),
         permissions: args.permissions.map(|mode| mode.to_string()),
         branch: args.branch,
         base: args.base,
+        claim_pr: args.claim_pr,
+        allow_takeover: args.no_takeover.then_some(false),
         prompt: args.prompt,
         command: has_command.then_some(args.command),
         runtime: args.runtime,
@@ -118,7 +130,16 @@ pub(crate) async fn run(args: SpawnArgs, env: &Env, out: &mut Out) -> Result<(),
         Err(error) => return Err(project::with_nearest(&daemon, error, project.as_str()).await),
     };
     let limit = if args.detach { Duration::ZERO } else { args.timeout };
-    up(&daemon, session, before, limit, "spawned", out).await
+    let session = settled(&daemon, session, before, limit, out).await?;
+    let answer = session::fetch_answer(&daemon, &session.id).await?;
+    if out.is_json() {
+        return out.object(&answer);
+    }
+    tell(&session, "spawned", out)?;
+    for line in answer.claim.iter().flat_map(|claim| about_claim(claim, &session)) {
+        out.line(line)?;
+    }
+    Ok(())
 }
 
 /// Shows every step of a session on its way up, for as long as `limit`, and then how it stands; zero does not wait.
@@ -132,7 +153,7 @@ pub(super) async fn up(
 ) -> Result<(), CliError> {
     let session = settled(daemon, session, before, limit, out).await?;
     if out.is_json() {
-        return out.object(&SessionAnswer { session });
+        return out.object(&SessionAnswer { session, claim: None });
     }
     tell(&session, deed, out)
 }
@@ -291,6 +312,34 @@ pub(super) async fn news_of(session: &SessionId, events: &mut Option<Events>) {
         }
     }
     std::future::pending::<()>().await;
+}
+
+/// Which pull request the session works on, and what a push does.
+fn about_claim(claim: &Claimed, session: &Session) -> Vec<String> {
+    let number = claim.number;
+    if claim.state != ClaimState::Made {
+        return vec![format!(
+            "  pr: #{number} of {}, not claimed yet",
+            claim.repository
+        )];
+    }
+    let url = session.prs.iter().find(|pr| pr.number == number);
+    let mut lines = vec![format!("  claimed: {}", url.map_or("", |pr| pr.url.as_str()))];
+    lines.extend(
+        claim
+            .taken_over_from
+            .iter()
+            .map(|from| format!("  taken over from {from}")),
+    );
+    lines.push(match &claim.head_branch {
+        Some(branch) if !session.foreign_code => {
+            format!("  push to it with: git push origin HEAD:{}", shell_word(branch))
+        }
+        _ => {
+            "  code: a stranger's, from another repository; a push does not reach the pull request".to_owned()
+        }
+    });
+    lines
 }
 
 fn step_in_words(session: &Session) -> String {

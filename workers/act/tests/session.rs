@@ -288,6 +288,10 @@ impl Worktrees for Obliging {
         })
     }
 
+    fn fetch_pull<'a>(&'a self, _: &'a WorktreeOwner, _: u64) -> PortFuture<'a, Result<(), WorktreeError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<Made, WorktreeError>> {
         Box::pin(async { Ok(Made::default()) })
     }
@@ -455,6 +459,7 @@ impl Stage {
             base: "main".to_owned(),
             repo: "/repo".into(),
             setup: ao_domain::SessionSetup::default(),
+            claim: None,
             replace: false,
             secret: "5".repeat(32),
             worktree_root: Utf8Path::new("/worktrees"),

@@ -27,7 +27,7 @@ pub use delivery::{
 pub use liveness::liveness;
 pub use next_step::{Around, KEEP_LAST_SCREEN, Step, TAKES_OVER_AFTER, next_step};
 pub use nudge::ci::{CiNudge, LOG_WITHIN, MESSAGE_MAX, SETTLES_WITHIN, TOLD_AT_MOST, ci_nudge};
-pub use role::role;
+pub use role::{role, role_at};
 pub use status::{
     Habits, NO_SIGNAL_AFTER, SAYS_WAITING_AFTER, STALE_AFTER, Shown, Status, Watch, screen_look, shown,
 };

@@ -96,7 +96,7 @@ fn provision(session: &Session) -> Step {
         return Step::Furnish;
     };
     let done = usize::try_from(progress.done).unwrap_or(usize::MAX);
-    if done < session.setup.post_create.len() {
+    if done < session.post_create().len() {
         Step::PostCreate(done)
     } else {
         Step::Enter(Phase::Prepare)

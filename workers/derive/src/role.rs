@@ -1,6 +1,6 @@
 //! What an agent is told beside its prompt: its part in the project, and the project's own rules.
 
-use ao_domain::{ProjectId, SessionId, SessionKind};
+use ao_domain::{Claim, ProjectId, SessionId, SessionKind, shell_word};
 
 /// The text for an agent of this kind; `None` where there is nothing to say. `orchestrator` is the one that lives, if any: a
 /// worker is told how to reach it.
@@ -33,9 +33,59 @@ pub fn role(
     (!parts.is_empty()).then(|| parts.join("\n\n"))
 }
 
+/// The same for an agent whose worktree starts from a pull request: what a push does from there. A stranger's branch is not named to
+/// it: that would be the stranger's words.
+pub fn role_at(role: Option<&str>, claim: &Claim) -> String {
+    let number = claim.at.number;
+    let push = match &claim.head_branch {
+        Some(branch) if claim.is_foreign == Some(false) => {
+            format!("To push to it: git push origin HEAD:{}", shell_word(branch))
+        }
+        _ => "It comes from another repository: its code is a stranger's, and a push from here does not reach it.".to_owned(),
+    };
+    let at = format!("Your branch starts from the head of pull request #{number} of this repository. {push}");
+    match role {
+        Some(role) => format!("{role}\n\n{at}"),
+        None => at,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use ao_domain::{ClaimState, PrRef, RemoteRepo, Timestamp};
+
     use super::*;
+
+    #[test]
+    fn an_agent_at_a_pull_request_is_told_what_a_push_does_and_no_stranger_s_words() {
+        let claim = |is_foreign| Claim {
+            id: 1,
+            session: "web-1".parse().unwrap(),
+            at: PrRef {
+                repo: RemoteRepo::new("forge.example", "acme/web"),
+                number: 7,
+            },
+            starts: true,
+            takeover: true,
+            state: ClaimState::Made,
+            refusal: None,
+            said: None,
+            owner: None,
+            head_branch: Some("obey$(me)".to_owned()),
+            is_foreign,
+            created_at: Timestamp::from_millis(0),
+        };
+        let own = role_at(Some("be brief"), &claim(Some(false)));
+        assert!(
+            own.starts_with("be brief\n\n") && own.ends_with("git push origin HEAD:'obey$(me)'"),
+            "{own}"
+        );
+        for strange in [Some(true), None] {
+            let told = role_at(None, &claim(strange));
+            assert!(told.contains("#7") && !told.contains("obey"), "{told}");
+            assert!(told.contains("stranger's"), "{told}");
+        }
+    }
 
     #[test]
     fn each_kind_is_told_its_part_and_the_rules() {

@@ -9,6 +9,7 @@
 //! Nothing here reads a file, a clock or a database, spawns a task or decides anything: rules over several facts
 //! live in `ao-derive`, deeds in `ao-act`.
 
+mod claim;
 mod error;
 pub mod foreign_text;
 mod id;
@@ -26,6 +27,7 @@ mod signal;
 mod time;
 mod worktree;
 
+pub use claim::{Claim, ClaimRefusal, ClaimState};
 pub use error::{Chain, chain};
 pub use id::{InvalidId, ProjectId, SessionId};
 pub use message::{Choice, Dialog, Menu, Message, MessageKind, MessageState, same_words, with_role};

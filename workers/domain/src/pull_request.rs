@@ -267,6 +267,12 @@ pub struct PrFacts {
 }
 
 impl PrFacts {
+    /// Whether its branch lies in another repository than the one it wants to be merged into: then it is written by somebody who
+    /// need not be trusted there. One whose repository is gone is taken for such.
+    pub fn is_foreign(&self) -> bool {
+        self.head_repo.as_ref() != Some(&self.at.repo)
+    }
+
     /// Of `sessions`, those whose pull request this may be by its branch: its own, or one below it. The likeliest first: the longest
     /// branch, then one that is not over, then the youngest. A branch of that name in another repository, such as a stranger's fork, is
     /// nobody's. Whether the commit is one of theirs is still to be seen.
@@ -571,6 +577,7 @@ mod tests {
             waiting_since: None,
             prs: Vec::new(),
             merged_before: 0,
+            foreign_code: false,
             setup: Default::default(),
             provisioning: None,
             ticket: 1,

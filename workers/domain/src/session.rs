@@ -407,6 +407,8 @@ pub struct Session {
     pub queued_for: Option<QueuedFor>,
     /// The orchestrator that is ended once this one is live.
     pub replaces: Option<SessionId>,
+    /// Whether the code in its worktree is, or may be, that of somebody who may not write to the repository.
+    pub foreign_code: bool,
     /// The model it was asked for; `None` is the agent's own choice.
     pub model: Option<String>,
     /// What it may do without asking.
@@ -426,6 +428,16 @@ pub struct Session {
 }
 
 impl Session {
+    /// The commands that are run in its worktree once that is made. In a stranger's code they would be the stranger's, and nobody was
+    /// asked yet: none is run there.
+    pub fn post_create(&self) -> &[String] {
+        if self.foreign_code {
+            &[]
+        } else {
+            &self.setup.post_create
+        }
+    }
+
     /// Who may remove the worktree.
     pub fn owner(&self) -> crate::WorktreeOwner {
         crate::WorktreeOwner {

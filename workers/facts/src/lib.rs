@@ -39,6 +39,7 @@ pub use pulse::Wakeups;
 pub use read::pulls::{GatewayState, OpenEpisode, PullWork, Purse, RECENT, RepositoryState, TokenState};
 pub use read::{Filter, Line, Reader, SignalSeen, Sweep, Until};
 pub use store::{Store, StoreOptions};
+pub use write::claims::{Answered, Claiming, Wanted};
 pub use write::gateways::GatewaySeen;
 pub use write::intents::{
     Added, Configured, IntentWriter, NewProject, NewRun, NewSession, ProjectRemoval, Restored, Spawn, Stop,

@@ -9,13 +9,14 @@
 //! Pull requests take three kinds of children. A [`repository::Repository`] lists what changed in one repository and says which
 //! pull request is which session's; a [`pull_request::Pull`] looks at one of them, often or seldom as [`cadence`] has it; both ask
 //! through the [`exchange`], where the one [`gateway::Gateway`] of their host puts their questions together and is the only one
-//! who talks to it. All begin by reading the facts and can be cut off anywhere.
+//! who talks to it. A [`claim::ClaimChild`] asks once about one that a session is to have. All begin by reading the facts and can be cut off anywhere.
 //!
 //! # What it does not do
 //! It concludes nothing (`ao-derive` judges rows) and changes nothing outside.
 
 mod batches;
 pub mod cadence;
+pub mod claim;
 pub mod exchange;
 pub mod gateway;
 pub mod hook_spool;

@@ -122,6 +122,10 @@ impl Worktrees for FakeWorktrees {
         })
     }
 
+    fn fetch_pull<'a>(&'a self, _: &'a WorktreeOwner, _: u64) -> PortFuture<'a, Result<(), WorktreeError>> {
+        unreachable!("handlers fetch nothing")
+    }
+
     fn create<'a>(&'a self, _: &'a WorktreePlan) -> PortFuture<'a, Result<Made, WorktreeError>> {
         unreachable!("the API makes no worktree")
     }

@@ -190,6 +190,7 @@ impl World {
             base: "main".to_owned(),
             repo: format!("/repos/{project}").into(),
             setup: SessionSetup::default(),
+            claim: None,
             replace: false,
             secret: "5ec4e75ec4e75ec4e75ec4e75ec4e700".to_owned(),
             worktree_root: &root,

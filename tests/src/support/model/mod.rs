@@ -78,6 +78,8 @@ pub struct Model {
 struct Shared {
     asked: Mutex<Vec<Asked>>,
     failed: Mutex<HashMap<String, u64>>,
+    /// Texts that were refused: an agent may put the next one behind such a one.
+    refused: Mutex<Vec<String>>,
     /// When the wall of a text ends, in Unix seconds.
     walls: Mutex<HashMap<String, i64>>,
     whens: Mutex<Vec<(String, String)>>,
@@ -215,6 +217,15 @@ impl Model {
 }
 
 impl Shared {
+    /// A text without one before it that was refused.
+    fn newest(&self, text: String) -> String {
+        let refused = self.refused.lock().expect("no thread panics with it");
+        let rest = refused
+            .iter()
+            .find_map(|known| text.strip_prefix(known.as_str())?.strip_prefix("\n\n"));
+        rest.map(str::to_owned).unwrap_or(text)
+    }
+
     /// What `text` scripts, or what was said to answer it.
     fn script_of(&self, text: &str) -> String {
         let whens = self.whens.lock().expect("no thread panics with it");
@@ -258,7 +269,9 @@ fn answer(stream: &TcpStream, shared: &Shared, method: &str, path: &str, body: &
         return http::whole(stream, 200, &value);
     };
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let request = protocol.read(&body);
+    let mut request = protocol.read(&body);
+    request.text = shared.newest(request.text);
+    let request = request;
     let mut plan = if request.tools.is_empty() {
         Plan::text(TEXT)
     } else {
@@ -282,6 +295,11 @@ fn answer(stream: &TcpStream, shared: &Shared, method: &str, path: &str, body: &
             answer: word,
         });
     if let Some(code) = plan.error {
+        let mut refused = shared.refused.lock().expect("no thread panics with it");
+        if !refused.contains(&request.text) {
+            refused.push(request.text.clone());
+        }
+        drop(refused);
         let error = protocol.error(code, plan.wall);
         let more = plan.wall.map(|ends| protocol.until(ends));
         return http::with_headers(stream, code, more.as_deref().unwrap_or_default(), &error);

@@ -175,7 +175,7 @@ fn call(tools: &[Tool], names: &[&str], known: &[(&[&str], Value)]) -> Option<(S
     let mut input = Map::new();
     for (keys, value) in known {
         if let Some(key) = keys.iter().find(has) {
-            input.insert((*key).to_owned(), value.clone());
+            input.insert((*key).to_owned(), fitted(value, &schema["properties"][*key]));
         }
     }
     for key in required(schema) {
@@ -183,6 +183,22 @@ fn call(tools: &[Tool], names: &[&str], known: &[(&[&str], Value)]) -> Option<(S
         input.entry(key).or_insert_with(|| sample(property));
     }
     Some((tool.name.clone(), Value::Object(input)))
+}
+
+/// A value without the members that its schema has no word for, where it wants no others.
+fn fitted(value: &Value, schema: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(|item| fitted(item, &schema["items"])).collect(),
+        Value::Object(members) if schema["additionalProperties"] == false => {
+            let known = members
+                .iter()
+                .filter(|(name, _)| schema["properties"].get(name).is_some());
+            let fitting =
+                known.map(|(name, value)| (name.clone(), fitted(value, &schema["properties"][name])));
+            Value::Object(fitting.collect())
+        }
+        other => other.clone(),
+    }
 }
 
 fn required(schema: &Value) -> impl Iterator<Item = &str> {

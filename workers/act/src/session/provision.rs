@@ -53,6 +53,9 @@ impl SessionChild {
                 if furnished.more_left_out > 0 {
                     skipped.push(format!("and {} more", furnished.more_left_out));
                 }
+                if session.post_create().len() < session.setup.post_create.len() {
+                    skipped.push("the post-create commands: the code here is a stranger's".to_owned());
+                }
                 let progress = self.progress(session, 0, skipped);
                 self.go_on(ctx, session, progress).await
             }
@@ -69,7 +72,7 @@ impl SessionChild {
         let Some(before) = session.provisioning.clone() else {
             return Ok(()); // the row changed: read again
         };
-        let (owner, commands) = (session.owner(), &session.setup.post_create);
+        let (owner, commands) = (session.owner(), session.post_create());
         let limit = Duration::from_secs(session.setup.post_create_timeout.max(1).into());
         let env = self.environment(session, Vec::new());
         let what = PostCreate {
@@ -113,7 +116,7 @@ impl SessionChild {
     }
 
     fn progress(&self, session: &Session, done: usize, skipped: Vec<String>) -> Provisioning {
-        let commands = &session.setup.post_create;
+        let commands = session.post_create();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Provisioning {
             done: count(done),

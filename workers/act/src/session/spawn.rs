@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use ao_derive::role_at;
 use ao_domain::port::agent::{AgentError, LaunchPlan, LaunchRequest, Preparation};
 use ao_domain::port::runtime::{Launch, Look, Runtime, RuntimeError, RuntimeRef};
 use ao_domain::port::worktrees::WorktreePlan;
-use ao_domain::{EndReason, Phase, Seen, Session, WorktreeState, chain};
-use ao_facts::Changes;
+use ao_domain::{Claim, ClaimState, EndReason, Phase, Seen, Session, WorktreeState, chain};
+use ao_facts::{Changes, FactsError};
 use ao_supervisor::{Context, Crash, step};
 
 use super::{SessionChild, SessionError, at};
@@ -22,6 +23,18 @@ const START: Duration = Duration::from_secs(30);
 
 impl SessionChild {
     pub(super) async fn make_worktree(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        if let Some(claim) = self.parts.facts.claim_to_start_from(&session.id).await? {
+            match claim.state {
+                ClaimState::Asked => return self.wait_for_claim(ctx, session).await,
+                // Also of one that is brought back: what an earlier fetch left under that name is not what was claimed.
+                ClaimState::Refused => return self.fail_spawn(ctx, session, claim.why()).await,
+                ClaimState::Made => {}
+            }
+            // One that comes back goes on with what it has.
+            if session.provisioning.is_none() && !self.fetch_claimed(ctx, session, &claim).await? {
+                return Ok(());
+            }
+        }
         let plan = WorktreePlan {
             owner: session.owner(),
             base: session.base.clone(),
@@ -45,8 +58,39 @@ impl SessionChild {
         }
     }
 
+    /// The forge is asked by the claim's own child, whose answer changes this session's row.
+    async fn wait_for_claim(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
+        let answered = async {
+            tokio::select! { // arms only wait, and only on cancel-safe things
+                biased;
+                () = ctx.stopping() => {}
+                () = self.parts.facts.changed_since(&self.id, session.revision) => {}
+            }
+        };
+        ctx.beating(answered).await;
+        Ok(())
+    }
+
+    /// Answers whether the head of the claimed pull request is here now.
+    async fn fetch_claimed(&self, ctx: &Context, session: &Session, claim: &Claim) -> Result<bool, Crash> {
+        let owner = session.owner();
+        let fetched = step!(
+            "claim.fetch",
+            ctx.within(CHECKOUT, self.parts.worktrees.fetch_pull(&owner, claim.at.number))
+        );
+        match fetched.map_err(|_| SessionError::Overdue("fetching the pull request"))? {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                let why = format!("{} could not be fetched: {}", claim.at, text(&error));
+                self.fail_spawn(ctx, session, why).await?;
+                Ok(false)
+            }
+        }
+    }
+
     pub(super) async fn prepare(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
-        let plan = match self.plan(session) {
+        let claim = self.claim_of(session).await?;
+        let plan = match self.plan(session, claim.as_ref()) {
             Ok(plan) => plan,
             Err(error) => return self.fail_spawn(ctx, session, text(&error)).await,
         };
@@ -73,7 +117,8 @@ impl SessionChild {
     }
 
     pub(super) async fn launch(&self, ctx: &Context, session: &Session) -> Result<(), Crash> {
-        let plan = match self.plan(session) {
+        let claim = self.claim_of(session).await?;
+        let plan = match self.plan(session, claim.as_ref()) {
             Ok(plan) => plan,
             Err(error) => return self.fail_spawn(ctx, session, text(&error)).await,
         };
@@ -126,21 +171,29 @@ impl SessionChild {
         Ok(())
     }
 
-    fn plan(&self, session: &Session) -> Result<LaunchPlan, AgentError> {
+    async fn claim_of(&self, session: &Session) -> Result<Option<Claim>, FactsError> {
+        let claim = self.parts.facts.claim_to_start_from(&session.id).await?;
+        Ok(claim.filter(|claim| claim.state == ClaimState::Made))
+    }
+
+    fn plan(&self, session: &Session, claim: Option<&Claim>) -> Result<LaunchPlan, AgentError> {
+        let role = session.setup.role.as_deref();
+        let at = claim.map(|claim| role_at(role, claim));
         self.parts.agents.get(&session.harness)?.plan(&LaunchRequest {
             session: &session.id,
             prompt: session.prompt.as_deref(),
             command: &session.command,
             worktree: &session.worktree,
+            repo: &session.repo,
             secret: &session.secret,
             native_id: session.native_id.as_deref(),
             model: session.model.as_deref(),
             permissions: session.permissions,
-            role: session.setup.role.as_deref(),
+            role: at.as_deref().or(role),
             ao: &self.parts.setup.ao(),
             messages: &self.parts.letters.folder(&session.id),
             files: &self.parts.setup.files(&session.harness),
-            trusted: true,
+            trusted: !session.foreign_code,
             env: &self.parts.setup.env,
         })
     }

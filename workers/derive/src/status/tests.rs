@@ -54,6 +54,7 @@ pub(crate) fn live() -> Session {
         waiting_since: None,
         prs: Vec::new(),
         merged_before: 0,
+        foreign_code: false,
         setup: Default::default(),
         provisioning: None,
         ticket: 1,

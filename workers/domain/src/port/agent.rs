@@ -17,6 +17,8 @@ pub struct LaunchRequest<'a> {
     pub command: &'a [String],
     /// Where it is going to work: a worktree of a repository that a person registered.
     pub worktree: &'a Utf8Path,
+    /// That repository.
+    pub repo: &'a Utf8Path,
     /// The launch's secret number: what must be unique to this run is made from it by a function that cannot be turned round.
     pub secret: &'a str,
     /// The agent's own session id, where an earlier run told it: that conversation goes on.
@@ -84,6 +86,13 @@ pub enum Preparation {
         /// The lines, each with its end.
         text: String,
     },
+    /// Such lines are gone.
+    NoBlock {
+        /// The file.
+        file: Utf8PathBuf,
+        /// What the lines are called.
+        name: String,
+    },
 }
 
 impl Preparation {
@@ -94,7 +103,8 @@ impl Preparation {
             | Self::Element { file, .. }
             | Self::File { file, .. }
             | Self::Folder { file }
-            | Self::Block { file, .. } => file,
+            | Self::Block { file, .. }
+            | Self::NoBlock { file, .. } => file,
         }
     }
 }

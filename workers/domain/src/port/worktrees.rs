@@ -3,6 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::PortFuture;
+#[cfg(doc)]
+use crate::Claim;
 use crate::{Holding, Repository, WorktreeOwner};
 
 /// A worktree to be made.
@@ -242,6 +244,14 @@ pub enum WorktreeError {
 pub trait Worktrees: Send + Sync + 'static {
     /// What lies at `path`. Refuses what cannot be worked on.
     fn repository<'a>(&'a self, path: &'a Utf8Path) -> PortFuture<'a, Result<Repository, WorktreeError>>;
+
+    /// Fetches the head of the pull request `number` from the remote `origin`, as [`Claim::base_of`] names it: under the remotes,
+    /// as what it is. Safe to repeat: what it stands at then is the newest.
+    fn fetch_pull<'a>(
+        &'a self,
+        owner: &'a WorktreeOwner,
+        number: u64,
+    ) -> PortFuture<'a, Result<(), WorktreeError>>;
 
     /// Makes the worktree and its branch. Safe to repeat: where it stands already, it is left as it is; what a killed
     /// predecessor left half-made is finished or made anew.

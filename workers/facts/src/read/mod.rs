@@ -1,5 +1,6 @@
 //! Reading. Each method is one query, so one moment's truth, over connections that cannot write.
 
+mod claims;
 mod log;
 mod messages;
 pub(crate) mod pulls;

@@ -316,13 +316,14 @@ impl Reader {
         rows.iter().map(episode).collect()
     }
 
-    /// What was told of a pull request, oldest first.
+    /// What its session was told of a pull request, oldest first; what an earlier owner was told is not known to this one.
     pub async fn nudges(&self, pr: u64) -> Result<Vec<Nudge>, FactsError> {
         let pr = i64::try_from(pr).unwrap_or(i64::MAX);
         let sql =
             "SELECT n.episode, e.head, n.generation, n.round, n.told, n.message, m.generation AS typed_in,
                 m.state = 'failed' AND m.typings = 0 AND m.perhaps = 0 AND e.closed_at IS NOT NULL AS lost
             FROM nudges AS n JOIN episodes AS e ON e.id = n.episode JOIN messages AS m ON m.id = n.message
+            JOIN pull_requests AS p ON p.id = e.pr AND p.session_id = n.session_id
             WHERE e.pr = ? ORDER BY n.message";
         let rows = self.rows("nudges", sql, [pr.into()]).await?;
         rows.iter().map(nudge).collect()

@@ -9,6 +9,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder};
 
+use super::claims::Wanted;
 use super::messages::queued;
 use super::{WriteTx, get};
 use crate::entity::{number, parse, projects, sessions, text_of};
@@ -115,6 +116,8 @@ pub struct NewSession<'a> {
     pub setup: SessionSetup,
     /// Whether an orchestrator takes the place of the one that the project has, which is ended once this one is live.
     pub replace: bool,
+    /// The pull request that it starts from and is to have.
+    pub claim: Option<Wanted>,
     /// The launch's secret number, 32 lower-case hex digits.
     pub secret: String,
     /// The folder that all worktrees lie in; this one comes to `<root>/<project>/<session>`.
@@ -381,6 +384,9 @@ impl IntentWriter {
             let message = queued(&id, MessageKind::Text, body, &now);
             message.insert(tx.connection()).await.map_err(write("messages"))?;
         }
+        if let Some(wanted) = &new.claim {
+            super::claims::ask(&tx, &id, wanted, true, &now).await?;
+        }
         if let Some(key) = &new.key {
             tx.run(
                 "intents",
@@ -604,6 +610,7 @@ fn row_of(
         ticket: Set(ticket),
         queued_for: Set(None),
         replaces: Set(replaces.map(ToString::to_string)),
+        foreign_code: Set(false),
         model: Set(new.model.clone()),
         permissions: Set(new.permissions.to_string()),
         end_reason: Set(None),

@@ -1,5 +1,6 @@
 //! Writing: one transaction, fenced by the caller's incarnation, and the three writers made of it.
 
+pub(crate) mod claims;
 pub(crate) mod gateways;
 pub(crate) mod intents;
 pub(crate) mod messages;

@@ -154,6 +154,10 @@ impl OutcomeWriter {
             };
             record_sighting(&tx, &sighting).await?;
         }
+        let comes_up = seen.phase == Phase::Queued || seen.phase.is_coming_up();
+        if seen.generation == 1 && comes_up && matches!(to, Phase::Stopping | Phase::Ended) {
+            super::claims::give_back(&mut tx, id, now).await?;
+        }
         tx.commit().await?;
         Ok(Moved::Yes)
     }

@@ -326,7 +326,7 @@ impl ObservationWriter {
 }
 
 /// Rows count in `i64`; an id that is none finds nothing.
-fn before_id(id: u64) -> i64 {
+pub(super) fn before_id(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
 }
 
@@ -367,7 +367,7 @@ fn said(facts: &PrFacts) -> pull_requests::ActiveModel {
 }
 
 /// Begins to track a pull request; one that is tracked already is only looked at again where it is another.
-async fn track(
+pub(super) async fn track(
     tx: &WriteTx,
     session: &SessionId,
     facts: PrFacts,
@@ -555,7 +555,7 @@ async fn turn_episode(
     Ok(())
 }
 
-async fn close_episode(
+pub(super) async fn close_episode(
     tx: &WriteTx,
     episode: i64,
     pr: i64,

@@ -146,6 +146,7 @@ fn row_of(found: &Found, ticket: i64, now: &str) -> sessions::ActiveModel {
         ticket: Set(ticket),
         queued_for: Set(None),
         replaces: Set(None),
+        foreign_code: Set(false),
         model: Set(None),
         permissions: Set(PermissionMode::Default.to_string()),
         end_reason: Set(over.then(|| EndReason::RuntimeDead.to_string())),

@@ -1,5 +1,6 @@
 //! The facts crate against real files: each test has a database of its own in a temporary directory.
 
+mod claims;
 mod crash;
 mod feed;
 mod intents;

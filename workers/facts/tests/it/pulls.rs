@@ -12,11 +12,11 @@ use ao_facts::{
 
 use crate::support::*;
 
-fn repo() -> RemoteRepo {
+pub(crate) fn repo() -> RemoteRepo {
     RemoteRepo::new("forge.example", "acme/web")
 }
 
-fn facts(number: u64, head: char) -> PrFacts {
+pub(crate) fn facts(number: u64, head: char) -> PrFacts {
     PrFacts {
         at: PrRef { repo: repo(), number },
         url: format!("https://forge.example/acme/web/pull/{number}"),
@@ -34,7 +34,7 @@ fn facts(number: u64, head: char) -> PrFacts {
     }
 }
 
-fn check(name: &str, attempt: u64, status: CheckStatus) -> Check {
+pub(crate) fn check(name: &str, attempt: u64, status: CheckStatus) -> Check {
     Check {
         key: format!("ci/{name}"),
         name: name.to_owned(),
@@ -76,7 +76,7 @@ fn failed(is_gone: bool, began: i64) -> PullFailed {
 }
 
 /// A live session with a pull request, whose number here is 1.
-async fn with_pull(store: &Store) -> SessionId {
+pub(crate) async fn with_pull(store: &Store) -> SessionId {
     let id = spawn(store, "web").await;
     put(store, &id, Phase::Live).await;
     let found = RepositorySeen {
@@ -95,7 +95,7 @@ async fn list(store: &Store, seen: RepositorySeen, second: i64) {
     listed.unwrap();
 }
 
-async fn look(store: &Store, facts: PrFacts, checks: &[Check], second: i64) {
+pub(crate) async fn look(store: &Store, facts: PrFacts, checks: &[Check], second: i64) {
     let looked = store
         .observations()
         .pull_seen(&me(), 1, seen(facts, checks, second), at(second))
@@ -103,7 +103,7 @@ async fn look(store: &Store, facts: PrFacts, checks: &[Check], second: i64) {
     assert_eq!(looked.unwrap(), Moved::Yes);
 }
 
-async fn tell(store: &Store, id: &SessionId, episode: u64, round: u32) -> Moved {
+pub(crate) async fn tell(store: &Store, id: &SessionId, episode: u64, round: u32) -> Moved {
     let new = NewNudge {
         session: id.clone(),
         generation: get(store, id).await.generation,

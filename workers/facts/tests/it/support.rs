@@ -131,6 +131,7 @@ pub(crate) fn new_session(of: &str) -> NewSession<'static> {
         base: "main".to_owned(),
         repo: format!("/repos/{of}").into(),
         setup: ao_domain::SessionSetup::default(),
+        claim: None,
         replace: false,
         secret: SECRET.to_owned(),
         worktree_root: Utf8Path::new("/worktrees"),

@@ -156,6 +156,7 @@ async fn each_column_of_a_session_is_told_of_or_is_not() {
         ("queued_for", "'place'"),
         ("provisioning", "'{}'"),
         ("replaces", "'web-1'"),
+        ("foreign_code", "1"),
         ("model", "'m'"),
         ("permissions", "'auto'"),
         ("end_reason", "'killed'"),

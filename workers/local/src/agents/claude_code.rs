@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Word, event, no_env,
+    Sheet, Word, event,
 };
 use super::{Checkup, checkup, folders, hooks};
 
@@ -49,7 +49,7 @@ pub(super) const SHEET: Sheet = Sheet {
             Word::Role("--append-system-prompt"),
             Word::Prompt("--"),
         ],
-        env: no_env,
+        env: wary,
         before: trust,
     },
     events: EVENTS,
@@ -82,12 +82,24 @@ pub(super) const SHEET: Sheet = Sheet {
         folded: "[Pasted text",
         hints: &[],
         gives_back: false,
-        dialogs: &[DialogRules {
-            foot: &["Esc to cancel", "Enter to"],
-            below: 0,
-            begins: Begins::Line(&[]),
-            choices: Choices::Numbered(&['\u{276f}']),
-        }],
+        dialogs: &[
+            DialogRules {
+                foot: &["Esc to cancel", "Enter to"],
+                below: 0,
+                begins: Begins::Line(&[]),
+                choices: Choices::Numbered(&['\u{276f}']),
+            },
+            // Whether a folder is trusted.
+            DialogRules {
+                foot: &["Enter to confirm"],
+                below: 0,
+                begins: Begins::Line(&[]),
+                choices: Choices::Listed {
+                    mark: "\u{276f}",
+                    explained: false,
+                },
+            },
+        ],
         delay: Some(DelayRules {
             has: "",
             waits: " \u{b7} retrying in ",
@@ -192,6 +204,7 @@ const NOTES: &[NoteRules] = &[
         of: &[
             ("/type", Is::Text("assistant")),
             ("/isSidechain", Is::NotTrue),
+            ("/isApiErrorMessage", Is::True),
             ("/quotaLimits/resetsAt", Is::Some),
         ],
         payload: &[("error", "/error"), ("resets_at", "/quotaLimits/resetsAt")],
@@ -207,6 +220,15 @@ const USERS_LINE: NoteRules = NoteRules {
     at: "/timestamp",
     payload: &[("prompt", "/message/content")],
 };
+
+/// Of a stranger's code it is to ask: else a worktree is as trusted as the repository it belongs to.
+fn wary(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
+    let is_wary = !request.trusted;
+    is_wary
+        .then(|| ("CLAUDE_CODE_IGNORE_PERSISTED_TRUST".to_owned(), "1".to_owned()))
+        .into_iter()
+        .collect()
+}
 
 /// Its own record that the worktree is trusted. Without it a fresh worktree begins with a question whose first answer is "No, exit".
 fn trust(request: &LaunchRequest<'_>) -> Vec<Preparation> {

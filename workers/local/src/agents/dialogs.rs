@@ -42,13 +42,14 @@ fn dialog(rules: &DialogRules, screen: &Screen) -> Option<Dialog> {
     let found = match rules.choices {
         Choices::Numbered(cursors) => numbered(cursors, &lines, foot)?,
         Choices::Listed { mark, explained } => listed(mark, explained, &lines, foot)?,
+        Choices::Keyed => keyed(&lines, foot)?,
         Choices::Buttons => buttons(screen, &lines, foot)?,
     };
     let begin = beginning(rules.begins, &lines, found.first);
     let is_said = |row: &usize| lines.says(*row);
     let text: Vec<String> = (begin..found.first)
         .filter(is_said)
-        .map(|row| lines.inside(row).trim().to_owned())
+        .map(|row| cut_beside(rules.begins, lines.inside(row).trim()).to_owned())
         .collect();
     let all = (begin..=last.max(found.end)).filter(is_said);
     Some(Dialog {
@@ -57,6 +58,15 @@ fn dialog(rules: &DialogRules, screen: &Screen) -> Option<Dialog> {
         lines: all.map(|row| bare(lines.inside(row)).to_owned()).collect(),
         menu: found.menu,
     })
+}
+
+/// What stands behind a bar, without what a program shows beside it.
+fn cut_beside(begins: Begins, line: &str) -> &str {
+    const GAP: &str = "            ";
+    match begins {
+        Begins::Bar => line.split(GAP).next().unwrap_or_default(),
+        Begins::Line(_) | Begins::Margin => line,
+    }
 }
 
 /// The last line of the foot: in a narrow window it is wrapped. `None` where more stands below it than may.
@@ -87,9 +97,11 @@ struct Found {
 fn numbered(cursors: &[char], lines: &Lines<'_>, foot: usize) -> Option<Found> {
     // The last line that begins a list begins this one.
     let first =
-        (0..foot).rfind(|row| choice(cursors, lines.inside(*row)).is_some_and(|(_, key, _)| key == '1'))?;
+        (0..=foot).rfind(|row| choice(cursors, lines.inside(*row)).is_some_and(|(_, key, _)| key == '1'))?;
     let (mut choices, mut is_marked): (Vec<Choice>, bool) = (Vec::new(), cursors.is_empty());
-    for row in first..foot {
+    // Where nothing says how to take one, the last of them is the foot.
+    let end = foot + usize::from(choice(cursors, lines.inside(foot)).is_some());
+    for row in first..end {
         match choice(cursors, lines.inside(row)) {
             Some((marked, key, label))
                 if key
@@ -149,44 +161,62 @@ fn choice<'a>(cursors: &[char], line: &'a str) -> Option<(bool, char, &'a str)> 
     Some((is_marked, key, label.trim()))
 }
 
-/// The choices around the one behind the mark, each beginning in its column.
+/// The choices around the one behind the mark, each beginning in its column. Those that are explained stand below the line that says
+/// how to take one, the others above it.
 fn listed(mark: &str, explained: bool, lines: &Lines<'_>, foot: usize) -> Option<Found> {
-    let column = |row: usize| {
-        let line = lines.inside(row);
-        line.chars().take_while(|c| c.is_whitespace()).count()
+    let place = if explained {
+        foot + 1..lines.0.len()
+    } else {
+        0..foot
     };
-    let at = (0..lines.0.len()).rfind(|row| lines.inside(*row).trim_start().starts_with(mark))?;
+    let is_marked = |row: usize| lines.inside(row).trim_start().starts_with(mark);
+    let cursor = place.clone().rfind(|row| is_marked(*row))?;
     let label = |row: usize| {
         let line = lines.inside(row).trim_start();
         line.strip_prefix(mark).unwrap_or(line).trim().to_owned()
     };
-    let width = lines.inside(at).trim_start().strip_prefix(mark)?;
-    let wide = width.chars().take_while(|c| c.is_whitespace()).count() + mark.chars().count();
-    let inner = column(at) + wide;
-    let belongs = |row: usize| row == at || (lines.says(row) && column(row) == inner && row != foot);
-    let mut first = at;
-    while first > 0 && belongs(first - 1) {
+    // Where it begins, behind the mark as without one.
+    let column = |row: usize| {
+        let line = lines.inside(row);
+        let said = line.trim_start().strip_prefix(mark).unwrap_or(line).trim_start();
+        line.chars().count() - said.chars().count()
+    };
+    let inner = column(cursor);
+    let belongs = |row: usize| lines.says(row) && column(row) >= inner;
+    let mut first = cursor;
+    while first > place.start && belongs(first - 1) {
         first -= 1;
     }
-    let mut end = at + 1;
-    // An empty line may stand between an explanation and the next choice.
-    while end < lines.0.len()
-        && (belongs(end) || (explained && end + 1 < lines.0.len() && !lines.says(end) && belongs(end + 1)))
-    {
+    let mut end = cursor + 1;
+    while end < place.end && belongs(end) {
         end += 1;
     }
-    let rows: Vec<usize> = (first..end).filter(|row| lines.says(*row)).collect();
-    let each = if explained { 2 } else { 1 };
-    let choices: Vec<Choice> = rows
-        .chunks(each)
-        .enumerate()
-        .map(|(n, rows)| Choice {
-            key: (n + 1).to_string(),
-            label: label(rows[0]),
-        })
-        .collect();
-    let at = rows.iter().position(|row| *row == at)? / each;
-    Some(Found {
+    let (mut choices, mut at): (Vec<Choice>, _) = (Vec::new(), 0);
+    let mut is_explanation = false;
+    for row in first..end {
+        // An explanation stands in the column of its choice, what is wrapped goes on farther in.
+        if is_explanation || column(row) > inner {
+            is_explanation = false;
+            let last = choices.last_mut()?;
+            if !explained {
+                last.label = format!("{} {}", last.label, label(row));
+            }
+            continue;
+        }
+        if row == cursor {
+            at = choices.len();
+        }
+        choices.push(Choice {
+            key: (choices.len() + 1).to_string(),
+            label: label(row),
+        });
+        is_explanation = explained;
+    }
+    let is_one_list =
+        (first..end).filter(|row| is_marked(*row)).count() == 1 && (2..10).contains(&choices.len());
+    // Nothing stands between a list and the line that says how to take one of it.
+    let is_beside = explained || (end..foot).all(|row| !lines.says(row));
+    (is_one_list && is_beside).then(|| Found {
         first,
         end: end - 1,
         choices,
@@ -196,6 +226,37 @@ fn listed(mark: &str, explained: bool, lines: &Lines<'_>, foot: usize) -> Option
             on: "\u{1b}[B".to_owned(),
             back: "\u{1b}[A".to_owned(),
         }),
+    })
+}
+
+/// Lines with the key at their end, far from what they say; the foot is the last of them.
+fn keyed(lines: &Lines<'_>, foot: usize) -> Option<Found> {
+    let choice = |row: usize| {
+        let (label, key) = lines.inside(row).trim().rsplit_once("   ")?;
+        let is_key = key.len() == 1 && key.starts_with(|c: char| c.is_ascii_alphanumeric());
+        is_key.then(|| Choice {
+            key: key.to_owned(),
+            label: label.trim().to_owned(),
+        })
+    };
+    let mut choices = Vec::new();
+    let mut first = foot;
+    for row in (0..=foot).rev() {
+        match choice(row) {
+            Some(choice) => {
+                first = row;
+                choices.push(choice);
+            }
+            None if lines.says(row) => break,
+            None => {}
+        }
+    }
+    choices.reverse();
+    (choices.len() > 1).then_some(Found {
+        first,
+        end: foot,
+        choices,
+        menu: None,
     })
 }
 
@@ -318,7 +379,8 @@ fn delay(rules: DelayRules, lines: &[String]) -> Option<String> {
 mod tests {
     use ao_domain::port::runtime::Size;
 
-    use super::super::claude_code;
+    use super::super::sheet::Sheet;
+    use super::super::{claude_code, codex, copilot, grok, kimi, opencode, qwen};
     use super::{Dialog, Screen, Shows, shows};
 
     fn lines(text: &str) -> Vec<String> {
@@ -433,5 +495,118 @@ mod tests {
         );
         assert_eq!(delay(&shown).as_deref(), Some("529 stub error 529, attempt 3/10"));
         assert_eq!(delay(&lines("● retrying in vain\n----\n❯ \n----")), None);
+    }
+
+    /// As it was on the screen of the real program, and as a narrow window has it.
+    #[test]
+    fn the_question_of_trust_has_choices_without_numbers() {
+        let asked = lines(
+            "----\n Accessing workspace:\n\n /w\n\n Quick safety check: Is this a project you created?\n\n Security guide\n\n \
+             ❯ No, exit\n   Yes, I trust\n     this folder\n\n Enter to confirm · Esc to cancel\n",
+        );
+        let found = dialog(&asked).unwrap();
+        assert_eq!(
+            found.text,
+            [
+                "Accessing workspace:",
+                "/w",
+                "Quick safety check: Is this a project you created?",
+                "Security guide"
+            ]
+        );
+        let labels: Vec<_> = found
+            .choices
+            .iter()
+            .map(|choice| (choice.key.as_str(), choice.label.as_str()))
+            .collect();
+        assert_eq!(labels, [("1", "No, exit"), ("2", "Yes, I trust this folder")]);
+        let (keys, moves) = found.press("2").unwrap();
+        let moves = moves.unwrap();
+        assert_eq!(
+            (keys.as_str(), moves.from, moves.to),
+            ("\u{1b}[B", "No, exit", "Yes, I trust this folder")
+        );
+        assert_eq!(found.press("1").unwrap().0, "");
+        assert!(found.press("3").is_none());
+        for no in [
+            " ❯ No, exit\n\n Enter to confirm · Esc to cancel",
+            " ❯ No\n ❯ Yes\n\n Enter to confirm · Esc to cancel",
+            "   No\n   Yes\n\n Enter to confirm · Esc to cancel",
+            " ❯ No\n\n   Yes\n\n Enter to confirm · Esc to cancel",
+        ] {
+            assert_eq!(dialog(&lines(no)), None, "{no}");
+        }
+    }
+
+    /// As the others draw theirs; each with the rules that are its own.
+    #[test]
+    fn each_agent_s_dialogs_are_read_by_its_rules() {
+        let read = |sheet: &Sheet, text: &str, lit: &[(u16, &str)]| {
+            let shown = Screen {
+                lit: lit
+                    .iter()
+                    .map(|(row, piece)| (*row, (*piece).to_owned()))
+                    .collect(),
+                ..screen(&lines(text))
+            };
+            shows(&sheet.screen.unwrap(), &shown).dialog
+        };
+        let labels = |dialog: &Dialog| -> Vec<String> {
+            dialog
+                .choices
+                .iter()
+                .map(|choice| format!("{} {}", choice.key, choice.label))
+                .collect()
+        };
+        let codex = "• Running touch x\n\n  Would you like to run the following command?\n\n  $ touch x\n\n› 1. Yes, proceed (y)\n  2. No (esc)\n\n  \
+                     Press enter to confirm or esc to cancel\n";
+        let found = read(&codex::SHEET, codex, &[]).unwrap();
+        assert_eq!(
+            found.text,
+            ["Would you like to run the following command?", "$ touch x"]
+        );
+        assert_eq!(labels(&found), ["1 Yes, proceed (y)", "2 No (esc)"]);
+        let qwen = "  ◆︎ Working on it.\n  ? Shell touch x\n     touch x\n\n   Allow execution of: 'touch'?\n\n   › 1. Yes, allow once\n     2. No \
+                    (esc)\n\n  ⠏ Waiting for user confirmation...";
+        let found = read(&qwen::SHEET, qwen, &[]).unwrap();
+        assert_eq!(
+            found.text,
+            ["? Shell touch x", "touch x", "Allow execution of: 'touch'?"]
+        );
+        assert_eq!(labels(&found), ["1 Yes, allow once", "2 No (esc)"]);
+        let kimi = "● Working on it.\n  ▶ Run this command?\n  $ touch x\n  ▶ 1. Approve once\n    2. Reject\n  ↑/↓ select · 1/2 choose · ↵ \
+                    confirm\n stub thinking\n context: 1%";
+        let found = read(&kimi::SHEET, kimi, &[]).unwrap();
+        assert_eq!(found.text, ["▶ Run this command?", "$ touch x"]);
+        assert_eq!(labels(&found), ["1 Approve once", "2 Reject"]);
+        let kimi = "----\n  Trust this folder?\n  ↑↓ navigate · Enter select · Esc exit\n  /w\n   ❯ Trust this folder\n     Enable what it \
+                    brings.\n     Don't trust\n     Exit Kimi Code.\n----";
+        let found = read(&kimi::SHEET, kimi, &[]).unwrap();
+        assert_eq!(labels(&found), ["1 Trust this folder", "2 Don't trust"]);
+        let grok = "     ◆ Run\n  ┃\n  ┃  Allow Edit to x?\n  ┃\n  ┃  1 (●) Yes, always\n  ┃  2 (○) Yes\n  ┃\n  1/2:select  │  Tab:next";
+        let found = read(&grok::SHEET, grok, &[]).unwrap();
+        assert_eq!(found.text, ["Allow Edit to x?"]);
+        assert_eq!(labels(&found), ["1 Yes, always", "2 Yes"]);
+        let copilot = "│ Do you want to run this command?            │\n│ ❯ 1. Yes                          │\n│   2. No (Esc to stop)  \
+                       │\n│ ↑/↓ to navigate · enter to select · esc to cancel │\n╰──╯";
+        assert_eq!(
+            labels(&read(&copilot::SHEET, copilot, &[]).unwrap()),
+            ["1 Yes", "2 No (Esc to stop)"]
+        );
+        let copilot =
+            "----\n which?\n Answer:\n   One\n ❯ Two\n ↑/↓ select · enter accept · esc cancel\n----";
+        let found = read(&copilot::SHEET, copilot, &[]).unwrap();
+        assert_eq!(labels(&found), ["1 One", "2 Two"]);
+        assert_eq!(found.press("1").unwrap().0, "\u{1b}[A");
+        let opencode = "     ▣  Build\n  ┃\n  ┃  △ Permission required\n  ┃  $ touch x\n  ┃\n  ┃   Allow once   Allow always   Reject          ctrl+f \
+                        fullscreen  ⇆ select  enter confirm\n  ┃";
+        let found = read(&opencode::SHEET, opencode, &[(5, "Allow once")]).unwrap();
+        assert_eq!(found.text, ["△ Permission required", "$ touch x"]);
+        assert_eq!(labels(&found), ["1 Allow once", "2 Allow always", "3 Reject"]);
+        assert_eq!(found.press("3").unwrap().0, "\u{1b}[C\u{1b}[C");
+        assert!(
+            read(&opencode::SHEET, opencode, &[]).is_none(),
+            "nobody knows what Enter takes"
+        );
     }
 }

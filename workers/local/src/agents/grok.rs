@@ -5,11 +5,12 @@ use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Tak
 use ao_domain::port::runtime::Place;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
+use toml_edit::Key;
 
 use super::checkup::Finding;
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Environment, Event, Files, Keys, Own, ScreenRules, Sheet, Word,
-    event, event_when, no_env,
+    Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Keys, Own, ScreenRules, Sheet,
+    Word, event, event_when, no_env,
 };
 use super::{Checkup, hooks, value_of};
 
@@ -100,8 +101,19 @@ pub(super) const SHEET: Sheet = Sheet {
                 begins: Begins::Bar,
                 choices: Choices::Numbered(&[]),
             },
+            // Whether a folder is trusted.
+            DialogRules {
+                foot: &["No, quit"],
+                below: 1,
+                begins: Begins::Line(&["Do you trust"]),
+                choices: Choices::Keyed,
+            },
         ],
-        delay: None,
+        delay: Some(DelayRules {
+            has: "Retrying (attempt",
+            waits: "... ",
+            attempt: "",
+        }),
     }),
     checkup: Some(Checkup {
         seen: "1.0.41",
@@ -155,10 +167,24 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
         .into_iter()
         .map(|(event, group)| (event, Value::Array(group)))
         .collect();
-    vec![Preparation::File {
+    let hooks = Preparation::File {
         file: home.join("hooks/ao.json"),
         text: json!({"hooks": all}).to_string(),
-    }]
+    };
+    // It asks where a project brings hooks, and asks about the repository: so that is what is trusted while its own code is worked on,
+    // and is not while a stranger's is looked at.
+    let file = home.join("trusted_folders.toml");
+    let name = format!("trust {}", request.repo);
+    let folder = Key::new(request.repo.as_str());
+    vec![
+        hooks,
+        if request.trusted {
+            let text = format!("[folders.{folder}]\ntrusted = true\ndecided_at = 1\n");
+            Preparation::Block { file, name, text }
+        } else {
+            Preparation::NoBlock { file, name }
+        },
+    ]
 }
 
 /// What its own files say: whether they read, and how it will log in.

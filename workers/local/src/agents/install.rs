@@ -60,6 +60,7 @@ fn write(what: &Preparation) -> io::Result<()> {
             edit(file, false, "", |old| Ok((old != text).then(|| text.clone())))
         }
         Preparation::Folder { file } => make(file),
+        Preparation::NoBlock { file, name } => cut(file, name),
         Preparation::Block { file, name, text } => edit(file, false, "", |old| with_block(old, name, text)),
     }
 }
@@ -75,13 +76,17 @@ fn unwrite(what: &Preparation) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         },
-        Preparation::Block { file, name, .. } => {
-            if !file.exists() {
-                return Ok(());
-            }
-            edit(file, false, "", |old| Ok(without_block(old, name)))
-        }
+        Preparation::Block { file, name, .. } => cut(file, name),
+        Preparation::NoBlock { .. } => Ok(()),
     }
+}
+
+/// Takes a block of ours out of a file.
+fn cut(file: &Utf8Path, name: &str) -> io::Result<()> {
+    if !file.exists() {
+        return Ok(());
+    }
+    edit(file, false, "", |old| Ok(without_block(old, name)))
 }
 
 /// Makes a folder where it is missing.

@@ -57,7 +57,11 @@ pub(super) const SHEET: Sheet = Sheet {
         prompt: Some("prompt"),
         trouble: Some("error_type"),
         said: Some("error_message"),
-        walls: &["APIProviderRateLimitError", "429"],
+        walls: &[
+            "APIProviderRateLimitError",
+            "APIProviderQuotaExhaustedError",
+            "429",
+        ],
         until: None,
     },
     own: Some(Own {

@@ -145,6 +145,7 @@ pub(super) fn hooks(sheet: &Sheet, place: &HookPlace<'_>) -> Vec<Preparation> {
         prompt: None,
         command: &[],
         worktree: Utf8Path::new("/"),
+        repo: Utf8Path::new("/"),
         secret: "",
         native_id: None,
         model: None,

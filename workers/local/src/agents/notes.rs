@@ -100,6 +100,7 @@ fn fits(is: Is, value: &Value) -> bool {
         Is::Text(text) => value == text,
         Is::Begins(text) => value.as_str().is_some_and(|value| value.starts_with(text)),
         Is::AnyText => value.is_string(),
+        Is::True => *value == Value::Bool(true),
         Is::NotTrue => *value != Value::Bool(true),
         Is::Empty => value.as_array().is_some_and(Vec::is_empty),
         Is::Some => !value.is_null(),

@@ -100,8 +100,8 @@ pub(super) const SHEET: Sheet = Sheet {
             },
             // Whether a folder is trusted.
             DialogRules {
-                foot: &["(Use Enter to select)", "esc)"],
-                below: 1,
+                foot: &["Don't trust (esc)"],
+                below: 0,
                 begins: Begins::Line(&["Do you trust"]),
                 choices: Choices::Numbered(&['\u{276f}', '\u{203a}', '\u{25cf}']),
             },

@@ -85,6 +85,8 @@ pub(super) enum Choices {
         /// Whether each choice has a line below it that explains it.
         explained: bool,
     },
+    /// Lines with the key at their end, the last of which is the foot.
+    Keyed,
     /// Words beside each other in the foot; Enter takes the one that stands out by its background.
     Buttons,
 }
@@ -151,6 +153,8 @@ pub(super) enum Is {
     Begins(&'static str),
     /// Any text.
     AnyText,
+    /// `true`.
+    True,
     /// Not `true`.
     NotTrue,
     /// A list without elements.

@@ -15,6 +15,7 @@ pub(crate) fn request(command: &[String]) -> LaunchRequest<'_> {
         prompt: None,
         command,
         worktree: "/".into(),
+        repo: "/".into(),
         secret: "00112233445566778899aabbccddeeff",
         native_id: None,
         model: None,
@@ -165,8 +166,10 @@ fn a_hostile_prompt_is_one_word_and_arrives_whole() {
         ] {
             let with = plan(Some(prompt)).unwrap().argv;
             let added: Vec<&String> = with.iter().filter(|word| !without.contains(word)).collect();
+            // Where no command line can ask it, it is the first message: that is no word of this.
+            let expected = usize::from(sheet.description.prompted);
             let holders = added.iter().filter(|word| word.ends_with(prompt));
-            assert_eq!(holders.count(), 1, "{} {with:?}", sheet.description.id);
+            assert_eq!(holders.count(), expected, "{} {with:?}", sheet.description.id);
         }
         let refused = plan(Some("a\0b")).unwrap_err();
         assert_eq!(refused, AgentError::NotText { what: "prompt" });
@@ -209,4 +212,31 @@ fn a_prompt_becomes_one_line() {
     assert_eq!(title(" \n "), None);
     assert_eq!(title(&"ä".repeat(500)).unwrap().chars().count(), TITLE_MAX);
     assert_eq!(cut("aä", 2), "a");
+}
+
+/// Nothing is said of it to an agent for a person, and one that remembers its repository is told to ask all the same.
+#[test]
+fn a_stranger_s_code_is_trusted_by_nobody_but_a_person() {
+    let home = tempfile::tempdir().unwrap();
+    let env = [("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
+    let program = home.path().join(".local/bin/claude");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::fs::write(&program, "").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let registry = Registry::new("".as_ref());
+    let plan = |trusted| {
+        let asked = LaunchRequest {
+            trusted,
+            env: &env,
+            ..request(&[])
+        };
+        registry.get("claude-code").unwrap().plan(&asked).unwrap()
+    };
+    let (own, strange) = (plan(true), plan(false));
+    assert!(matches!(own.before[..], [Preparation::Member { .. }]), "{own:?}");
+    assert_eq!(own.env, []);
+    assert_eq!(strange.before, []);
+    let wary = ("CLAUDE_CODE_IGNORE_PERSISTED_TRUST".to_owned(), "1".to_owned());
+    assert_eq!(strange.env, [wary]);
+    assert_eq!(own.argv, strange.argv);
 }

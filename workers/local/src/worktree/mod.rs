@@ -150,6 +150,22 @@ impl Worktrees for GitWorktrees {
         Box::pin(refs::repository(&self.git, path))
     }
 
+    fn fetch_pull<'a>(
+        &'a self,
+        owner: &'a WorktreeOwner,
+        number: u64,
+    ) -> PortFuture<'a, Result<(), WorktreeError>> {
+        Box::pin(async move {
+            if link::repository(&owner.repo).is_none() {
+                return Err(create::repository_gone(owner));
+            }
+            let lock = self.lock(owner).await?;
+            let fetched = refs::fetch_pull(&self.git, &lock, owner, number).await;
+            close(lock);
+            fetched.map_err(|error| link::explained(&owner.repo, error))
+        })
+    }
+
     fn create<'a>(&'a self, plan: &'a WorktreePlan) -> PortFuture<'a, Result<Made, WorktreeError>> {
         Box::pin(async move {
             if !refs::is_branch_name(&plan.owner.branch) {

@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 
-use ao_domain::Repository;
 use ao_domain::port::worktrees::{WorktreeError, WorktreePlan};
+use ao_domain::{Claim, Repository, WorktreeOwner};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::git::Git;
+use super::lock::Lock;
 use super::record::io_error;
 use super::run::refused;
 
@@ -74,6 +75,34 @@ pub(super) async fn repository(git: &Git, path: &Utf8Path) -> Result<Repository,
         origin: (!origin.is_empty()).then_some(origin),
         default_branch,
     })
+}
+
+/// How many times the usual deadline a fetch may take: it grows with what the branch brings, and with the line.
+const FETCH: u32 = 5;
+
+/// Fetches the head of a pull request to a name of ours under the remotes: its commits are elsewhere too, and a worktree that holds
+/// nothing else may go. No tags come along, no submodules, and `FETCH_HEAD` stays as the person left it.
+pub(super) async fn fetch_pull(
+    git: &Git,
+    lock: &Lock,
+    owner: &WorktreeOwner,
+    number: u64,
+) -> Result<(), WorktreeError> {
+    git.call(&owner.repo, "fetch")
+        .args([
+            "--quiet",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+        ])
+        .args(["--", "origin"])
+        .arg(format!(
+            "+refs/pull/{number}/head:refs/remotes/{}",
+            Claim::base_of(number)
+        ))
+        .patient(FETCH)
+        .act(lock)
+        .await
 }
 
 /// Whether `commit` is on the branch, or on what was last pushed or fetched of it. Fetches nothing to find out.

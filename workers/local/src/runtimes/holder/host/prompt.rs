@@ -182,7 +182,9 @@ fn behind_bar(grid: &Grid<Cell>, is_open: bool) -> Option<Area> {
     })?;
     let above = (0..foot).rev().find(|row| at(*row, left) != BAR);
     let has_head = above.is_some_and(|row| at(row, left) == '\u{257b}');
-    let columns = left + 1..grid.columns();
+    // Beside it a program may show something else.
+    let right = (left + 1..grid.columns()).find(|column| at(foot, *column) != '\u{2580}');
+    let columns = left + 1..right.unwrap_or(grid.columns());
     (has_head != is_open).then(|| Area {
         rows: above.map_or(0, |row| row + 1)..foot - usize::from(is_open && foot > 0),
         columns,
@@ -465,7 +467,7 @@ mod tests {
         let written = |rows: &[&str]| {
             let bars = |row: &&str| {
                 row.replace('|', "\u{2503}")
-                    .replace("=-", "\u{2579}\u{2580}\u{2580}\u{2580}")
+                    .replace("=-", &format!("\u{2579}{}", "\u{2580}".repeat(36)))
             };
             let rows: Vec<String> = rows.iter().map(bars).collect();
             let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
