@@ -20,8 +20,8 @@ pub(crate) struct Kind {
     /// A line of the model's script that makes it ask before it goes on, and the key that allows it once.
     pub(crate) asks: &'static str,
     pub(crate) yes: &'static str,
-    /// Whether its model can ask its user; if not, why.
-    pub(crate) questions: Result<&'static [&'static str], &'static str>,
+    /// What its questions say, one after the other, and the key that answers each; if its model cannot ask its user, why.
+    pub(crate) questions: Result<&'static [(&'static str, &'static str)], &'static str>,
     /// A line of the model's script that uses up its quota, for longer than it tries again by itself.
     pub(crate) wall: &'static str,
     /// Where it goes on by itself as long as anybody waits here: how that is shown.
@@ -100,7 +100,7 @@ pub(crate) const CLAUDE: Kind = Kind {
     takes_a_text: |screen| screen.iter().any(|line| line.starts_with('\u{276f}')),
     asks: "STUB: write asked.txt hi",
     yes: "1",
-    questions: Ok(&["2"]),
+    questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall",
     wall_shown: None,
     interrupt: &["\u{1b}"],
@@ -152,7 +152,7 @@ pub(crate) const CODEX: Kind = Kind {
     wall_shown: None,
     interrupt: &["\u{1b}"],
     in_use: None,
-    stranger: Ok("Trust"),
+    stranger: Ok("1. Trust"),
     record: |home, native| {
         let lines = lines(below(&home.join(".codex/sessions"), &format!("-{native}.jsonl"))?)?;
         let item = |kind: &'static str| move |line: &Value| line["payload"]["item"]["type"] == kind;
@@ -185,7 +185,7 @@ pub(crate) const QWEN: Kind = Kind {
     takes_a_text: |screen| screen.iter().any(|line| line.starts_with('>')),
     asks: "STUB: run touch asked.txt",
     yes: "1",
-    questions: Ok(&["2"]),
+    questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall",
     wall_shown: None,
     interrupt: &["\u{1b}"],
@@ -219,7 +219,7 @@ pub(crate) const COPILOT: Kind = Kind {
     takes_a_text: |screen| has(screen, &["\u{2579}\u{2580}"]),
     asks: "STUB: run touch asked.txt",
     yes: "1",
-    questions: Ok(&["2"]),
+    questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall",
     wall_shown: None,
     interrupt: &["\u{1b}", "\u{1b}"],
@@ -254,7 +254,7 @@ pub(crate) const KIMI: Kind = Kind {
     asks: "STUB: run touch asked.txt",
     yes: "1",
     // The answer, and that it is sent.
-    questions: Ok(&["2", "1"]),
+    questions: Ok(&[("colour", "2"), ("submit", "1")]),
     wall: "STUB: wall",
     wall_shown: None,
     interrupt: &["\u{1b}"],
@@ -303,7 +303,7 @@ pub(crate) const GROK: Kind = Kind {
     takes_a_text: |screen| has(screen, &["\u{2502} \u{276f}"]),
     asks: "STUB: write asked.txt hi",
     yes: "3",
-    questions: Ok(&["2"]),
+    questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall 20\nSTUB: say through",
     wall_shown: Some(
         "it tries again by itself, and says on its screen alone that it does: that is named, and what is sent waits",
@@ -349,7 +349,7 @@ pub(crate) const OPENCODE: Kind = Kind {
     takes_a_text: |screen| has(screen, &["\u{2579}\u{2580}"]),
     asks: "STUB: run touch asked.txt",
     yes: "1",
-    questions: Ok(&["2"]),
+    questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall 35\nSTUB: say through",
     wall_shown: None,
     interrupt: &["\u{1b}", "\u{1b}"],

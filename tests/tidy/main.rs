@@ -145,6 +145,7 @@ fn every_call_to_a_port_or_a_writer_has_its_crash_points() {
         "take(",
         "is_some(",
         "is_none(",
+        "ids(",
     ];
     let mut calls = 0;
     for source in sources(&["workers/observe/src", "workers/act/src"]) {

@@ -131,11 +131,15 @@ fn what_an_agent_asks_for_itself_is_no_turn() {
     let (path, mut body) = conversation(Protocol::Chat, "<user_query>do it</user_query>", 0);
     ask(&model, path, &body);
     let recap = json!({"role": "user", "content": "<system-reminder>Write a recap</system-reminder>"});
-    body["messages"].as_array_mut().unwrap().push(recap);
+    // Behind a text of the user's it is a word about that, behind an answer it is asked for itself.
+    body["messages"].as_array_mut().unwrap().push(recap.clone());
+    ask(&model, path, &body);
+    let answer = json!({"role": "assistant", "content": "done"});
+    body["messages"].as_array_mut().unwrap().extend([answer, recap]);
     ask(&model, path, &body);
     let (path, mut body) = conversation(Protocol::Chat, "do it", 0);
     body["tool_choice"] = json!({"type": "function", "function": {"name": "bash"}});
     ask(&model, path, &body);
-    assert_eq!((model.asked().len(), model.turns_with("do it")), (3, 1));
+    assert_eq!((model.asked().len(), model.turns_with("do it")), (4, 2));
     assert_eq!(model.asked()[0].text, "do it");
 }

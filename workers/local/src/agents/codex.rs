@@ -90,12 +90,24 @@ pub(super) const SHEET: Sheet = Sheet {
         folded: "[Pasted Content",
         hints: &[],
         gives_back: false,
-        dialogs: &[DialogRules {
-            foot: &["enter to confirm", "enter continue"],
-            below: 0,
-            begins: Begins::Margin,
-            choices: Choices::Numbered(&['\u{203a}']),
-        }],
+        dialogs: &[
+            DialogRules {
+                foot: &["enter to confirm"],
+                below: 0,
+                begins: Begins::Margin,
+                choices: Choices::Numbered(&['\u{203a}']),
+            },
+            // Whether a folder is trusted: its numbers are no keys.
+            DialogRules {
+                foot: &["enter continue"],
+                below: 0,
+                begins: Begins::Line(&["Folder access"]),
+                choices: Choices::Listed {
+                    mark: "\u{203a}",
+                    explained: false,
+                },
+            },
+        ],
         delay: None,
     }),
     checkup: Some(Checkup {

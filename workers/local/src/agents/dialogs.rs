@@ -183,17 +183,22 @@ fn listed(mark: &str, explained: bool, lines: &Lines<'_>, foot: usize) -> Option
     };
     let inner = column(cursor);
     let belongs = |row: usize| lines.says(row) && column(row) >= inner;
+    // Where each is explained, an empty line may stand before the next.
+    let gap = if explained { 2 } else { 1 };
     let mut first = cursor;
-    while first > place.start && belongs(first - 1) {
-        first -= 1;
+    while let Some(row) = (1..=gap)
+        .filter_map(|step| first.checked_sub(step))
+        .find(|row| *row >= place.start && belongs(*row))
+    {
+        first = row;
     }
     let mut end = cursor + 1;
-    while end < place.end && belongs(end) {
-        end += 1;
+    while let Some(row) = (end..end + gap).find(|row| *row < place.end && belongs(*row)) {
+        end = row + 1;
     }
     let (mut choices, mut at): (Vec<Choice>, _) = (Vec::new(), 0);
     let mut is_explanation = false;
-    for row in first..end {
+    for row in (first..end).filter(|row| lines.says(*row)) {
         // An explanation stands in the column of its choice, what is wrapped goes on farther in.
         if is_explanation || column(row) > inner {
             is_explanation = false;
@@ -580,7 +585,7 @@ mod tests {
         assert_eq!(found.text, ["▶ Run this command?", "$ touch x"]);
         assert_eq!(labels(&found), ["1 Approve once", "2 Reject"]);
         let kimi = "----\n  Trust this folder?\n  ↑↓ navigate · Enter select · Esc exit\n  /w\n   ❯ Trust this folder\n     Enable what it \
-                    brings.\n     Don't trust\n     Exit Kimi Code.\n----";
+                    brings.\n\n     Don't trust\n     Exit Kimi Code.\n----";
         let found = read(&kimi::SHEET, kimi, &[]).unwrap();
         assert_eq!(labels(&found), ["1 Trust this folder", "2 Don't trust"]);
         let grok = "     ◆ Run\n  ┃\n  ┃  Allow Edit to x?\n  ┃\n  ┃  1 (●) Yes, always\n  ┃  2 (○) Yes\n  ┃\n  1/2:select  │  Tab:next";

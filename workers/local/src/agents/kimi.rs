@@ -52,9 +52,10 @@ pub(super) const SHEET: Sheet = Sheet {
     events: EVENTS,
     keys: Keys {
         native_id: Some("session_id"),
-        title: Some("prompt"),
+        // A list of parts. (That a turn has started is told by a hook it does not wait for: it may come after the end of the turn.)
+        title: Some("/prompt/0/text"),
         last_message: Some("message"),
-        prompt: Some("prompt"),
+        prompt: Some("/prompt/0/text"),
         trouble: Some("error_type"),
         said: Some("error_message"),
         walls: &[
@@ -125,11 +126,7 @@ pub(super) const SHEET: Sheet = Sheet {
 
 const EVENTS: &[Event] = &[
     event("SessionStart", None),
-    event("UserPromptSubmit", None),
-    Event {
-        begins: true,
-        ..event("TurnStarted", Some(ActivityState::Active))
-    },
+    event("UserPromptSubmit", Some(ActivityState::Active)),
     // Its question comes as a tool, and nothing else tells of it.
     event_when(
         "PreToolUse",

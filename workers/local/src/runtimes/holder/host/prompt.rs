@@ -526,7 +526,7 @@ mod tests {
             let drawn = |row: &&str| {
                 row.replace("+-", "\u{257b}\u{2584}\u{2584}")
                     .replace('|', "\u{2503}")
-                    .replace("=-", "\u{2579}\u{2580}\u{2580}")
+                    .replace("=-", &format!("\u{2579}{}", "\u{2580}".repeat(20)))
             };
             let rows: Vec<String> = rows.iter().map(drawn).collect();
             let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
