@@ -51,6 +51,8 @@ impl Real {
             .filter(|folder| !folder.is_empty())
             .collect();
         world.set("PATH", &path.join(":"));
+        // Whatever an agent would fetch for itself, it does without: nothing but loopback is asked.
+        world.set("npm_config_registry", "http://127.0.0.1:9/");
         world.set("AO_AGENT", kind.id);
         (kind.setup)(&mut world, &model);
         ready(&mut world);
