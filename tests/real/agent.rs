@@ -53,6 +53,7 @@ impl Real {
         world.set("PATH", &path.join(":"));
         // Whatever an agent would fetch for itself, it does without: nothing but loopback is asked.
         world.set("npm_config_registry", "http://127.0.0.1:9/");
+        world.set("npm_config_fetch_retries", "0");
         world.set("AO_AGENT", kind.id);
         (kind.setup)(&mut world, &model);
         ready(&mut world);

@@ -24,8 +24,8 @@ pub(crate) struct Kind {
     pub(crate) questions: Result<&'static [(&'static str, &'static str)], &'static str>,
     /// A line of the model's script that uses up its quota, for longer than it tries again by itself.
     pub(crate) wall: &'static str,
-    /// Where it goes on by itself as long as anybody waits here: how that is shown.
-    pub(crate) wall_shown: Option<&'static str>,
+    /// Where it tries again by itself for longer than anybody waits here: what its status says, why a message waits, and what is so.
+    pub(crate) wall_shown: Option<[&'static str; 3]>,
     /// The keys that interrupt it.
     pub(crate) interrupt: &'static [&'static str],
     /// The answer where it asks whether a conversation goes on that it takes for one in use.
@@ -186,8 +186,12 @@ pub(crate) const QWEN: Kind = Kind {
     asks: "STUB: run touch asked.txt",
     yes: "1",
     questions: Ok(&[("colour", "2")]),
-    wall: "STUB: wall",
-    wall_shown: None,
+    wall: "STUB: wall 20\nSTUB: say through",
+    wall_shown: Some([
+        "it says that it works",
+        "its agent works",
+        "it tries again by itself for minutes and tells nobody: it is shown as working, and what is sent waits",
+    ]),
     interrupt: &["\u{1b}"],
     in_use: None,
     stranger: Ok("Trust folder"),
@@ -305,9 +309,11 @@ pub(crate) const GROK: Kind = Kind {
     yes: "3",
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall 20\nSTUB: say through",
-    wall_shown: Some(
+    wall_shown: Some([
+        "it waits to try again: ",
+        "waits to try again",
         "it tries again by itself, and says on its screen alone that it does: that is named, and what is sent waits",
-    ),
+    ]),
     interrupt: &["\u{3}"],
     in_use: None,
     stranger: Ok("Yes"),

@@ -382,11 +382,11 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
     real.world.ao(&["send", &id, real.kind.wall, "--wait"]).ok();
     let until = match real.kind.wall_shown {
         // It goes on by itself; its screen says that it waits.
-        Some(how) => {
+        Some([reason_has, _, how]) => {
             settle("it waits for its quota", || {
                 let session = real.world.session(&id);
                 let reason = session["reason"].as_str().unwrap_or_default();
-                session["status"] == "working" && reason.contains("it waits to try again: ")
+                session["status"] == "working" && reason.contains(reason_has)
             });
             note(
                 real.kind,
@@ -418,11 +418,7 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
     let waited = real
         .world
         .ao(&["send", &id, "STUB: say second", "--wait", "--timeout", "2s"]);
-    let why = if until.is_some() {
-        "quota is used up"
-    } else {
-        "waits to try again"
-    };
+    let why = real.kind.wall_shown.map_or("quota is used up", |[_, why, _]| why);
     assert!(waited.err.contains(why), "{waited:?}");
     // Some say the time to the minute.
     within(std::time::Duration::from_secs(150), "it goes on after it", || {

@@ -128,6 +128,35 @@ fn what_cannot_start_is_refused_before_anything_happens() {
     assert!(matches!(claude, Err(AgentError::CommandNotTaken { .. })));
 }
 
+#[test]
+fn a_word_that_is_too_long_for_a_program_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let env = [("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
+    let program = home.path().join(".local/bin/claude");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::fs::write(&program, "").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let registry = Registry::new("".as_ref());
+    let plan = |bytes: usize| {
+        let prompt = "x".repeat(bytes);
+        let asked = LaunchRequest {
+            prompt: Some(&prompt),
+            env: &env,
+            ..request(&[])
+        };
+        registry.get("claude-code").unwrap().plan(&asked)
+    };
+    assert!(plan(launch::WORD_MAX).is_ok());
+    let refused = plan(launch::WORD_MAX + 1).unwrap_err();
+    assert_eq!(
+        refused,
+        AgentError::TooLong {
+            bytes: 128 * 1024,
+            most: 128 * 1024 - 1
+        }
+    );
+}
+
 /// Of every agent with a program of its own: a prompt is one word of its command line, whatever is in it, and no shell sees it.
 #[test]
 fn a_hostile_prompt_is_one_word_and_arrives_whole() {

@@ -507,6 +507,16 @@ mod tests {
             written(&["  |", "  |  Ask anything\u{2026} \"Fix it\"", "  |", own, "  =-"]),
             Written::Nothing
         );
+        // Beside it stands something else.
+        assert_eq!(
+            written(&["  |  one            sidebar", "  |", own, "  =-"]),
+            letters("onesidebar")
+        );
+        let narrow = "  \u{2579}\u{2580}\u{2580}\u{2580}\u{2580}\u{2580}\u{2580}\u{2580}";
+        assert_eq!(
+            written(&["  |  one            sidebar", "  |", own, narrow]),
+            letters("one")
+        );
         // A dialog has no foot.
         assert_eq!(
             written(&[

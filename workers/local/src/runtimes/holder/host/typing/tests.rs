@@ -475,6 +475,37 @@ fn a_look_types_nothing() {
     assert_eq!(typing.deeds(), []);
 }
 
+/// A program that puts back what it was asked when it is interrupted: nobody typed that.
+#[test]
+fn what_a_program_gave_back_is_taken_away_and_a_person_s_text_is_not() {
+    let now = Instant::now();
+    let begun = |stands: &str, given_back: Option<&str>| {
+        let mut typing = Typing::default();
+        let mut message = looked_for("m1.1", "next");
+        if let Some(line) = &mut message.prompt {
+            line.given_back = given_back.map(str::to_owned);
+        }
+        typing.message(1, message);
+        let went = typing.advance(now, &letters(stands));
+        (
+            went,
+            typing.advance(now, &letters(stands)),
+            typing.next().to_vec(),
+        )
+    };
+    let occupied = went(1, Err(Withheld::Occupied));
+    assert_eq!(begun("fixthetests", None).0, occupied);
+    let (went, _, keys) = begun("fixthetests", Some("fix the tests"));
+    assert_eq!((went, keys.as_slice()), (None, b"\x15".as_slice()));
+    assert_eq!(begun("fixthetestsnow", Some("fix the tests")).0, occupied);
+    // A long one is kept cut.
+    let long = "word ".repeat(24);
+    assert_eq!(
+        begun(&format!("{}more", long.replace(' ', "")), Some(&long)).0,
+        None
+    );
+}
+
 /// A list without keys: the cursor is moved, looked at again, and only then Enter takes what is under it.
 #[test]
 fn a_choice_in_a_list_is_taken_once_the_cursor_is_there() {
