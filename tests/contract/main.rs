@@ -13,6 +13,7 @@ mod faults_sessions;
 mod faults_worktrees;
 mod forges;
 mod hooks;
+mod hooks_at_home;
 mod limits;
 mod messages;
 mod orchestrators;

@@ -448,12 +448,14 @@ fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing(real: &mut R
     const KILLS: usize = 100;
     const SESSIONS: usize = 4;
     let mut seed = Seed::printed("a hundred kills in typing");
+    // One after the other: some take their time to come up.
     let ids: Vec<String> = (0..SESSIONS)
-        .map(|n| real.spawn(&[], &format!("STUB: say ready {n}")))
+        .map(|n| {
+            let id = real.spawn(&[], &format!("STUB: say ready {n}"));
+            said(real, &id, &format!("ready {n}"));
+            id
+        })
         .collect();
-    for (n, id) in ids.iter().enumerate() {
-        said(real, id, &format!("ready {n}"));
-    }
     let (mut kills, mut rounds, mut sent) = (0, 0, Vec::new());
     while kills < KILLS {
         rounds += 1;
