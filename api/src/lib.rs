@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use ao_domain::RemoteRepo;
 use ao_domain::port::agent::Agents;
+use ao_domain::port::catalog::Catalog;
 use ao_domain::port::clock::Clock;
 use ao_domain::port::processes::Processes;
 use ao_domain::port::provision::Provisioner;
@@ -74,6 +75,8 @@ pub struct Deps {
     pub provisioner: Arc<dyn Provisioner>,
     /// The agents there are.
     pub agents: Arc<dyn Agents>,
+    /// Looks over the agents on this machine.
+    pub catalog: Arc<dyn Catalog>,
     /// Which repository a remote names.
     pub repository_of: RepositoryOf,
     /// The time.

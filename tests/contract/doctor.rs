@@ -98,21 +98,52 @@ fn all_is_well_where_all_is_there() {
 
 #[test]
 fn an_agent_that_is_missing_old_broken_or_silent_is_named() {
-    let (_, checks) = examined(&world(None), &["--offline"]);
-    assert!(
-        has(&checks, "claude-code", "WARN", "was not found on PATH"),
-        "{checks:?}"
-    );
-    let (_, checks) = examined(&world(Some(&claude("1.0.3", HELP))), &["--offline"]);
+    // Nobody has them all: that one is not there is no warning, but for the one that a spawn takes.
+    let mut none = world(None);
+    none.set("AO_AGENT", "claude-code");
+    let (code, checks) = examined(&none, &["--offline"]);
+    assert_eq!(code, 0);
+    for (id, program) in [
+        ("claude-code", "claude"),
+        ("codex", "codex"),
+        ("cursor", "cursor-agent"),
+    ] {
+        let said = format!("not installed: no `{program}` on PATH");
+        assert!(has(&checks, id, "PASS", &said), "{checks:?}");
+        assert_eq!(
+            checks.iter().filter(|(name, ..)| name == id).count(),
+            1,
+            "{checks:?}"
+        );
+    }
     assert!(
         has(
             &checks,
-            "claude-code",
+            "agent",
             "WARN",
-            "is version 1.0.3; what ao knows of it was seen of 2.1.330"
+            "AO_AGENT is claude-code, which is not installed"
         ),
         "{checks:?}"
     );
+    let versions = [
+        (
+            "1.0.3",
+            "is version 1.0.3, older than 2.1.330, of which ao was verified",
+        ),
+        (
+            "2.2.0",
+            "is version 2.2.0, newer than 2.1.330, of which ao was verified",
+        ),
+    ];
+    for (version, said) in versions {
+        let (code, checks) = examined(&world(Some(&claude(version, HELP))), &["--offline"]);
+        assert_eq!(code, 0);
+        assert!(has(&checks, "claude-code", "WARN", said), "{checks:?}");
+        assert!(
+            has(&checks, "claude-code", "PASS", "knows every option"),
+            "{checks:?}"
+        );
+    }
     let (code, checks) = examined(&world(Some(&claude("0.2.9", "--resume --model"))), &["--offline"]);
     assert_eq!(code, 1);
     assert!(
@@ -124,16 +155,53 @@ fn an_agent_that_is_missing_old_broken_or_silent_is_named() {
         ),
         "{checks:?}"
     );
-    let (_, checks) = examined(&world(Some("exit 3")), &["--offline"]);
-    assert!(
-        has(&checks, "claude-code", "WARN", "does not start: exit status: 3"),
-        "{checks:?}"
-    );
-    let (_, checks) = examined(&world(Some("exec sleep 1000")), &["--offline"]);
-    assert!(
-        has(&checks, "claude-code", "WARN", "it said nothing within 2 s"),
-        "{checks:?}"
-    );
+    for (script, said) in [
+        ("exit 3", "does not start: exit status: 3"),
+        (
+            "echo 'needs Node 22' >&2; exit 1",
+            "does not start: exit status: 1: needs Node 22",
+        ),
+        ("exec sleep 1000", "it did not end within 10 s"),
+        ("yes", "it prints more than 256 kB"),
+        ("echo hello", "`hello` names no version"),
+    ] {
+        let (code, checks) = examined(&world(Some(script)), &["--offline"]);
+        assert_eq!(code, 0);
+        assert!(has(&checks, "claude-code", "WARN", said), "{script}: {checks:?}");
+    }
+}
+
+/// Each that is installed, by the same rules.
+#[test]
+fn every_agent_that_is_installed_is_looked_over() {
+    let world = world(None);
+    for (program, script) in [
+        ("codex", "echo codex-cli 0.169.0"),
+        ("kimi", "echo 'SyntaxError: no zstd' >&2; exit 1"),
+        (
+            "cursor-agent",
+            "case $1 in --version) echo 2026.09.12-abc;; *) echo --resume --model --force;; esac",
+        ),
+    ] {
+        let path = world.dir.join("bin").join(program);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::create_dir_all(world.dir.join("home/.codex")).unwrap();
+    fs::write(world.dir.join("home/.codex/config.toml"), "[").unwrap();
+    let (code, checks) = examined(&world, &["--offline"]);
+    assert_eq!(code, 0);
+    for (id, level, said) in [
+        ("codex", "PASS", "/bin/codex, version 0.169.0"),
+        ("codex", "WARN", "config.toml` does not read"),
+        ("kimi", "WARN", "exit status: 1: SyntaxError: no zstd"),
+        ("cursor", "WARN", "what ao knows of it is from documents alone"),
+        ("cursor", "PASS", "knows every option"),
+        ("cursor", "WARN", "it was never run here"),
+        ("qwen", "PASS", "not installed"),
+    ] {
+        assert!(has(&checks, id, level, said), "{id} {said}: {checks:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What ao owes to whoever meets it from the outside: the door, hooks, bad input, two daemons, a git that goes on,
 //! the line that brings discarded work back, and the tree that a person steers.
 
+mod agents;
 mod bad_input;
 mod claims;
 mod config;

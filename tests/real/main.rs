@@ -4,6 +4,7 @@
 //! CI that fails the run.
 
 mod agent;
+mod catalog;
 mod claude;
 mod claude_code;
 mod foreign_code;

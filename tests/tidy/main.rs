@@ -337,20 +337,41 @@ fn every_worker_says_what_it_reads_writes_and_survives() {
 /// A path that `docs/architecture.md` sends a reader to is there.
 #[test]
 fn the_architecture_page_points_at_files_that_exist() {
-    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    points_at_files_that_exist("docs/architecture.md", 10);
+}
+
+/// The same of the pages that say how a thing is done.
+#[test]
+fn the_howtos_point_at_files_that_exist() {
+    let pages = git_files();
+    let pages = pages.iter().filter(|file| file.starts_with("docs/howto/"));
+    let mut found = 0;
+    for page in pages {
+        found += 1;
+        points_at_files_that_exist(page, 3);
+    }
+    assert!(found > 0, "no page was found: the scan is broken");
+}
+
+/// What a page has in code that looks like a path of ours; `NAME` stands for whatever its reader calls it.
+fn points_at_files_that_exist(page: &str, least: usize) {
+    let text = fs::read_to_string(root().join(page)).unwrap();
     let mut paths = 0;
-    for word in page.split('`').skip(1).step_by(2) {
+    for word in text.split('`').skip(1).step_by(2) {
         let looks_like_a_path =
             word.contains('/') && word.contains('.') && !word.contains([' ', '<', '*', '{', ':']);
-        if looks_like_a_path && !word.starts_with('/') {
+        if looks_like_a_path && !word.starts_with('/') && !word.contains("NAME") {
             paths += 1;
             assert!(
                 root().join(word).exists(),
-                "docs/architecture.md names `{word}`, which is not there"
+                "{page} names `{word}`, which is not there"
             );
         }
     }
-    assert!(paths >= 10, "only {paths} paths were found: the scan is broken");
+    assert!(
+        paths >= least,
+        "only {paths} paths were found in {page}: the scan is broken"
+    );
 }
 
 /// Each row of `docs/evidence.md` names a test or a command that is there.

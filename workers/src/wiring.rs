@@ -9,6 +9,7 @@ use ao_act::janitor;
 use ao_act::session::{Limits, Parts, Setup};
 use ao_domain::SESSION_SWEEP;
 use ao_domain::port::agent::Agents;
+use ao_domain::port::catalog::Catalog;
 use ao_domain::port::clock::Clock;
 use ao_domain::port::forge::Forge;
 use ao_domain::port::letters::Letters;
@@ -23,7 +24,7 @@ use ao_domain::port::upkeep::Upkeep;
 use ao_domain::port::worktrees::Worktrees;
 use ao_facts::{Feed, IntentWriter, ObservationWriter, OutcomeWriter, Reader, Store, StoreOptions};
 use ao_github::GitHub;
-use ao_local::agents::Registry;
+use ao_local::agents::{AgentCatalog, Registry};
 use ao_local::clock::SystemClock;
 use ao_local::letters::LetterFiles;
 use ao_local::logout;
@@ -131,6 +132,8 @@ pub struct Wiring {
     pub transcripts: Arc<dyn Transcripts>,
     /// The agents.
     pub agents: Arc<dyn Agents>,
+    /// What is to be found of them on this machine.
+    pub catalog: Arc<dyn Catalog>,
     /// Messages too long to be typed.
     pub letters: Arc<dyn Letters>,
     /// Git.
@@ -236,6 +239,7 @@ impl Wiring {
             spool: Arc::new(spool),
             transcripts: Arc::new(FileTranscripts::default()),
             agents: Arc::new(Registry::new(&path)),
+            catalog: Arc::new(AgentCatalog::new(&path, &config.env)),
             letters: Arc::new(LetterFiles::new(data.join("messages"))),
             worktrees: Arc::new(git.clone()),
             runtimes,

@@ -1,5 +1,6 @@
 //! The routes, one file per resource, and the document that is generated from them.
 
+mod agents;
 mod claims;
 mod cleanup;
 mod control;
@@ -46,6 +47,7 @@ const DOCUMENT_PATH: &str = "/api/v1/openapi.yaml";
         (name = "projects", description = "Registered repositories"),
         (name = "sessions", description = "Agents at work"),
         (name = "orchestrators", description = "Agents that coordinate a project's others"),
+        (name = "agents", description = "The agents there are to work with"),
         (name = "messages", description = "What is said to agents, and whether it arrived"),
         (name = "prs", description = "Pull requests of sessions, and the forges they are read from"),
         (name = "events", description = "What changes"),
@@ -83,6 +85,8 @@ pub(crate) fn all(chaos: bool) -> OpenApiRouter<Api> {
         .routes(routes!(prs::of_session))
         .routes(routes!(claims::claim))
         .routes(routes!(gateways::list))
+        .routes(routes!(agents::list))
+        .routes(routes!(agents::get))
         .routes(routes!(notices::list))
         .routes(routes!(events::events))
         .routes(routes!(tree::show))

@@ -5,6 +5,7 @@
 //!
 //! Launch secrets have no place in any of these types and so never leave the daemon.
 
+mod agent;
 mod control;
 mod error;
 mod event;
@@ -19,6 +20,7 @@ mod session;
 mod tree;
 mod words;
 
+pub use agent::{Agent, AgentAnswer, AgentList, Capabilities, Finding};
 pub use control::{Health, SERVICE};
 pub use error::ErrorBody;
 pub use event::Event;

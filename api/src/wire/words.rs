@@ -51,6 +51,8 @@ word_schema! {
     EpisodeKind = ao_domain::EpisodeKind, "In which way a pull request is bad.";
     NoticeKind = ao_domain::NoticeKind, "What a person should look at.";
     PermissionMode = ao_domain::PermissionMode, "What the agent may do without asking.";
+    PromptBy = ao_domain::port::catalog::PromptBy, "How an agent is told what to do at its start.";
+    Standing = ao_domain::port::catalog::Standing, "How the version that was found stands to the one whose behaviour was seen.";
 }
 
 /// The badge of a session, worked out when it was asked for.

@@ -1,5 +1,6 @@
 //! The API over real connections, with a real database and stand-ins for what lies outside.
 
+mod agents;
 mod claims;
 mod control;
 mod door;

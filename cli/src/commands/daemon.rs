@@ -238,6 +238,7 @@ fn deps(
         processes: Arc::clone(&wiring.processes),
         provisioner: Arc::clone(&wiring.provisioner),
         agents: Arc::clone(&wiring.agents),
+        catalog: Arc::clone(&wiring.catalog),
         repository_of: Arc::new(move |remote| forge.repository(remote)),
         clock: Arc::clone(&wiring.clock),
         boot: Arc::new(move || Boot {

@@ -1,22 +1,19 @@
 //! `ao doctor`: what keeps ao from working here, and what to do about it. Works without a daemon.
 
+mod agents;
 mod leftovers;
 mod logout;
+mod tools;
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, BufRead as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::process::Stdio;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::time::Duration;
 
 use ao_api::wire::Gateway;
-use ao_domain::port::agent::Agents as _;
 use ao_domain::{Timestamp, chain};
 use ao_facts::{DirLock, LockError, OpenError};
 use ao_github::{Source, Token, WhoError};
-use ao_local::agents::Registry;
-use ao_local::runtimes::zellij;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
@@ -27,9 +24,7 @@ use crate::gateways::{self, Grade};
 use crate::presence::{self, State};
 use crate::render::{Out, Tone};
 
-/// The oldest git whose `worktree list` takes `-z`.
-const GIT: (u32, u32) = (2, 36);
-/// How long a program may take to say its version.
+/// How long the daemon, or a program, may take to say how it is.
 const ASK: Duration = Duration::from_secs(2);
 /// The host whose token is tried without a daemon.
 const HOST: &str = "github.com";
@@ -188,12 +183,11 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.extend(original(data));
     checks.push(hooks_log(data, ao_local::clock::now()));
     checks.push(daemon);
-    checks.push(git(env.path().as_os_str()).await);
-    checks.push(runtime(config));
-    checks.push(ao_binary(&env.path()));
-    checks.push(zellij(config, &env.path()).await);
-    checks.push(agent(config, env));
-    checks.extend(agents(env).await);
+    checks.push(tools::git(env.path().as_os_str()).await);
+    checks.push(tools::runtime(config));
+    checks.push(tools::ao_binary(&env.path()));
+    checks.push(tools::zellij(config, &env.path()).await);
+    checks.extend(agents::checks(config, env).await);
     checks.push(github(args.offline, env).await);
     checks.push(logout::check(env, pid));
     if runs {
@@ -377,258 +371,6 @@ async fn daemon(places: &Places, env: &Env) -> (Check, Option<u32>) {
     (check, presence.run.map(|run| run.pid))
 }
 
-async fn git(path: &OsStr) -> Check {
-    let check = |level, message: String| Check::new(level, "Tools", "git", message);
-    let install = format!(
-        "install git {}.{} or newer, and start the daemon with a PATH that has it",
-        GIT.0, GIT.1
-    );
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "asks git for its version and nothing else, with a deadline"
-    )]
-    let mut command = tokio::process::Command::new("git");
-    command
-        .arg("--version")
-        .env("PATH", path)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let said = match tokio::time::timeout(ASK, command.output()).await {
-        Ok(Ok(output)) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        }
-        Ok(Ok(output)) => {
-            return check(Level::Fail, format!("`git --version` failed ({})", output.status)).with(install);
-        }
-        Ok(Err(error)) => return check(Level::Fail, format!("git cannot be started: {error}")).with(install),
-        Err(_) => {
-            return check(
-                Level::Fail,
-                format!("`git --version` said nothing within {} s", ASK.as_secs()),
-            )
-            .with(install);
-        }
-    };
-    match git_version(&said) {
-        Some(version) if version >= GIT => check(Level::Pass, said),
-        Some(_) => check(Level::Fail, format!("{said} is too old")).with(install),
-        None => check(Level::Warn, format!("`{said}` names no version")).with(install),
-    }
-}
-
-/// `git version 2.39.5 (Apple Git-154)` is 2.39.
-fn git_version(said: &str) -> Option<(u32, u32)> {
-    let mut parts = said.strip_prefix("git version ")?.split(['.', ' ']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
-/// Holders are this very program, and their terminals come from the kernel.
-fn runtime(config: &Config) -> Check {
-    let check = |level, message: String| Check::new(level, "Tools", "runtime", message);
-    let own = match std::env::current_exe() {
-        Ok(own) => own,
-        Err(error) => {
-            return check(Level::Fail, format!("this program cannot be found: {error}"))
-                .with("install it in a place that stays");
-        }
-    };
-    let executable = std::fs::metadata(&own).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
-    if !executable {
-        return check(
-            Level::Fail,
-            format!(
-                "`{}` is gone or cannot be executed, so no holder can be started",
-                own.display()
-            ),
-        )
-        .with("install it again, then: ao stop && ao start");
-    }
-    let terminal = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY);
-    match terminal {
-        Ok(_) => check(
-            Level::Pass,
-            format!(
-                "{}: holders are {}, under {}",
-                config.runtime,
-                own.display(),
-                config.data_dir.join(&config.runtime)
-            ),
-        ),
-        Err(error) => check(Level::Fail, format!("the system gives no terminal: {error}"))
-            .with("mount /dev/pts, or raise kernel.pty.max"),
-    }
-}
-
-/// Whether the `ao` that people and agents find is this one.
-fn ao_binary(path: &OsStr) -> Check {
-    let check = |level, message: String| Check::new(level, "Tools", "ao-binary", message);
-    let own = std::env::current_exe().and_then(|own| Ok((own.clone(), std::fs::metadata(own)?)));
-    let found = std::env::split_paths(path)
-        .map(|folder| folder.join("ao"))
-        .find(|file| file.is_file());
-    let first = "put the folder of this program first on PATH";
-    match (own, found) {
-        (Err(error), _) => check(Level::Warn, format!("this program cannot be found: {error}")).with(first),
-        (Ok((own, _)), None) => check(
-            Level::Warn,
-            format!("no `ao` is on PATH (this one is {})", own.display()),
-        )
-        .with("put the folder of this program on PATH"),
-        (Ok((own, ours)), Some(found)) => {
-            let same = std::fs::metadata(&found)
-                .is_ok_and(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()));
-            if same {
-                check(
-                    Level::Pass,
-                    format!("`ao` on PATH is this program ({})", found.display()),
-                )
-            } else {
-                check(
-                    Level::Warn,
-                    format!(
-                        "`ao` on PATH is {}, this one is {}",
-                        found.display(),
-                        own.display()
-                    ),
-                )
-                .with(format!("{first}, or remove the other"))
-            }
-        }
-    }
-}
-
-/// The runtime that is a program of somebody else's. Where it is there, or wanted, it has to be one that will do.
-async fn zellij(config: &Config, path: &OsStr) -> Check {
-    const OLDEST: (u32, u32, u32) = (0, 44, 3);
-    let check = |level, message: String| Check::new(level, "Tools", "zellij", message);
-    let newer = format!(
-        "install zellij {}.{}.{} or newer, or none",
-        OLDEST.0, OLDEST.1, OLDEST.2
-    );
-    if !is_on(path, zellij::NAME) {
-        return if config.runtime == zellij::NAME {
-            check(
-                Level::Fail,
-                "AO_RUNTIME is zellij, and it is not on PATH".to_owned(),
-            )
-            .with(format!("{newer}: AO_RUNTIME=pty needs none"))
-        } else {
-            check(
-                Level::Pass,
-                "not on PATH, and not needed: terminals are held by ao itself".to_owned(),
-            )
-        };
-    }
-    match say("zellij", &["--version"], path).await {
-        Ok(said) => {
-            let number = said.strip_prefix("zellij ").unwrap_or(&said);
-            let mut parts = number.split('.').map(str::parse::<u32>);
-            let mut part = || parts.next().and_then(Result::ok);
-            match (part(), part(), part()) {
-                (Some(a), Some(b), Some(c)) if (a, b, c) >= OLDEST => check(Level::Pass, said),
-                (Some(_), Some(_), Some(_)) => check(Level::Fail, format!("{said} is too old")).with(newer),
-                _ => check(Level::Fail, format!("`{said}` names no version")).with(newer),
-            }
-        }
-        Err(why) => check(Level::Fail, format!("`zellij --version` failed: {why}")).with(newer),
-    }
-}
-
-fn is_on(path: &OsStr, program: &str) -> bool {
-    std::env::split_paths(path).any(|folder| folder.join(program).is_file())
-}
-
-/// Each agent that is a program: whether it is there, starts, knows what it is started with, and asks nothing.
-async fn agents(env: &Env) -> Vec<Check> {
-    let vars = env.inherited();
-    let path = env.path();
-    let mut checks = Vec::new();
-    for agent in Registry::new(&path).installed(&vars) {
-        let check = |level, message: String| Check::new(level, "Agents", agent.id, message);
-        let Some(program) = &agent.path else {
-            checks.push(
-                check(Level::Warn, format!("`{}` was not found on PATH", agent.program)).with(format!(
-                    "install it, or start the daemon with a PATH that has `{}`",
-                    agent.program
-                )),
-            );
-            continue;
-        };
-        let reinstall = format!("try it yourself: {program} --version; then install it anew");
-        let version = match say(program.as_str(), &["--version"], &path).await {
-            Ok(said) => said,
-            Err(why) => {
-                checks.push(check(Level::Warn, format!("{program} does not start: {why}")).with(reinstall));
-                continue;
-            }
-        };
-        let number = version.split_whitespace().next().unwrap_or_default();
-        checks.push(if number == agent.checkup.seen {
-            check(Level::Pass, format!("{program}, version {number}"))
-        } else {
-            check(
-                Level::Warn,
-                format!(
-                    "{program} is version {number}; what ao knows of it was seen of {}",
-                    agent.checkup.seen
-                ),
-            )
-            .with("it may do: if its status or its dialogs are not shown rightly, use that version")
-        });
-        let help = say(program.as_str(), &["--help"], &path)
-            .await
-            .unwrap_or_default();
-        let unknown: Vec<&str> = agent
-            .checkup
-            .options
-            .iter()
-            .copied()
-            .filter(|option| !help.contains(option))
-            .collect();
-        checks.push(if unknown.is_empty() {
-            check(
-                Level::Pass,
-                "knows every option that it is started with".to_owned(),
-            )
-        } else {
-            check(Level::Fail, format!("does not know {}", unknown.join(", ")))
-                .with(format!("install version {}", agent.checkup.seen))
-        });
-        for finding in (agent.checkup.own_files)(&vars) {
-            let message = format!("{}: {}", finding.what, finding.said);
-            checks.push(match finding.remedy {
-                None => check(Level::Pass, message),
-                Some(remedy) => check(Level::Warn, message).with(remedy),
-            });
-        }
-    }
-    checks
-}
-
-/// What a program says, within a moment.
-async fn say(program: &str, arguments: &[&str], path: &OsStr) -> Result<String, String> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "asks an agent for its version and its help and nothing else, with a deadline"
-    )]
-    let mut command = tokio::process::Command::new(program);
-    command
-        .args(arguments)
-        .env("PATH", path)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    match tokio::time::timeout(ASK, command.output()).await {
-        Ok(Ok(output)) if output.status.success() => {
-            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        }
-        Ok(Ok(output)) => Err(output.status.to_string()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("it said nothing within {} s", ASK.as_secs())),
-    }
-}
-
 /// The token that pull requests are read with.
 async fn github(offline: bool, env: &Env) -> Check {
     let check = |level, message: String| Check::new(level, "GitHub", "github-token", message);
@@ -694,23 +436,6 @@ fn host(gateway: &Gateway, now: Timestamp) -> Check {
     match stands.remedy {
         Some(remedy) => check.with(remedy),
         None => check,
-    }
-}
-
-fn agent(config: &Config, env: &Env) -> Check {
-    let check = |level, message: String| Check::new(level, "Agents", "agent", message);
-    let path = env.path();
-    let registry = Registry::new(&path);
-    match registry.get(&config.agent) {
-        Ok(_) => check(Level::Pass, format!("AO_AGENT is {}", config.agent)),
-        Err(error) => check(
-            Level::Warn,
-            format!("AO_AGENT is {}: {}", config.agent, chain(&error)),
-        )
-        .with(format!(
-            "name one at each spawn (--agent), or set AO_AGENT to one of {}",
-            registry.ids().join(", ")
-        )),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The commands, one file each, and how they are told apart.
 
+mod agent;
 mod attach;
 mod claim;
 mod cleanup;
@@ -81,6 +82,7 @@ enum Command {
     Spawn(spawn::SpawnArgs),
     Session(session::SessionArgs),
     Orchestrator(orchestrator::OrchestratorArgs),
+    Agent(agent::AgentArgs),
     Pr(pr::PrArgs),
     Kill(kill::KillArgs),
     Send(send::SendArgs),
@@ -181,6 +183,7 @@ fn dispatch(cli: Cli, env: &Env, out: &mut Out) -> Result<(), CliError> {
             Some(Command::Spawn(args)) => spawn::run(args, env, out).await,
             Some(Command::Session(args)) => session::run(args, env, out).await,
             Some(Command::Orchestrator(args)) => orchestrator::run(args, env, out).await,
+            Some(Command::Agent(args)) => agent::run(args, env, out).await,
             Some(Command::Pr(args)) => pr::run(args, env, out).await,
             Some(Command::Kill(args)) => kill::run(&args, env, out).await,
             Some(Command::Send(args)) => send::send(args, env, out).await,

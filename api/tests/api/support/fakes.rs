@@ -9,13 +9,16 @@ use ao_domain::port::agent::{
     Agent, AgentError, Agents, Description, HookPlace, LaunchPlan, LaunchRequest, Note, Preparation,
     PrepareError, Style, Takes,
 };
+use ao_domain::port::catalog::{self, Abilities, Catalog, Entry, Finding, Installation, PromptBy};
 use ao_domain::port::clock::Clock;
 use ao_domain::port::processes::Processes;
 use ao_domain::port::provision::{Furnished, PostCreate, ProvisionError, Provisioner};
 use ao_domain::port::spool::{HookSpool, SpoolError, Spooled};
 use ao_domain::port::upkeep::{Rebased, Reclaimed, Standing, Thing, Trace, Traces, Upkeep};
 use ao_domain::port::worktrees::{Made, Owned, Removal, WorktreeError, WorktreePlan, Worktrees};
-use ao_domain::{HookRecord, ProcessId, Repository, SessionId, Signal, Timestamp, WorktreeOwner};
+use ao_domain::{
+    HookRecord, PermissionMode, ProcessId, Repository, SessionId, Signal, Timestamp, WorktreeOwner,
+};
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// Nobody runs.
@@ -243,6 +246,97 @@ impl Agent for FakeAgent {
 
     fn note(&self, _: &str) -> Option<Note> {
         None
+    }
+}
+
+/// `shell` has no program, that of `claude-code` is newer than the one that was seen, and that of `ghost` does not start, or hangs until it is let go.
+#[derive(Default)]
+pub(crate) struct FakeCatalog {
+    /// Whether `ghost` hangs when it is asked.
+    pub(crate) hangs: std::sync::atomic::AtomicBool,
+    /// Told when it does.
+    pub(crate) asked: tokio::sync::Notify,
+    /// Lets go of `ghost`.
+    pub(crate) lets_go: tokio::sync::Notify,
+}
+
+impl FakeCatalog {
+    async fn look(&self, id: &str) -> Option<Entry> {
+        let abilities = Abilities {
+            interactive: id != "shell",
+            takes_messages: id != "shell",
+            queues_messages: false,
+            permission_modes: vec![PermissionMode::Default],
+            model: id != "shell",
+            resume: id != "shell",
+            prompt: if id == "shell" {
+                PromptBy::Command
+            } else {
+                PromptBy::Argument
+            },
+            reports: id != "shell",
+            own_record: false,
+            answers_dialogs: false,
+        };
+        let installation = |program, path: &str, version: Option<&str>, standing, finding| {
+            Some(Installation {
+                program,
+                path: Some(path.into()),
+                version: version.map(str::to_owned),
+                verified: Some("1.0.0"),
+                standing,
+                findings: vec![finding],
+            })
+        };
+        let (id, name, installation) = match id {
+            "shell" => ("shell", "Command line", None),
+            "claude-code" => (
+                "claude-code",
+                "Claude Code",
+                installation(
+                    "claude",
+                    "/bin/claude",
+                    Some("1.1.0"),
+                    catalog::Standing::Newer,
+                    Finding::good("login", "by its own record"),
+                ),
+            ),
+            "ghost" => {
+                if self.hangs.load(Ordering::SeqCst) {
+                    self.asked.notify_one();
+                    self.lets_go.notified().await;
+                }
+                let finding = Finding::bad("program", "it does not start", "install it anew");
+                (
+                    "ghost",
+                    "Ghost",
+                    installation("ghost", "/bin/ghost", None, catalog::Standing::Broken, finding),
+                )
+            }
+            _ => return None,
+        };
+        Some(Entry {
+            id,
+            name,
+            abilities,
+            installation,
+        })
+    }
+}
+
+impl Catalog for FakeCatalog {
+    fn all(&self) -> PortFuture<'_, Vec<Entry>> {
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for id in ["shell", "claude-code", "ghost"] {
+                all.extend(self.look(id).await);
+            }
+            all
+        })
+    }
+
+    fn one<'a>(&'a self, id: &'a str) -> PortFuture<'a, Option<Entry>> {
+        Box::pin(self.look(id))
     }
 }
 

@@ -23,7 +23,9 @@ use camino::Utf8PathBuf;
 use tokio::net::TcpListener;
 
 pub(crate) use client::{Answer, Line, Stream, request};
-pub(crate) use fakes::{FakeAgents, FakeClock, FakeProvisioner, FakeSpool, FakeWorktrees, NoProcesses};
+pub(crate) use fakes::{
+    FakeAgents, FakeCatalog, FakeClock, FakeProvisioner, FakeSpool, FakeWorktrees, NoProcesses,
+};
 
 /// The token of every daemon here.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -57,6 +59,7 @@ pub(crate) struct World {
     pub(crate) stage: Stage,
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) spool: Arc<FakeSpool>,
+    pub(crate) catalog: Arc<FakeCatalog>,
     pub(crate) connections: Connections,
     pub(crate) root: Root,
     dir: TempDir,
@@ -76,6 +79,7 @@ impl World {
         let feed = Feed::new(store.reader());
         let stage = Stage::new();
         let (clock, spool) = (Arc::new(FakeClock::new()), Arc::new(FakeSpool::default()));
+        let catalog = Arc::new(FakeCatalog::default());
         let connections = Connections::new(uid, options.uid_of, options.limits);
         let supervisor = Supervisor::root("ao", Strategy::OneForOne, Budget::restarts(10_000).per(SOON));
         let router = router(Deps {
@@ -89,6 +93,7 @@ impl World {
             processes: Arc::new(NoProcesses),
             provisioner: Arc::new(FakeProvisioner),
             agents: Arc::new(FakeAgents::default()),
+            catalog: catalog.clone(),
             repository_of: Arc::new(|remote| {
                 let (host, path) = remote.strip_prefix("https://")?.split_once('/')?;
                 Some(RemoteRepo::new(host, path))
@@ -131,6 +136,7 @@ impl World {
             stage,
             clock,
             spool,
+            catalog,
             connections,
             root,
             dir,

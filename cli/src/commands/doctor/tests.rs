@@ -1,18 +1,9 @@
+use std::ffi::OsStr;
+
 use super::*;
 use crate::gateways::tests::gateway;
 use crate::render::tests::kept;
 use crate::scratch::Scratch;
-
-#[test]
-fn versions_of_git() {
-    assert_eq!(git_version("git version 2.39.5"), Some((2, 39)));
-    assert_eq!(git_version("git version 2.50.1 (Apple Git-155)"), Some((2, 50)));
-    assert_eq!(git_version("git version 2.25.GIT"), Some((2, 25)));
-    assert_eq!(git_version("hub version 2"), None);
-    for (version, will_do) in [((2, 9), false), ((2, 35), false), ((2, 36), true), ((3, 0), true)] {
-        assert_eq!(version >= GIT, will_do, "{version:?}");
-    }
-}
 
 #[test]
 fn checks_stand_in_sections_with_their_remedies() {
@@ -38,7 +29,7 @@ fn checks_stand_in_sections_with_their_remedies() {
 #[test]
 fn where_no_ao_is_found_there_is_no_other_to_remove() {
     let (mut out, results, _) = kept(false, false, None);
-    print(&[ao_binary(OsStr::new("/nowhere"))], &mut out).unwrap();
+    print(&[tools::ao_binary(OsStr::new("/nowhere"))], &mut out).unwrap();
     let said = results.text();
     assert!(said.contains("no `ao` is on PATH"), "{said}");
     assert!(

@@ -1,6 +1,7 @@
 //! What ao needs from the outside, as traits. Adapters serve them; `workers/src/wiring.rs` says which.
 
 pub mod agent;
+pub mod catalog;
 pub mod clock;
 pub mod forge;
 pub mod letters;

@@ -1,5 +1,6 @@
 //! What is to be known of an agent's program and its own files before it is trusted with work: read, never written.
 
+pub(super) use ao_domain::port::catalog::Finding;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
@@ -8,42 +9,13 @@ use super::value_of;
 
 /// How an agent's installation is looked over.
 #[derive(Clone, Copy, Debug)]
-pub struct Checkup {
-    /// The version whose behaviour was seen.
-    pub seen: &'static str,
+pub(super) struct Checkup {
+    /// The version whose behaviour was seen; empty where none was: then it is known from documents alone.
+    pub(super) seen: &'static str,
     /// The options it is started with; its `--help` names them all.
-    pub options: &'static [&'static str],
+    pub(super) options: &'static [&'static str],
     /// What its own files say, with the environment that agents inherit.
-    pub own_files: fn(Environment<'_>) -> Vec<Finding>,
-}
-
-/// One thing that was found, good or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What was looked at, in a word or two: `trust`, `login`.
-    pub what: &'static str,
-    /// What is so.
-    pub said: String,
-    /// What to do about it; `None` where all is well.
-    pub remedy: Option<String>,
-}
-
-impl Finding {
-    pub(super) fn good(what: &'static str, said: impl Into<String>) -> Self {
-        Self {
-            what,
-            said: said.into(),
-            remedy: None,
-        }
-    }
-
-    pub(super) fn bad(what: &'static str, said: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            what,
-            said: said.into(),
-            remedy: Some(remedy.into()),
-        }
-    }
+    pub(super) own_files: fn(Environment<'_>) -> Vec<Finding>,
 }
 
 /// Variables that log Claude Code in, and those that name a provider which does.

@@ -3,10 +3,12 @@
 //! Adding an agent is adding a file with a `Sheet` and a line in `SHEETS`; the conformance tests below run over
 //! the registry, so a new agent adds its cases by being in it.
 
+mod catalog;
 mod checkup;
 mod claude_code;
 mod codex;
 mod copilot;
+mod cursor;
 mod dialogs;
 mod grok;
 mod hooks;
@@ -15,6 +17,7 @@ mod kimi;
 mod launch;
 mod notes;
 mod opencode;
+mod probe;
 mod qwen;
 mod sheet;
 mod shell;
@@ -34,7 +37,7 @@ use ao_domain::{PermissionMode, Signal, Timestamp, Wall};
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use sheet::{Argv, Environment, Event, Sheet};
+use sheet::{Argv, Event, Sheet};
 
 /// Every agent there is, in the order to show them.
 const SHEETS: &[&Sheet] = &[
@@ -45,6 +48,7 @@ const SHEETS: &[&Sheet] = &[
     &qwen::SHEET,
     &copilot::SHEET,
     &kimi::SHEET,
+    &cursor::SHEET,
     &shell::SHEET,
 ];
 
@@ -54,20 +58,8 @@ const TITLE_MAX: usize = 120;
 /// Longest last message kept, in bytes: enough to see what it was about.
 const MESSAGE_MAX: usize = 4 * 1024;
 
-pub use checkup::{Checkup, Finding};
-
-/// An agent that is installed as a program of its own, for `doctor`.
-#[derive(Clone, Debug)]
-pub struct Installed {
-    /// Its id.
-    pub id: &'static str,
-    /// Its name on PATH.
-    pub program: &'static str,
-    /// Where it was found.
-    pub path: Option<Utf8PathBuf>,
-    /// How it is looked over.
-    pub checkup: Checkup,
-}
+pub use catalog::AgentCatalog;
+use checkup::Checkup;
 
 /// Makes a sheet an [`Agent`].
 struct Described {
@@ -95,26 +87,6 @@ impl Registry {
                 .collect(),
             writing: tokio::sync::Mutex::new(()),
         }
-    }
-}
-
-impl Registry {
-    /// The agents that are programs of their own, each where it would be started from with the environment `env`.
-    pub fn installed(&self, env: Environment<'_>) -> Vec<Installed> {
-        let found = self.agents.iter().filter_map(|agent| {
-            let Argv::Made { program, places, .. } = &agent.sheet.argv else {
-                return None;
-            };
-            let path = find_program(program, Path::new("/"), agent.path.as_os_str())
-                .or_else(|| in_places(value_of(env, "HOME")?, places));
-            Some(Installed {
-                id: agent.sheet.description.id,
-                program,
-                path: path.map(Utf8PathBuf::from),
-                checkup: agent.sheet.checkup?,
-            })
-        });
-        found.collect()
     }
 }
 

@@ -33,12 +33,12 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// What every agent owes, asked of every agent in the registry.
 /// When everything in these tests is told.
 pub(crate) fn at() -> Timestamp {
     "2026-11-29T17:49:13.793Z".parse().unwrap()
 }
 
+/// What every agent owes, asked of every agent in the registry.
 #[test]
 fn conformance() {
     let registry = registry();
@@ -130,12 +130,7 @@ fn what_cannot_start_is_refused_before_anything_happens() {
 
 #[test]
 fn a_word_that_is_too_long_for_a_program_is_refused() {
-    let home = tempfile::tempdir().unwrap();
-    let env = [("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
-    let program = home.path().join(".local/bin/claude");
-    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::write(&program, "").unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (_home, env) = home();
     let registry = Registry::new("".as_ref());
     let plan = |bytes: usize| {
         let prompt = "x".repeat(bytes);
@@ -157,23 +152,35 @@ fn a_word_that_is_too_long_for_a_program_is_refused() {
     );
 }
 
-/// Of every agent with a program of its own: a prompt is one word of its command line, whatever is in it, and no shell sees it.
-#[test]
-fn a_hostile_prompt_is_one_word_and_arrives_whole() {
+/// A home in which the program of every agent is, where its installer puts it.
+fn home() -> (tempfile::TempDir, Vec<(String, String)>) {
     let home = tempfile::tempdir().unwrap();
-    let env = [("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
-    let registry = Registry::new("".as_ref());
-    let long = "long $(touch x) `touch y` ".repeat(4_000);
-    let mut made = 0;
     for sheet in SHEETS {
         let Argv::Made { places, .. } = &sheet.argv else {
             continue;
         };
-        made += 1;
         let program = home.path().join(places[0]);
         std::fs::create_dir_all(program.parent().unwrap()).unwrap();
         std::fs::write(&program, "").unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let env = vec![("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
+    (home, env)
+}
+
+/// Of every agent with a program of its own: a prompt is one word of its command line, whatever is in it, and no shell sees it. One
+/// that is told by its first message has nothing of it there.
+#[test]
+fn a_hostile_prompt_is_one_word_and_arrives_whole() {
+    let (_home, env) = home();
+    let registry = Registry::new("".as_ref());
+    let long = "long $(touch x) `touch y` ".repeat(4_000);
+    let mut made = 0;
+    for sheet in SHEETS {
+        let Argv::Made { .. } = &sheet.argv else {
+            continue;
+        };
+        made += 1;
         let agent = registry.get(sheet.description.id).unwrap();
         let plan = |prompt: Option<&str>| {
             let asked = LaunchRequest {
@@ -185,20 +192,48 @@ fn a_hostile_prompt_is_one_word_and_arrives_whole() {
         };
         let without = plan(None).unwrap().argv;
         for prompt in [
-            "it's \"quoted\" \\",
+            "it's \"quoted\" 'twice' \\",
+            "\\n \\\\ \\\" \\$ \\x1b",
             "two\nlines\r\n\tand a third",
             "$(touch x) `touch y` ${HOME} ; touch z & | > < * ~",
             "--help",
             "-rf",
+            "--",
+            "-",
+            "@file #1 /exit !ls",
             "\u{1b}[31m\u{7f}\u{202e}",
             &long,
         ] {
             let with = plan(Some(prompt)).unwrap().argv;
-            let added: Vec<&String> = with.iter().filter(|word| !without.contains(word)).collect();
-            // Where no command line can ask it, it is the first message: that is no word of this.
-            let expected = usize::from(sheet.description.prompted);
-            let holders = added.iter().filter(|word| word.ends_with(prompt));
-            assert_eq!(holders.count(), expected, "{} {with:?}", sheet.description.id);
+            if !sheet.description.prompted {
+                assert!(sheet.description.takes.is_some(), "it would never be told");
+                assert_eq!(with, without, "{}", sheet.description.id);
+                continue;
+            }
+            // Nothing but the prompt, behind its option, is there more.
+            let mut added = with.clone();
+            for word in &without {
+                // What is named anew for each launch is the same here: the secret is.
+                let known = added.iter().position(|known| known == word);
+                added.remove(known.unwrap_or_else(|| panic!("{word} is gone from {with:?}")));
+            }
+            assert!(
+                (1..=2).contains(&added.len()),
+                "{} {added:?}",
+                sheet.description.id
+            );
+            assert!(
+                added.last().unwrap().ends_with(prompt),
+                "{} {added:?}",
+                sheet.description.id
+            );
+            let option = &added.last().unwrap()[..added.last().unwrap().len() - prompt.len()];
+            assert!(option.is_empty() || option.ends_with('='), "{option}");
+            assert!(
+                option.is_empty() || option.starts_with('-'),
+                "{} glues it to {option}",
+                sheet.description.id
+            );
         }
         let refused = plan(Some("a\0b")).unwrap_err();
         assert_eq!(refused, AgentError::NotText { what: "prompt" });
@@ -211,6 +246,182 @@ fn a_hostile_prompt_is_one_word_and_arrives_whole() {
         .plan(&request(&command))
         .unwrap_err();
     assert_eq!(refused, AgentError::NotText { what: "command" });
+}
+
+/// What a person has in the files that agents keep for them, ours to the side of it or in it.
+const THEIRS: &[(&str, &str)] = &[
+    (
+        ".claude.json",
+        "{\"z\": 1.50, \"projects\": {\"/other\": {\"hasTrustDialogAccepted\": false}}}",
+    ),
+    (".claude/settings.json", "{\"hooks\": {\"Stop\": []}}\n"),
+    (
+        ".codex/config.toml",
+        "model = 'x' # mine\n\n[projects.\"/other\"]\ntrust_level = 'untrusted'\n",
+    ),
+    (".config/opencode/opencode.json", "{\"plugin\": [\"mine\"]}"),
+    (".grok/config.toml", "[cli]\nauto_update = false\n"),
+    (".grok/hooks/mine.json", "{\"hooks\": {}}"),
+    (".qwen/settings.json", "{\"hooks\": {\"Stop\": [1]}}"),
+    (
+        ".copilot/config.json",
+        "// mine\n{\"trustedFolders\": [\"/other\"], \"n\": 12345678901234567890123}",
+    ),
+    // Without an end of its last line, and with a hook of the same kind.
+    (
+        ".kimi-code/config.toml",
+        "# mine\r\n[[hooks]]\nevent = \"Stop\"\ncommand = 'echo \"# >>> ao\"'",
+    ),
+    (
+        ".cursor/hooks.json",
+        "{\"version\": 1, \"hooks\": {\"stop\": [{\"command\": \"mine\"}]}}",
+    ),
+];
+
+/// Every file below `folder`, with its rights.
+fn files(folder: &Path) -> std::collections::BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    let mut found = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            found.insert(path.clone(), (mode, std::fs::read(path).unwrap()));
+        }
+    }
+    found
+}
+
+/// In which order agents come and go: two in every order of coming and of going, so that any two that touch the same show it; and all of them.
+fn orders(ids: &[&'static str]) -> Vec<(Vec<&'static str>, Vec<&'static str>)> {
+    let mut orders = Vec::new();
+    for a in ids {
+        for b in ids.iter().filter(|b| *b != a) {
+            orders.push((vec![*a, *b], vec![*a, *b]));
+            orders.push((vec![*a, *b], vec![*b, *a]));
+        }
+    }
+    let mut all = ids.to_vec();
+    for _ in 0..ids.len() {
+        all.rotate_left(1);
+        let back = all.iter().rev().copied().collect();
+        orders.push((all.clone(), all.clone()));
+        orders.push((all.clone(), back));
+    }
+    orders
+}
+
+/// What agents are prepared with is taken back to the byte, whatever the order. That a folder is trusted is a person's word: it stays.
+#[tokio::test]
+async fn what_is_set_up_for_agents_goes_and_leaves_what_was_there() {
+    let (home, env) = home();
+    let ours = tempfile::tempdir().unwrap();
+    let ours = Utf8Path::from_path(ours.path()).unwrap();
+    let worktree = ours.join("web-1");
+    std::fs::create_dir(&worktree).unwrap();
+    let git = |words: &[&str]| {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test asks git what it sees in a worktree"
+        )]
+        let said = std::process::Command::new("git")
+            .args(words)
+            .current_dir(&worktree)
+            .output()
+            .unwrap();
+        assert!(said.status.success(), "{said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    };
+    git(&["init", "-q"]);
+    for (name, text) in THEIRS {
+        let path = home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let before = files(home.path());
+    let registry = Registry::new("".as_ref());
+    let plans: Vec<(&'static str, Vec<Preparation>)> = registry
+        .ids()
+        .into_iter()
+        .filter(|id| *id != "shell")
+        .map(|id| {
+            let asked = LaunchRequest {
+                prompt: Some("go"),
+                role: Some("a role"),
+                worktree: &worktree,
+                messages: &ours.join("messages"),
+                files: &ours.join("agents").join(id),
+                env: &env,
+                ..request(&[])
+            };
+            (id, registry.get(id).unwrap().plan(&asked).unwrap().before)
+        })
+        .collect();
+    // Trust is a member or an element of a file, or a file that is called so.
+    let is_trust = |file: &Path| {
+        let named = plans.iter().flat_map(|(_, before)| before).any(|what| {
+            matches!(what, Preparation::Member { .. } | Preparation::Element { .. })
+                && what.file().as_std_path() == file
+        });
+        named || file.to_str().unwrap().contains("/workspace-trust/")
+    };
+    let ids: Vec<&'static str> = plans
+        .iter()
+        .filter(|(_, before)| !before.is_empty())
+        .map(|(id, _)| *id)
+        .collect();
+    assert!(ids.len() > 4, "{ids:?}");
+    let mut is_touched = false;
+    for (come, go) in orders(&ids) {
+        for id in come.iter().chain(&come) {
+            for what in &plans.iter().find(|(known, _)| known == id).unwrap().1 {
+                registry.prepare(what).await.unwrap();
+            }
+        }
+        is_touched |= files(home.path())
+            .iter()
+            .any(|(file, text)| !is_trust(file) && before.get(file) != Some(text));
+        assert_eq!(git(&["status", "--porcelain", "--ignored"]), "", "{come:?}");
+        for id in go.iter().chain(&go) {
+            let (ao, folder) = (Utf8Path::new("/data/bin/ao"), ours.join("agents").join(id));
+            let place = HookPlace {
+                ao,
+                files: &folder,
+                env: &env,
+            };
+            let is_wanted = || -> PortFuture<'_, bool> { Box::pin(async { false }) };
+            registry.withdraw(id, &place, &is_wanted).await.unwrap();
+        }
+        assert_eq!(git(&["status", "--porcelain", "--ignored"]), "", "{go:?}");
+        let after = files(home.path());
+        for (file, text) in &before {
+            if !is_trust(file) {
+                assert!(
+                    after.get(file) == Some(text),
+                    "{} after {come:?}, {go:?}",
+                    file.display()
+                );
+            }
+        }
+        let new: Vec<&PathBuf> = after
+            .keys()
+            .filter(|file| !before.contains_key(*file) && !is_trust(file))
+            .collect();
+        assert!(new.is_empty(), "{new:?} after {come:?}, {go:?}");
+    }
+    assert!(is_touched, "nothing was ever set up");
+    // What a person said of other folders stands beside the trust that stays.
+    let text = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
+    assert!(
+        text(".claude.json").contains("1.50")
+            && text(".claude.json").contains("\"/other\": {\"hasTrustDialogAccepted\": false}")
+    );
+    assert!(text(".copilot/config.json").starts_with("// mine\n{"));
+    assert!(
+        text(".copilot/config.json").contains("\"/other\"")
+            && text(".copilot/config.json").contains("12345678901234567890123")
+    );
 }
 
 #[test]
