@@ -130,6 +130,9 @@ pub(crate) async fn run(args: SpawnArgs, env: &Env, out: &mut Out) -> Result<(),
         Err(error) => return Err(project::with_nearest(&daemon, error, project.as_str()).await),
     };
     let limit = if args.detach { Duration::ZERO } else { args.timeout };
+    if asked.claim_pr.is_none() {
+        return up(&daemon, session, before, limit, "spawned", out).await;
+    }
     let session = settled(&daemon, session, before, limit, out).await?;
     let answer = session::fetch_answer(&daemon, &session.id).await?;
     if out.is_json() {

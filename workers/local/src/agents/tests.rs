@@ -364,7 +364,8 @@ async fn what_is_set_up_for_agents_goes_and_leaves_what_was_there() {
             matches!(what, Preparation::Member { .. } | Preparation::Element { .. })
                 && what.file().as_std_path() == file
         });
-        named || file.to_str().unwrap().contains("/workspace-trust/")
+        let name = file.to_str().unwrap();
+        named || name.contains("/workspace-trust/") || name.ends_with("/trusted_folders.toml")
     };
     let ids: Vec<&'static str> = plans
         .iter()

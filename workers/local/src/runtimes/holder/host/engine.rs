@@ -376,6 +376,49 @@ pub(super) fn between(grid: &Grid<Cell>, line: Line, columns: Range<usize>) -> S
     text
 }
 
+/// The pieces of a row whose background is another than most of the row has, with a letter or a digit in them.
+pub(super) fn lit(grid: &Grid<Cell>, row: usize) -> Vec<(u16, String)> {
+    let cells = &grid[line_at(row)];
+    let ground = |column: usize| {
+        let cell = &cells[Column(column)];
+        if cell.flags.contains(Flags::INVERSE) {
+            cell.fg
+        } else {
+            cell.bg
+        }
+    };
+    let columns = grid.columns();
+    let mut grounds: Vec<(Color, usize)> = Vec::new();
+    for column in 0..columns {
+        match grounds.iter_mut().find(|(known, _)| *known == ground(column)) {
+            Some((_, count)) => *count += 1,
+            None => grounds.push((ground(column), 1)),
+        }
+    }
+    let Some(usual) = grounds
+        .iter()
+        .max_by_key(|(_, count)| *count)
+        .map(|(ground, _)| *ground)
+    else {
+        return Vec::new();
+    };
+    let (mut pieces, mut column) = (Vec::new(), 0);
+    while column < columns {
+        let begin = column;
+        while column < columns && ground(column) == ground(begin) {
+            column += 1;
+        }
+        if ground(begin) == usual {
+            continue;
+        }
+        let piece = between(grid, line_at(row), begin..column);
+        if piece.contains(char::is_alphanumeric) {
+            pieces.push((u16::try_from(row).unwrap_or(u16::MAX), piece.trim().to_owned()));
+        }
+    }
+    pieces
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -520,47 +563,4 @@ mod tests {
         assert!(!engine.is_incomplete());
         assert_eq!(engine.size(), Size { cols: 2, rows: 2 });
     }
-}
-
-/// The pieces of a row whose background is another than most of the row has, with a letter or a digit in them.
-pub(super) fn lit(grid: &Grid<Cell>, row: usize) -> Vec<(u16, String)> {
-    let cells = &grid[line_at(row)];
-    let ground = |column: usize| {
-        let cell = &cells[Column(column)];
-        if cell.flags.contains(Flags::INVERSE) {
-            cell.fg
-        } else {
-            cell.bg
-        }
-    };
-    let columns = grid.columns();
-    let mut grounds: Vec<(Color, usize)> = Vec::new();
-    for column in 0..columns {
-        match grounds.iter_mut().find(|(known, _)| *known == ground(column)) {
-            Some((_, count)) => *count += 1,
-            None => grounds.push((ground(column), 1)),
-        }
-    }
-    let Some(usual) = grounds
-        .iter()
-        .max_by_key(|(_, count)| *count)
-        .map(|(ground, _)| *ground)
-    else {
-        return Vec::new();
-    };
-    let (mut pieces, mut column) = (Vec::new(), 0);
-    while column < columns {
-        let begin = column;
-        while column < columns && ground(column) == ground(begin) {
-            column += 1;
-        }
-        if ground(begin) == usual {
-            continue;
-        }
-        let piece = between(grid, line_at(row), begin..column);
-        if piece.contains(char::is_alphanumeric) {
-            pieces.push((u16::try_from(row).unwrap_or(u16::MAX), piece.trim().to_owned()));
-        }
-    }
-    pieces
 }
