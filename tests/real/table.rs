@@ -302,7 +302,9 @@ fn turns_that_end_badly_end_and_the_next_goes_well(real: &mut Real) {
     real.until(&id, "idle");
     person.leaves();
     passed(real, "an interrupt ends the turn");
-    real.world.ao(&["send", &id, "STUB: error 400 9", "--wait"]).ok();
+    real.world
+        .ao(&["send", &id, "STUB: error 400 9", "--wait", "--timeout", "50s"])
+        .ok();
     settle("the error is named, and it waits", || {
         let session = real.world.session(&id);
         session["status"] == "idle"
@@ -312,7 +314,7 @@ fn turns_that_end_badly_end_and_the_next_goes_well(real: &mut Real) {
     });
     passed(real, "an error of the API ends the turn, and is named");
     real.world
-        .ao(&["send", &id, "STUB: say well again", "--wait"])
+        .ao(&["send", &id, "STUB: say well again", "--wait", "--timeout", "50s"])
         .ok();
     let well = said(real, &id, "well again");
     assert_eq!(well["trouble"], Value::Null);

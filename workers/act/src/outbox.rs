@@ -205,7 +205,11 @@ impl SessionChild {
                 step!("outbox.type", ctx.within(TYPE, runtime.type_text(&name, typing)))
             }
             MessageKind::Answer => {
-                let dialog = message.dialog.as_ref();
+                // Where the cursor of a list stands by now is what counts.
+                let dialog = match (&session.dialog, &message.dialog) {
+                    (Some(shown), Some(answered)) if shown.is(answered) => Some(shown),
+                    (_, answered) => answered.as_ref(),
+                };
                 let prompt = agent.prompt(session.title.as_deref());
                 let (keys, moves) = dialog
                     .and_then(|dialog| dialog.press(&message.body))

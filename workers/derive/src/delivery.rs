@@ -214,8 +214,12 @@ fn answer(session: &Session, shown: &Shown, message: &Message, now: Timestamp) -
             until: None,
         };
     }
-    let is_open =
-        shown.agent == Status::NeedsInput && (session.dialog.is_none() || session.dialog == message.dialog);
+    let is_same = match (&session.dialog, &message.dialog) {
+        (None, _) => true,
+        (Some(shown), Some(answered)) => shown.is(answered),
+        (Some(_), None) => false,
+    };
+    let is_open = shown.agent == Status::NeedsInput && is_same;
     match message.state {
         MessageState::Typing => Delivery::Resume,
         MessageState::Typed if !is_open => Delivery::Accept,

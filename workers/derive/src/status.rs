@@ -336,6 +336,11 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
             );
             return until(shown, fresh_until);
         }
+        if !habits.reports {
+            let reason = "it runs, and tells nobody what it does".to_owned();
+            let shown = answer(Status::Unknown, reason, session.phase_at, "process");
+            return until(shown, fresh_until);
+        }
         let silent_at = session.phase_at.plus(NO_SIGNAL_AFTER);
         let speaks_first = habits.speaks_first(session);
         if speaks_first && now >= silent_at {
@@ -347,7 +352,7 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
         }
         let shown = answer(
             Status::Idle,
-            if habits.reports && !speaks_first {
+            if !speaks_first {
                 "started; it says nothing until it is asked something".to_owned()
             } else {
                 "started, nothing heard of it yet".to_owned()

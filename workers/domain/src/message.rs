@@ -127,6 +127,16 @@ pub struct Dialog {
 }
 
 impl Dialog {
+    /// Whether it is the same dialog, wherever the cursor of its list stands.
+    pub fn is(&self, other: &Dialog) -> bool {
+        let at = |dialog: &Dialog| dialog.menu.as_ref().map_or(0, |menu| menu.at);
+        let mut same = other.clone();
+        if let (Some(menu), true) = (&mut same.menu, at(self) != at(other)) {
+            menu.at = at(self);
+        }
+        *self == same
+    }
+
     /// What is pressed for the choice of this key: the keys, and the way they go where they move a cursor. `None`: there is no such
     /// choice.
     pub fn press(&self, key: &str) -> Option<(String, Option<Moves<'_>>)> {

@@ -89,7 +89,8 @@ pub(super) const SHEET: Sheet = Sheet {
         above: "",
         folded: "[Pasted Content",
         hints: &[],
-        gives_back: false,
+        // Where it had not begun to answer yet.
+        gives_back: true,
         dialogs: &[
             DialogRules {
                 foot: &["enter to confirm"],

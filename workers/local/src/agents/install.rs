@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use ao_domain::port::agent::{Preparation, PrepareError};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::value::RawValue;
+use tokio::sync::OwnedMutexGuard;
 
 /// A lock that nobody has renewed for so long is nobody's (proper-lockfile's rule, by which Claude Code goes).
 const STALE: Duration = Duration::from_secs(10);
@@ -22,25 +23,32 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest file taken; the largest ones seen had a few hundred kilobytes.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
-/// Does what is to be done. Cancelled, it is done or not: never half.
-pub(super) async fn prepare(what: &Preparation) -> Result<(), PrepareError> {
-    work(what, "readying its own settings", write).await
+/// Does what is to be done, with `held` until it is: whoever is cancelled meanwhile lets nobody else begin.
+pub(super) async fn prepare(what: &Preparation, held: OwnedMutexGuard<()>) -> Result<(), PrepareError> {
+    work(vec![what.clone()], "readying its own settings", write, held).await
 }
 
-/// Takes back what was done, so that the file is what it was before.
-pub(super) async fn withdraw(what: &Preparation) -> Result<(), PrepareError> {
-    work(what, "taking our hooks out of its settings", unwrite).await
+/// Takes back what was done, so that the files are what they were before; `held` as there.
+pub(super) async fn withdraw(what: Vec<Preparation>, held: OwnedMutexGuard<()>) -> Result<(), PrepareError> {
+    work(what, "taking our hooks out of its settings", unwrite, held).await
 }
 
 async fn work(
-    what: &Preparation,
+    all: Vec<Preparation>,
     doing: &'static str,
     how: fn(&Preparation) -> io::Result<()>,
+    held: OwnedMutexGuard<()>,
 ) -> Result<(), PrepareError> {
-    let (path, what) = (what.file().to_owned(), what.clone());
-    let done = tokio::task::spawn_blocking(move || how(&what)).await;
-    done.unwrap_or_else(|error| Err(io::Error::other(error)))
-        .map_err(|source| PrepareError { doing, path, source })
+    let first = all.first().map(|what| what.file().to_owned()).unwrap_or_default();
+    let done = tokio::task::spawn_blocking(move || {
+        let _held = held;
+        all.iter()
+            .try_for_each(|what| how(what).map_err(|source| (what.file().to_owned(), source)))
+    });
+    let done = done
+        .await
+        .unwrap_or_else(|error| Err((first, io::Error::other(error))));
+    done.map_err(|(path, source)| PrepareError { doing, path, source })
 }
 
 fn write(what: &Preparation) -> io::Result<()> {
@@ -172,20 +180,38 @@ fn with_element(text: &str, path: &[String], value: &str) -> io::Result<Option<S
 
 /// The lines that a block of ours stands between.
 fn marks(name: &str) -> (String, String) {
-    (format!("# >>> ao: {name}"), format!("# <<< ao: {name}"))
+    (format!("{BEGIN}{name}"), format!("# <<< ao: {name}"))
 }
 
-/// Where a block of ours stands, and what stands in it.
+/// Where a block of ours stands, and what stands in it. Whole lines are compared: a name may begin like another.
 fn block<'a>(text: &'a str, name: &str) -> Option<(std::ops::Range<usize>, &'a str)> {
     let (begin, end) = marks(name);
-    let at = text.find(&begin)?;
-    let inner = at + text[at..].find('\n')? + 1;
-    let last = inner + text[inner..].find(&end)?;
-    let after = text[last..].find('\n').map_or(text.len(), |line| last + line + 1);
-    // The end of a line that was not there is ours, too.
-    let is_joined = text[at..inner].contains("(line end added)");
-    Some((at - usize::from(is_joined)..after, &text[inner..last]))
+    let mut at = 0;
+    let mut first = None;
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_end();
+        match first {
+            None if bare == begin || bare.strip_prefix(begin.as_str()) == Some(JOINED) => {
+                first = Some((at, at + line.len(), bare != begin));
+            }
+            Some((start, inner, is_joined)) if bare == end => {
+                let after = at + line.len();
+                // The end of a line that was not there is ours, too, as long as nothing was written behind it.
+                let is_ours = is_joined && after == text.len() && text[..start].ends_with('\n');
+                return Some((start - usize::from(is_ours)..after, &text[inner..at]));
+            }
+            _ => {}
+        }
+        at += line.len();
+    }
+    None
 }
+
+/// How the beginning of one of ours begins.
+const BEGIN: &str = "# >>> ao: ";
+
+/// What stands behind a beginning before which the end of a line was added.
+const JOINED: &str = " (line end added)";
 
 /// A TOML text with a block of ours at its end. What it makes has to read: a table that is there already would be there twice.
 fn with_block(text: &str, name: &str, inner: &str) -> io::Result<Option<String>> {
@@ -195,11 +221,7 @@ fn with_block(text: &str, name: &str, inner: &str) -> io::Result<Option<String>>
     let text = without_block(text, name).unwrap_or_else(|| text.to_owned());
     let (begin, end) = marks(name);
     let joined = !text.is_empty() && !text.ends_with('\n');
-    let (line_end, word) = if joined {
-        ("\n", " (line end added)")
-    } else {
-        ("", "")
-    };
+    let (line_end, word) = if joined { ("\n", JOINED) } else { ("", "") };
     let new = format!("{text}{line_end}{begin}{word}\n{inner}{end}\n");
     new.parse::<toml_edit::DocumentMut>().map_err(|error| {
         io::Error::other(format!(
@@ -213,7 +235,18 @@ fn with_block(text: &str, name: &str, inner: &str) -> io::Result<Option<String>>
 /// The text without that block; `None` where there is none.
 fn without_block(text: &str, name: &str) -> Option<String> {
     let (place, _) = block(text, name)?;
-    Some(format!("{}{}", &text[..place.start], &text[place.end..]))
+    let (before, rest) = (&text[..place.start], &text[place.end..]);
+    let is_joined = text[place]
+        .lines()
+        .next()
+        .is_some_and(|line| line.ends_with(JOINED));
+    // The end of a line that was added before this one stands before the next one of ours then.
+    match rest.split_once('\n') {
+        Some((next, more)) if is_joined && next.starts_with(BEGIN) && !next.ends_with(JOINED) => {
+            Some(format!("{before}{next}{JOINED}\n{more}"))
+        }
+        _ => Some(format!("{before}{rest}")),
+    }
 }
 
 /// A JSON object whose values stay as they were written.
@@ -477,8 +510,20 @@ mod tests {
             let after = format!("{}[more]\nb = 2\n", read(&file));
             std::fs::write(&file, after).unwrap();
             unwrite(&one).unwrap();
-            assert_eq!(read(&file), format!("{theirs}[more]\nb = 2\n"));
+            let line_end = if theirs.is_empty() || theirs.ends_with('\n') {
+                ""
+            } else {
+                "\n"
+            };
+            assert_eq!(read(&file), format!("{theirs}{line_end}[more]\nb = 2\n"));
         }
+        // A name that begins like another is another.
+        std::fs::write(&file, "").unwrap();
+        let (web, api) = (ours("web"), ours("web-api"));
+        write(&api).unwrap();
+        write(&web).unwrap();
+        unwrite(&web).unwrap();
+        assert!(read(&file).contains("\"web-api\"") && !read(&file).contains("\"web\""));
         for broken in ["hooks = []\n", "= 3\n"] {
             std::fs::write(&file, broken).unwrap();
             assert!(write(&one).is_err(), "{broken}");

@@ -26,6 +26,7 @@ mod wall;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ao_domain::port::PortFuture;
 use ao_domain::port::agent::{
@@ -71,7 +72,7 @@ struct Described {
 pub struct Registry {
     agents: Vec<Described>,
     /// Held while something is written for an agent or taken back: whoever takes back asks meanwhile whether it is wanted.
-    writing: tokio::sync::Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Registry {
@@ -85,7 +86,7 @@ impl Registry {
                     path: path.into(),
                 })
                 .collect(),
-            writing: tokio::sync::Mutex::new(()),
+            writing: Arc::default(),
         }
     }
 }
@@ -110,8 +111,8 @@ impl Agents for Registry {
 
     fn prepare<'a>(&'a self, what: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {
         Box::pin(async {
-            let _writing = self.writing.lock().await;
-            install::prepare(what).await
+            let held = Arc::clone(&self.writing).lock_owned().await;
+            install::prepare(what, held).await
         })
     }
 
@@ -130,14 +131,11 @@ impl Agents for Registry {
             if hooks.is_empty() {
                 return Ok(());
             }
-            let _writing = self.writing.lock().await;
+            let held = Arc::clone(&self.writing).lock_owned().await;
             if is_wanted().await {
                 return Ok(());
             }
-            for what in &hooks {
-                install::withdraw(what).await?;
-            }
-            Ok(())
+            install::withdraw(hooks, held).await
         })
     }
 }

@@ -145,6 +145,9 @@ fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
         PermissionMode::Auto | PermissionMode::BypassPermissions => None,
     };
     if let Some(edit) = asks {
+        if !settings["permission"].is_object() {
+            settings["permission"] = json!({});
+        }
         let messages = format!("{}/*", request.messages);
         settings["permission"]["edit"] = json!(edit);
         settings["permission"]["bash"] = json!("ask");

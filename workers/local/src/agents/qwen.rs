@@ -18,6 +18,9 @@ const ID: &str = "qwen";
 /// Where it looks for settings that every other place overrides. Ours lie there for its run: nothing of its user's is touched.
 const DEFAULTS: &str = "QWEN_CODE_SYSTEM_DEFAULTS_PATH";
 
+/// Where it looks for settings that override every other place.
+const OVERRIDING: &str = "QWEN_CODE_SYSTEM_SETTINGS_PATH";
+
 pub(super) const SHEET: Sheet = Sheet {
     description: Description {
         id: ID,
@@ -153,36 +156,33 @@ const EVENTS: &[Event] = &[
 ];
 
 fn defaults(request: &LaunchRequest<'_>) -> Utf8PathBuf {
-    let name = if request.trusted {
-        "defaults.json"
-    } else {
-        "defaults-foreign.json"
-    };
-    request.files.join(name)
+    request.files.join("defaults.json")
+}
+
+/// Settings that override everything else, those of a repository too: where its code is a stranger's, it is asked about.
+fn overriding(request: &LaunchRequest<'_>) -> Utf8PathBuf {
+    request.files.join("foreign.json")
 }
 
 fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
-    vec![(DEFAULTS.to_owned(), defaults(request).into_string())]
+    let mut env = vec![(DEFAULTS.to_owned(), defaults(request).into_string())];
+    if !request.trusted {
+        env.push((OVERRIDING.to_owned(), overriding(request).into_string()));
+    }
+    env
 }
 
 /// The settings of this machine, where there are some, with our hooks; code of strangers is asked about.
 fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
-    let theirs = value_of(request.env, DEFAULTS).unwrap_or("/etc/qwen-code/system-defaults.json");
-    let mut settings: Value = std::fs::read_to_string(Utf8Path::new(theirs))
-        .ok()
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .filter(Value::is_object)
-        .unwrap_or_else(|| json!({}));
+    let mut settings = machines(request.env, DEFAULTS, "/etc/qwen-code/system-defaults.json");
+    let all = object(&mut settings, "hooks");
     for (event, group) in hooks::groups(request, ID, EVENTS, hooks::Unit::Milliseconds) {
-        match &mut settings["hooks"][event.as_str()] {
+        match &mut all[event.as_str()] {
             Value::Array(known) => known.extend(group),
             none => *none = Value::Array(group),
         }
     }
-    if !request.trusted {
-        settings["security"]["folderTrust"]["enabled"] = json!(true);
-    }
-    vec![
+    let mut before = vec![
         Preparation::File {
             file: defaults(request),
             text: settings.to_string(),
@@ -190,7 +190,35 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
         Preparation::Folder {
             file: request.messages.to_owned(),
         },
-    ]
+    ];
+    if !request.trusted {
+        let mut settings = machines(request.env, OVERRIDING, "/etc/qwen-code/settings.json");
+        let trust = object(object(&mut settings, "security"), "folderTrust");
+        trust["enabled"] = json!(true);
+        before.push(Preparation::File {
+            file: overriding(request),
+            text: settings.to_string(),
+        });
+    }
+    before
+}
+
+/// What this machine's own settings say, in the file that the variable names or in the usual one; nothing where they do not read.
+fn machines(env: Environment<'_>, variable: &str, usual: &str) -> Value {
+    let file = value_of(env, variable).unwrap_or(usual);
+    let text = std::fs::read_to_string(Utf8Path::new(file)).unwrap_or_default();
+    serde_json::from_str(&text)
+        .ok()
+        .filter(Value::is_object)
+        .unwrap_or_else(|| json!({}))
+}
+
+/// The object that is a member of another; made where something else is there.
+fn object<'a>(of: &'a mut Value, name: &str) -> &'a mut Value {
+    if !of[name].is_object() {
+        of[name] = json!({});
+    }
+    &mut of[name]
 }
 
 /// What its own files say: how it will log in.

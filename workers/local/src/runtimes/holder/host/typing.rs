@@ -362,11 +362,20 @@ impl Typing {
                     .moves
                     .as_ref()
                     .is_some_and(|moves| screen.is_whole() && screen.is_at(&moves.mark, &moves.to));
+                // What it is for may have closed by itself, or another have come.
+                let is_there = screen.has(&press.showing)
+                    && press
+                        .prompt
+                        .as_ref()
+                        .is_none_or(|line| screen.written(line) == Written::NoPlace);
+                if screen.is_whole() && !is_there {
+                    return self.withheld(&job, Withheld::Changed);
+                }
                 if let Some(key) = keys.get(pressed) {
                     let key = (*key).to_owned();
                     self.push(key.as_bytes());
                     job.step = Step::Moving(pressed + 1, now + KEYS);
-                } else if has_come && screen.has(&press.showing) {
+                } else if has_come {
                     self.ready.push_back(b'\r');
                     self.deeds.push(Deed::Keys(press.id.clone(), "\r".to_owned()));
                     job.step = Step::Last;
@@ -454,19 +463,24 @@ impl Typing {
             }
         }
         // Its own doing, not a person's: it is taken away like what is left of ours.
-        if let Written::Letters(letters) | Written::End(letters) = &written
-            && self.left.is_none()
-            && line
+        let is_given_back = match &written {
+            Written::Letters(letters) | Written::End(letters) if self.left.is_none() => line
                 .given_back
                 .as_deref()
-                .is_some_and(|asked| is_given_back(letters, asked))
-        {
-            self.left = Some(Left {
-                text: letters.clone(),
-                entered: true,
-                read: None,
-                reacted: false,
-            });
+                .is_some_and(|asked| is_given_back(letters, asked)),
+            _ => false,
+        };
+        if is_given_back && !person {
+            if matches!(job.what, What::Look(_)) {
+                return Some(self.over(&job, Ok(())));
+            }
+            let (Written::Letters(letters) | Written::End(letters)) = &written else {
+                return None;
+            };
+            let keys = presses(letters, screen.columns()) * line.clear.chars().count().max(1);
+            job.step = Step::Clearing(keys, now);
+            self.job = Some(job);
+            return None;
         }
         match written {
             _ if person => self.withheld(&job, Withheld::Person),
@@ -671,7 +685,9 @@ fn shows_end(letters: &str, text: &str) -> bool {
 fn is_given_back(letters: &str, asked: &str) -> bool {
     const LONG: usize = 100;
     let (letters, wanted) = (bare(letters), bare(asked));
-    if asked.chars().count() < LONG {
+    if wanted.is_empty() {
+        false
+    } else if asked.chars().count() < LONG {
         letters == wanted
     } else {
         letters.starts_with(&wanted)
