@@ -113,7 +113,6 @@ const EVENTS: &[Event] = &[
     event("asked", Some(ActivityState::WaitingInput)),
     event("answered", Some(ActivityState::Active)),
     event("error", Some(ActivityState::Idle)),
-    event("aborted", Some(ActivityState::Idle)),
     event("idle", Some(ActivityState::Idle)),
 ];
 

@@ -9,6 +9,7 @@ export const ao = async () => {
   const children = new Set(); // sessions of its own helpers
   const said = new Map(); // message id -> its texts, by part
   const last = new Map(); // session id -> the id of the last message of the agent's
+  const failed = new Map(); // session id -> what its turn is going to end with
   let queue = Promise.resolve();
 
   // One after the other: a later word must not overtake an earlier one.
@@ -48,11 +49,17 @@ export const ao = async () => {
         }
         case "session.status": {
           const status = of.status ?? {};
-          if (status.type === "idle") tell("idle", of.sessionID, { message: words(of.sessionID) });
-          else if (status.type === "retry" && status.next > Date.now() + LONG)
+          if (status.type === "idle") {
+            const error = failed.get(of.sessionID);
+            failed.delete(of.sessionID);
+            // What is asked of it between the error and this would be taken and never done.
+            if (error) tell("error", of.sessionID, error);
+            else tell("idle", of.sessionID, { message: words(of.sessionID) });
+          }
+          if (status.type === "retry" && status.next > Date.now() + LONG)
             tell("wall", of.sessionID, { error: "wall", said: status.message, next: Math.ceil(status.next / 1000) });
           else if (status.type === "retry") tell("retry", of.sessionID, {});
-          else tell("busy", of.sessionID, {});
+          else if (status.type === "busy") tell("busy", of.sessionID, {});
           break;
         }
         case "permission.asked":
@@ -66,8 +73,9 @@ export const ao = async () => {
           break;
         case "session.error": {
           const error = of.error ?? {};
-          if (error.name === "MessageAbortedError") tell("aborted", of.sessionID, {});
-          else tell("error", of.sessionID, { error: error.name, said: error.data?.message });
+          // An interrupt is none.
+          if (error.name !== "MessageAbortedError")
+            failed.set(of.sessionID, { error: error.name, said: error.data?.message });
           break;
         }
       }

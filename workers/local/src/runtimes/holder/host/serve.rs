@@ -241,7 +241,7 @@ impl Host {
         let now = Instant::now();
         if self.engine.curtain().is_some_and(|due| now >= due) {
             let answers = self.engine.open_curtain();
-            self.typing.answer(&answers);
+            self.typing.answer(&answers, now);
         }
         if now >= self.slow_look {
             self.slow_look = now + SLOW_LOOK;
@@ -314,9 +314,9 @@ impl Host {
 
     /// Shows bytes on the terminal: on ours and on those of all that watch.
     fn show(&mut self, bytes: &[u8]) {
-        let answers = self.engine.feed(bytes);
-        self.typing.answer(&answers);
-        self.typing.output(Instant::now());
+        let (answers, now) = (self.engine.feed(bytes), Instant::now());
+        self.typing.answer(&answers, now);
+        self.typing.output(now);
         self.seq += bytes.len() as u64;
         if self.connections.iter().any(Connection::is_viewer) {
             let frame: Rc<[u8]> = Frame::Output(bytes.to_vec()).encode().into();

@@ -35,6 +35,9 @@ pub(super) const KEYS: Duration = Duration::from_millis(40);
 /// longer than [`SHOWN`].
 pub(super) const DRAWN: Duration = Duration::from_millis(250);
 
+/// How long after a person's Escape a program has read it for sure, so that nothing is taken for a part of that key.
+pub(super) const ESCAPE: Duration = Duration::from_millis(100);
+
 /// How many names are remembered. One message is under way at a time, so the last few would do.
 const NAMES: usize = 256;
 
@@ -183,6 +186,10 @@ pub(super) struct Typing {
     left: Option<Left>,
     /// When a person last pressed a key.
     person: Option<Instant>,
+    /// When that was Escape and nothing behind it.
+    escape: Option<Instant>,
+    /// Answers that wait because of that.
+    late: Vec<u8>,
     deeds: Vec<Deed>,
     /// When the program last wrote something.
     wrote: Option<Instant>,
@@ -191,9 +198,19 @@ pub(super) struct Typing {
 }
 
 impl Typing {
-    /// What the terminal answers to the program's questions.
-    pub(super) fn answer(&mut self, bytes: &[u8]) {
-        self.push(bytes);
+    /// What the terminal answers to the program's questions. Right behind a person's Escape it would be read as one key with it, and
+    /// the rest of it as a text.
+    pub(super) fn answer(&mut self, bytes: &[u8], now: Instant) {
+        if self.answers_at(now).is_some() || !self.late.is_empty() {
+            self.late.extend_from_slice(bytes);
+        } else {
+            self.push(bytes);
+        }
+    }
+
+    /// When answers may be given again.
+    fn answers_at(&self, now: Instant) -> Option<Instant> {
+        self.escape.map(|at| at + ESCAPE).filter(|at| now < *at)
     }
 
     /// The program has written something.
@@ -231,6 +248,7 @@ impl Typing {
         }
         if is_a_persons(bytes) {
             self.person = Some(now);
+            self.escape = bytes.ends_with(b"\x1b").then_some(now);
             self.left = None; // whatever stands there now is theirs too
         }
         if self.job.is_none() {
@@ -278,6 +296,10 @@ impl Typing {
 
     /// Moves on as far as it goes without the program reading; says how a message went that is over.
     pub(super) fn advance(&mut self, now: Instant, screen: &impl Look) -> Option<Went> {
+        if !self.late.is_empty() && self.answers_at(now).is_none() {
+            let late = std::mem::take(&mut self.late);
+            self.push(&late);
+        }
         if !self.ready.is_empty() {
             return None; // what was said before is not read yet
         }
@@ -579,6 +601,9 @@ impl Typing {
     pub(super) fn due(&self) -> Option<Instant> {
         if !self.ready.is_empty() {
             return None; // the program reads first
+        }
+        if let Some(at) = self.escape.filter(|_| !self.late.is_empty()) {
+            return Some(at + ESCAPE);
         }
         let Some(job) = &self.job else {
             return self.drawing.and(self.drawn());

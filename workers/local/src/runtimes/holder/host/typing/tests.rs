@@ -506,6 +506,32 @@ fn what_a_program_gave_back_is_taken_away_and_a_person_s_text_is_not() {
     );
 }
 
+/// Escape and what stands right behind it are one key to a program: an answer of the terminal's is kept from that.
+#[test]
+fn an_answer_is_no_part_of_a_person_s_escape() {
+    let now = Instant::now();
+    let mut typing = Typing::default();
+    let screen = Screen::of(Written::NoPlace);
+    let written = |typing: &mut Typing, now: Instant| {
+        let _ = typing.advance(now, &screen);
+        let bytes = typing.next().to_vec();
+        typing.written_out(bytes.len());
+        bytes
+    };
+    typing.answer(b"\x1b[1;1R", now);
+    assert_eq!(written(&mut typing, now), b"\x1b[1;1R");
+    typing.keys(b"\x1b", now);
+    typing.answer(b"\x1b[2;2R", now);
+    assert_eq!(written(&mut typing, now), b"\x1b");
+    assert_eq!(typing.due(), Some(now + ESCAPE));
+    // In their order, also what comes while some wait.
+    typing.answer(b"\x1b[3;3R", now + ESCAPE);
+    assert_eq!(written(&mut typing, now + ESCAPE), b"\x1b[2;2R\x1b[3;3R");
+    typing.keys(b"\x1b[A", now);
+    typing.answer(b"\x1b[4;4R", now);
+    assert_eq!(written(&mut typing, now), b"\x1b[A\x1b[4;4R");
+}
+
 /// A list without keys: the cursor is moved, looked at again, and only then Enter takes what is under it.
 #[test]
 fn a_choice_in_a_list_is_taken_once_the_cursor_is_there() {
