@@ -28,6 +28,8 @@ pub(crate) struct Kind {
     pub(crate) wall_shown: Option<[&'static str; 3]>,
     /// The keys that interrupt it.
     pub(crate) interrupt: &'static [&'static str],
+    /// How many of it the hundred kills are spread over.
+    pub(crate) at_once: usize,
     /// The answer where it asks whether a conversation goes on that it takes for one in use.
     pub(crate) in_use: Option<&'static str>,
     /// How the choice begins that trusts a stranger's code; if it does not ask, why, and what is done instead.
@@ -104,6 +106,7 @@ pub(crate) const CLAUDE: Kind = Kind {
     wall: "STUB: wall",
     wall_shown: None,
     interrupt: &["\u{1b}"],
+    at_once: 4,
     in_use: None,
     stranger: Ok("Yes"),
     record: |home, native| {
@@ -151,6 +154,7 @@ pub(crate) const CODEX: Kind = Kind {
     wall: "STUB: wall 30\nSTUB: say through",
     wall_shown: None,
     interrupt: &["\u{1b}"],
+    at_once: 4,
     in_use: None,
     stranger: Ok("1. Trust"),
     record: |home, native| {
@@ -193,6 +197,7 @@ pub(crate) const QWEN: Kind = Kind {
         "it tries again by itself for minutes and tells nobody: it is shown as working, and what is sent waits",
     ]),
     interrupt: &["\u{1b}"],
+    at_once: 4,
     in_use: None,
     stranger: Ok("Trust folder"),
     record: |home, native| {
@@ -227,6 +232,7 @@ pub(crate) const COPILOT: Kind = Kind {
     wall: "STUB: wall",
     wall_shown: None,
     interrupt: &["\u{1b}", "\u{1b}"],
+    at_once: 4,
     in_use: Some("1"),
     stranger: Ok("Yes"),
     record: |home, native| {
@@ -262,6 +268,7 @@ pub(crate) const KIMI: Kind = Kind {
     wall: "STUB: wall",
     wall_shown: None,
     interrupt: &["\u{1b}"],
+    at_once: 4,
     in_use: None,
     stranger: Ok("Trust this folder"),
     record: |home, native| {
@@ -315,6 +322,7 @@ pub(crate) const GROK: Kind = Kind {
         "it tries again by itself, and says on its screen alone that it does: that is named, and what is sent waits",
     ]),
     interrupt: &["\u{3}"],
+    at_once: 4,
     in_use: None,
     stranger: Ok("Yes"),
     record: |home, native| {
@@ -359,6 +367,8 @@ pub(crate) const OPENCODE: Kind = Kind {
     wall: "STUB: wall 35\nSTUB: say through",
     wall_shown: None,
     interrupt: &["\u{1b}", "\u{1b}"],
+    // Each of them would wait for what the one before it could not fetch.
+    at_once: 1,
     in_use: None,
     stranger: Err("it asks nobody: what a stranger's code brings for it, settings and plugins, is left out"),
     record: |home, native| {

@@ -448,10 +448,10 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
 /// model once: who holds the terminal types nothing twice under one name. Counted where it arrives, not in our rows.
 fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing(real: &mut Real) {
     const KILLS: usize = 100;
-    const SESSIONS: usize = 4;
+    let sessions = real.kind.at_once;
     let mut seed = Seed::printed("a hundred kills in typing");
     // One after the other: some take their time to come up.
-    let ids: Vec<String> = (0..SESSIONS)
+    let ids: Vec<String> = (0..sessions)
         .map(|n| {
             let id = real.spawn(&[], &format!("STUB: say ready {n}"));
             said(real, &id, &format!("ready {n}"));
@@ -461,8 +461,8 @@ fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing(real: &mut R
     let (mut kills, mut rounds, mut sent) = (0, 0, Vec::new());
     while kills < KILLS {
         rounds += 1;
-        assert!(rounds < 2 * KILLS, "only {kills} kills met a message in typing");
-        let texts: Vec<String> = (0..SESSIONS)
+        assert!(rounds < 4 * KILLS, "only {kills} kills met a message in typing");
+        let texts: Vec<String> = (0..sessions)
             .map(|n| format!("STUB: say {rounds} to {n}."))
             .collect();
         for (id, text) in ids.iter().zip(&texts) {
