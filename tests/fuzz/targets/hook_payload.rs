@@ -45,12 +45,12 @@ fuzz_target!(|bytes: &[u8]| {
             size: Size { cols: 80, rows: 24 },
             bracketed_paste: false,
             title: None,
+            lit: Vec::new(),
         };
         if let Some(dialog) = agent.shows(&screen).dialog {
             // None where several can be ticked; and a key is pressed only where something has to be on the screen.
             assert!(dialog.choices.len() < 10 && !dialog.lines.is_empty());
-            let keys = dialog.choices.iter().enumerate();
-            keys.for_each(|(index, choice)| assert_eq!(choice.key, (index + 1).to_string()));
+            assert!(dialog.choices.iter().all(|choice| choice.key.len() == 1));
         }
     }
     // A line of a spool: either it is a record, which is written as it was read, or it is none.

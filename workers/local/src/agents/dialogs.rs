@@ -9,6 +9,9 @@ use super::sheet::{Begins, Choices, DelayRules, DialogRules, ScreenRules};
 /// Longest text of a dialog kept, in lines: what it is about stands at its end.
 const LINES_MAX: usize = 40;
 
+/// What has so many lines that look like choices is no dialog.
+const CHOICES_MAX: usize = 10;
+
 /// How many lines the foot of a dialog takes in a narrow window.
 const FOOT_MAX: usize = 3;
 
@@ -122,7 +125,7 @@ fn numbered(cursors: &[char], lines: &Lines<'_>, foot: usize) -> Option<Found> {
             }
         }
     }
-    if !is_marked {
+    if !is_marked || choices.len() >= CHOICES_MAX {
         return None;
     }
     // Several can be ticked, and are sent off by something that has no number.
@@ -218,7 +221,7 @@ fn listed(mark: &str, explained: bool, lines: &Lines<'_>, foot: usize) -> Option
         is_explanation = explained;
     }
     let is_one_list =
-        (first..end).filter(|row| is_marked(*row)).count() == 1 && (2..10).contains(&choices.len());
+        (first..end).filter(|row| is_marked(*row)).count() == 1 && (2..CHOICES_MAX).contains(&choices.len());
     // Nothing stands between a list and the line that says how to take one of it.
     let is_beside = explained || (end..foot).all(|row| !lines.says(row));
     (is_one_list && is_beside).then(|| Found {
@@ -257,7 +260,7 @@ fn keyed(lines: &Lines<'_>, foot: usize) -> Option<Found> {
         }
     }
     choices.reverse();
-    (choices.len() > 1).then_some(Found {
+    (2..CHOICES_MAX).contains(&choices.len()).then_some(Found {
         first,
         end: foot,
         choices,
@@ -280,6 +283,9 @@ fn buttons(screen: &Screen, lines: &Lines<'_>, foot: usize) -> Option<Found> {
         .filter(|word| !word.is_empty());
     let labels: Vec<&str> = words.take_while(|word| !word.contains("  ")).collect();
     let at = labels.iter().position(|label| *label == lit)?;
+    if labels.len() >= CHOICES_MAX {
+        return None;
+    }
     let choices = labels.iter().enumerate().map(|(n, label)| Choice {
         key: (n + 1).to_string(),
         label: (*label).to_owned(),
@@ -613,5 +619,28 @@ mod tests {
             read(&opencode::SHEET, opencode, &[]).is_none(),
             "nobody knows what Enter takes"
         );
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+
+        /// Whatever an agent shows: a reader reads it or not, and a dialog has something on the screen and few choices.
+        #[test]
+        fn no_screen_stops_a_reader(rows in proptest::collection::vec("[ 1-3a\u{276f}\u{203a}\u{2502}\u{2503}\u{256d}\u{2500}\u{25b6}\u{2192}\u{25cb}\u{25cf}()\\[\\].]{0,12}", 0..14), lit in 0_u16..14) {
+            const FEET: [&str; 9] = [
+                "Enter to confirm", "enter continue", "Enter: Select", "Don't trust (esc)", "enter to select",
+                "1/4:select  ", "No, quit   n", "a   b   enter confirm", "\u{2191} choose",
+            ];
+            for sheet in super::super::SHEETS {
+                let Some(rules) = &sheet.screen else { continue };
+                for foot in FEET {
+                    let lines: Vec<String> = rows.iter().cloned().chain([foot.to_owned()]).chain(rows.first().cloned()).collect();
+                    let shown = Screen { lit: vec![(lit, "a".to_owned())], ..screen(&lines) };
+                    if let Some(dialog) = shows(rules, &shown).dialog {
+                        proptest::prop_assert!(!dialog.lines.is_empty() && dialog.choices.len() < 10);
+                    }
+                }
+            }
+        }
     }
 }
