@@ -3,7 +3,7 @@
 use ao_domain::ActivityState;
 use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
 use ao_domain::port::runtime::Place;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::checkup::Finding;
@@ -11,7 +11,7 @@ use super::sheet::{
     Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
     Sheet, Word, event, event_when, no_env,
 };
-use super::{Checkup, folders, hooks, value_of};
+use super::{Checkup, folders, hooks, own_folder, value_of};
 
 const ID: &str = "copilot";
 
@@ -217,10 +217,7 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
 }
 
 fn folder(env: Environment<'_>) -> Option<Utf8PathBuf> {
-    match value_of(env, "COPILOT_HOME") {
-        Some(folder) => Some(folder.into()),
-        None => Some(Utf8Path::new(value_of(env, "HOME")?).join(".copilot")),
-    }
+    own_folder(env, Some("COPILOT_HOME"), ".copilot")
 }
 
 /// What its own files say: how it will log in.

@@ -3,7 +3,7 @@
 use ao_domain::ActivityState;
 use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
 use ao_domain::port::runtime::Place;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use serde_json::{Map, Value, json};
 use toml_edit::Key;
 
@@ -12,7 +12,7 @@ use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Keys, Own, ScreenRules, Sheet,
     Word, event, event_when, no_env,
 };
-use super::{Checkup, hooks, value_of};
+use super::{Checkup, hooks, own_folder, value_of};
 
 const ID: &str = "grok";
 
@@ -152,10 +152,7 @@ const EVENTS: &[Event] = &[
 ];
 
 fn home(env: Environment<'_>) -> Option<Utf8PathBuf> {
-    match value_of(env, "GROK_HOME") {
-        Some(folder) => Some(folder.into()),
-        None => Some(Utf8Path::new(value_of(env, "HOME")?).join(".grok")),
-    }
+    own_folder(env, Some("GROK_HOME"), ".grok")
 }
 
 /// A file of ours beside its user's hooks; each asks its environment whose it is, and says nothing outside a session of ours.

@@ -15,7 +15,7 @@ use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own,
     ScreenRules, Sheet, Word, event, event_when, no_env,
 };
-use super::{Checkup, folders, hooks, value_of};
+use super::{Checkup, folders, hooks, own_folder, value_of};
 
 const ID: &str = "kimi";
 
@@ -150,10 +150,7 @@ const EVENTS: &[Event] = &[
 const SAID: &str = "wire.said";
 
 fn home(env: Environment<'_>) -> Option<Utf8PathBuf> {
-    match value_of(env, "KIMI_CODE_HOME") {
-        Some(folder) => Some(folder.into()),
-        None => Some(Utf8Path::new(value_of(env, "HOME")?).join(".kimi-code")),
-    }
+    own_folder(env, Some("KIMI_CODE_HOME"), ".kimi-code")
 }
 
 /// Hooks are set up in its own settings alone; each asks its environment whose it is, and says nothing outside a session of ours.

@@ -346,6 +346,14 @@ fn value_of<'a>(env: &'a [(String, String)], name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
+/// Where an agent keeps its own things: in the folder that a variable of its names, else in one below the home directory.
+fn own_folder(env: &[(String, String)], variable: Option<&str>, below_home: &str) -> Option<Utf8PathBuf> {
+    match variable.and_then(|name| value_of(env, name)) {
+        Some(folder) => Some(folder.into()),
+        None => Some(Utf8Path::new(value_of(env, "HOME")?).join(below_home)),
+    }
+}
+
 /// A folder by the names an agent may know it by: its path may be told with links in it or without.
 fn folders(worktree: &Utf8Path) -> Vec<Utf8PathBuf> {
     let mut folders = vec![worktree.to_owned()];

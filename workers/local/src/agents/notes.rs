@@ -6,8 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::own_folder;
 use super::sheet::{Environment, Files, Is, NoteRules};
-use super::value_of;
 
 /// Ours, so that a line's name is nobody else's.
 const NAMESPACE: Uuid = Uuid::from_u128(0x1f0a_93c7_62d4_4b19_8e55_c6b0_27f4_9d38);
@@ -18,10 +18,7 @@ pub(super) fn file(files: &Files, id: &str, env: Environment<'_>) -> Option<Utf8
     if id.is_empty() || id.contains(['/', '*']) || id.starts_with('.') {
         return None;
     }
-    let folder = match files.variable.and_then(|name| value_of(env, name)) {
-        Some(folder) => Utf8PathBuf::from(folder),
-        None => Utf8Path::new(value_of(env, "HOME")?).join(files.home),
-    };
+    let folder = own_folder(env, files.variable, files.home)?;
     find(&folder, files.path, id)
 }
 
