@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use ao_tests::github::GitHub;
+use ao_tests::github::{Fault, GitHub, Pull, Where};
 use ao_tests::{Http, TreeView, World, settle, within};
 use serde_json::json;
 
@@ -338,6 +338,36 @@ fn a_gateway_waits_for_as_long_as_its_row_says() {
     });
 }
 
+/// What a claim asks about stands in its row alone; and one that nobody saw being asked is answered as any other.
+#[test]
+fn a_claim_is_asked_about_as_its_row_says() {
+    let (world, github) = with_a_pull_request();
+    let id = world.query("SELECT id FROM sessions");
+    let claimed = github.open_pr("acme/web", Pull::of("another", &"c0de".repeat(10)));
+    let nobody_s = 900;
+    github.fault_on(Where::Pull(nobody_s), Fault::Hang);
+    let silent = silence(&world, "ao/observe/claims");
+    world.sql(&format!(
+        "INSERT INTO claims (session_id, repository, number, starts, takeover, state, created_at, updated_at) \
+         SELECT id, 'github.com/acme/web', {nobody_s}, 0, 0, 'asked', created_at, created_at FROM sessions WHERE id = '{id}'"
+    ));
+    assert_replaced(&world, "ao/observe/claims", silent);
+    let path = "ao/observe/claims/1";
+    settle("it is asked about", || world.tree().node(path).is_some());
+    let silent = silence(&world, path);
+    world.sql(&format!("UPDATE claims SET number = {claimed}"));
+    settle("it is answered", || {
+        world.query("SELECT state FROM claims") == "made"
+    });
+    let log = world.log();
+    let told = |line: &str| line.contains(path) && line.contains("hung");
+    assert!(log.lines().any(told), "the hung one did it: {silent}");
+    let numbers = world.query(&format!(
+        "SELECT group_concat(number, ' ') FROM (SELECT number FROM pull_requests WHERE session_id = '{id}' ORDER BY number)"
+    ));
+    assert_eq!(numbers, format!("1 {claimed}"));
+}
+
 #[test]
 fn a_project_that_moved_while_the_janitor_was_down_is_followed() {
     let (world, _) = world();
@@ -363,7 +393,7 @@ fn every_kind_of_child_has_its_rows_changed() {
         let kinds = world.tree().kinds();
         kinds.contains_key("sweep").then(|| kinds.into_keys().collect())
     });
-    // Supervisors have a fixed list of children and read no rows.
+    // A claim's own child is gone with the answer; it is met above, as a transcript's is. Supervisors have a fixed list of children and read no rows.
     let known = [
         "api",
         "feed",
@@ -372,6 +402,7 @@ fn every_kind_of_child_has_its_rows_changed() {
         "janitor",
         "pull",
         "repository",
+        "roster claims",
         "roster gateways",
         "roster pulls",
         "roster repositories",
