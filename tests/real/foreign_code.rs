@@ -1,5 +1,6 @@
 //! The code of a stranger: an agent asks whether it is to be trusted, and nobody but a person says so.
 
+use ao_tests::World;
 use ao_tests::github::{GitHub, Home, Pull};
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
@@ -29,6 +30,11 @@ impl Drop for Stage {
 impl Stage {
     /// The real program, and a repository whose remote is at a forge and lies in a folder, as that of every pull request does.
     pub(crate) fn set(kind: &'static Kind, test: &str) -> Option<Stage> {
+        Self::set_with(kind, test, |_| {})
+    }
+
+    /// The same in a world that `ready` makes ready before its daemon is started.
+    pub(crate) fn set_with(kind: &'static Kind, test: &str, ready: impl FnOnce(&mut World)) -> Option<Stage> {
         let github = GitHub::now();
         github.token("t0", "octocat").repository(REPO);
         let (mut bare, api) = (Utf8PathBuf::new(), github.url());
@@ -41,15 +47,14 @@ impl Stage {
             world.set("AO_GITHUB_API", &api);
             world.set("GITHUB_TOKEN", "t0");
             world.set("AO_FORGE_TICK", "200ms");
-            if kind.id == CLAUDE.id {
-                // As a person's is who has worked there with it before: of a worktree it would not be asked again.
-                let trusted = json!({"hasTrustDialogAccepted": true});
-                let config =
-                    json!({"hasCompletedOnboarding": true, "projects": {world.repo.as_str(): trusted}});
-                std::fs::write(world.dir.join("home/.claude.json"), config.to_string()).unwrap();
-            }
+            ready(world);
         })?;
         Some(Stage { real, github, bare })
+    }
+
+    /// What there is once something was run that a pull request brought.
+    pub(crate) fn theirs(&self) -> Utf8PathBuf {
+        self.real.world.dir.join("run-by-a-stranger")
     }
 
     /// A pull request that adds something, by its number.
@@ -64,6 +69,14 @@ impl Stage {
         std::fs::create_dir_all(&hooks).unwrap();
         let hook = json!({"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "true"}]}]}});
         std::fs::write(hooks.join("theirs.json"), hook.to_string()).unwrap();
+        // And what some would run unasked where they take it for trusted.
+        let touched = self.theirs();
+        let config = format!("[mcp_servers.theirs]\ncommand = \"touch\"\nargs = [\"{touched}\"]\n");
+        std::fs::create_dir_all(elsewhere.join(".codex")).unwrap();
+        std::fs::write(elsewhere.join(".codex/config.toml"), config).unwrap();
+        let server = json!({"type": "local", "command": ["touch", touched]});
+        let config = json!({"mcp": {"theirs": server}});
+        std::fs::write(elsewhere.join("opencode.json"), config.to_string()).unwrap();
         git(&["add", "."]);
         git(&["commit", "-qm", branch]);
         let mut pull = Pull::of(branch, git(&["rev-parse", "HEAD"]).trim());
@@ -81,7 +94,11 @@ pub(crate) fn text_of(dialog: &Value) -> String {
 
 #[test]
 fn a_stranger_s_code_is_asked_about_nothing_is_typed_and_a_person_s_answer_closes_it() {
-    let Some(stage) = Stage::set(&CLAUDE, "foreign_code::a_stranger_s_code_is_asked_about") else {
+    let Some(stage) = Stage::set_with(
+        &CLAUDE,
+        "foreign_code::a_stranger_s_code_is_asked_about",
+        |world| (CLAUDE.trusts)(world),
+    ) else {
         return;
     };
     let claude = &stage.real;
@@ -140,7 +157,11 @@ fn a_stranger_s_code_is_asked_about_nothing_is_typed_and_a_person_s_answer_close
 
 #[test]
 fn the_project_s_own_code_is_not_asked_about() {
-    let Some(stage) = Stage::set(&CLAUDE, "foreign_code::the_project_s_own_code_is_not_asked_about") else {
+    let Some(stage) = Stage::set_with(
+        &CLAUDE,
+        "foreign_code::the_project_s_own_code_is_not_asked_about",
+        |world| (CLAUDE.trusts)(world),
+    ) else {
         return;
     };
     let claude = &stage.real;

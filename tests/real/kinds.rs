@@ -6,6 +6,7 @@ use std::fs;
 use ao_tests::{Model, World};
 use camino::Utf8Path;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 /// One kind of agent.
 pub(crate) struct Kind {
@@ -26,6 +27,8 @@ pub(crate) struct Kind {
     pub(crate) wall: &'static str,
     /// Where it tries again by itself for longer than anybody waits here: what its status says, why a message waits, and what is so.
     pub(crate) wall_shown: Option<[&'static str; 3]>,
+    /// What it shows once a `!` has made its line a command.
+    pub(crate) command_mode: &'static str,
     /// The keys that interrupt it.
     pub(crate) interrupt: &'static [&'static str],
     /// How many of it the hundred kills are spread over.
@@ -34,6 +37,10 @@ pub(crate) struct Kind {
     pub(crate) in_use: Option<&'static str>,
     /// How the choice begins that trusts a stranger's code; if it does not ask, why, and what is done instead.
     pub(crate) stranger: Result<&'static str, &'static str>,
+    /// As a person has it who has told it that they trust their own checkout, or what that lies in.
+    pub(crate) trusts: fn(&World),
+    /// If it would not ask about a stranger's code then: what is said of it, and what is done instead.
+    pub(crate) warned: Option<(&'static str, &'static str)>,
     /// What its own record has of a conversation.
     pub(crate) record: fn(&Utf8Path, &str) -> Option<Recorded>,
 }
@@ -85,6 +92,18 @@ fn texts<'a>(lines: &'a [Value], is: impl Fn(&Value) -> bool + 'a, at: &'static 
     found.map(str::to_owned).collect()
 }
 
+/// It takes a worktree for a part of what is trusted, and cannot be told to ask.
+const NOT_STARTED: (&str, &str) = (
+    "by a person's word",
+    "it would not ask then: it is not started, and its session says what to do",
+);
+
+fn write(world: &World, name: &str, text: &str) {
+    let file = world.dir.join("home").join(name);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, text).unwrap();
+}
+
 pub(crate) const CLAUDE: Kind = Kind {
     id: "claude-code",
     program: "claude",
@@ -105,10 +124,17 @@ pub(crate) const CLAUDE: Kind = Kind {
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall",
     wall_shown: None,
+    command_mode: "shell mode",
     interrupt: &["\u{1b}"],
     at_once: 4,
     in_use: None,
     stranger: Ok("Yes"),
+    trusts: |world| {
+        let trusted = json!({"hasTrustDialogAccepted": true});
+        let config = json!({"hasCompletedOnboarding": true, "projects": {world.repo.as_str(): trusted}});
+        fs::write(world.dir.join("home/.claude.json"), config.to_string()).unwrap();
+    },
+    warned: None,
     record: |home, native| {
         let lines = lines(below(&home.join(".claude/projects"), &format!("{native}.jsonl"))?)?;
         Some(Recorded {
@@ -153,10 +179,18 @@ pub(crate) const CODEX: Kind = Kind {
     questions: Err("its model has no tool to ask with in this mode"),
     wall: "STUB: wall 30\nSTUB: say through",
     wall_shown: None,
+    command_mode: "Shell mode",
     interrupt: &["\u{1b}"],
     at_once: 4,
     in_use: None,
-    stranger: Ok("1. Trust"),
+    stranger: Ok("1. Open restricted"),
+    trusts: |world| {
+        let file = world.dir.join("home/.codex/config.toml");
+        let config = fs::read_to_string(&file).unwrap();
+        let trusted = format!("\n[projects.\"{}\"]\ntrust_level = \"trusted\"\n", world.repo);
+        fs::write(file, config + &trusted).unwrap();
+    },
+    warned: None,
     record: |home, native| {
         let lines = lines(below(&home.join(".codex/sessions"), &format!("-{native}.jsonl"))?)?;
         let item = |kind: &'static str| move |line: &Value| line["payload"]["item"]["type"] == kind;
@@ -196,10 +230,17 @@ pub(crate) const QWEN: Kind = Kind {
         "its agent works",
         "it tries again by itself for minutes and tells nobody: it is shown as working, and what is sent waits",
     ]),
+    command_mode: "shell mode enabled",
     interrupt: &["\u{1b}"],
     at_once: 4,
     in_use: None,
     stranger: Ok("Trust folder"),
+    trusts: |world| {
+        // With all that lies below it: the worktrees too.
+        let trusted = json!({world.dir.as_str(): "TRUST_FOLDER"}).to_string();
+        write(world, ".qwen/trustedFolders.json", &trusted);
+    },
+    warned: None,
     record: |home, native| {
         let lines = lines(below(&home.join(".qwen/projects"), &format!("{native}.jsonl"))?)?;
         Some(Recorded {
@@ -231,10 +272,16 @@ pub(crate) const COPILOT: Kind = Kind {
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall",
     wall_shown: None,
+    command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
     at_once: 4,
     in_use: Some("1"),
     stranger: Ok("Yes"),
+    trusts: |world| {
+        let trusted = json!({"trustedFolders": [world.repo]}).to_string();
+        write(world, ".copilot/config.json", &trusted);
+    },
+    warned: Some(NOT_STARTED),
     record: |home, native| {
         let lines = lines(home.join(format!(".copilot/session-state/{native}/events.jsonl")))?;
         Some(Recorded {
@@ -267,10 +314,26 @@ pub(crate) const KIMI: Kind = Kind {
     questions: Ok(&[("colour", "2"), ("submit", "1")]),
     wall: "STUB: wall",
     wall_shown: None,
+    command_mode: "shell mode",
     interrupt: &["\u{1b}"],
     at_once: 4,
     in_use: None,
     stranger: Ok("Trust this folder"),
+    trusts: |world| {
+        // Also of the worktree itself: its session had their own code in it before.
+        for folder in [&world.repo, &world.data.join("worktrees/web/web-1")] {
+            let digest = Sha256::digest(folder.as_str().as_bytes());
+            let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            let name = folder.file_name().unwrap();
+            let trusted = json!({"root": folder, "trustedAt": 1}).to_string();
+            write(
+                world,
+                &format!(".kimi-code/workspace-trust/wd_{name}_{hash}"),
+                &trusted,
+            );
+        }
+    },
+    warned: None,
     record: |home, native| {
         let lines = lines(below(
             &home.join(".kimi-code/sessions"),
@@ -321,10 +384,16 @@ pub(crate) const GROK: Kind = Kind {
         "waits to try again",
         "it tries again by itself, and says on its screen alone that it does: that is named, and what is sent waits",
     ]),
+    command_mode: "Run shell command",
     interrupt: &["\u{3}"],
     at_once: 4,
     in_use: None,
     stranger: Ok("Yes"),
+    trusts: |world| {
+        let trusted = format!("[folders.\"{}\"]\ntrusted = true\ndecided_at = 1\n", world.repo);
+        write(world, ".grok/trusted_folders.toml", &trusted);
+    },
+    warned: Some(NOT_STARTED),
     record: |home, native| {
         let file = below(
             &home.join(".grok/sessions"),
@@ -366,11 +435,14 @@ pub(crate) const OPENCODE: Kind = Kind {
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall 35\nSTUB: say through",
     wall_shown: None,
+    command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
     // Each of them would wait for what the one before it could not fetch.
     at_once: 1,
     in_use: None,
     stranger: Err("it asks nobody: what a stranger's code brings for it, settings and plugins, is left out"),
+    trusts: |_| {},
+    warned: None,
     record: |home, native| {
         let file = home.join(".local/share/opencode/opencode.db");
         if !file.exists() {

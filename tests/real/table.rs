@@ -40,6 +40,7 @@ table! {
     it_works_and_what_is_shown_is_what_it_wrote_down
     it_asks_and_nothing_is_typed_until_it_is_answered
     messages_of_every_length_arrive_whole_and_once
+    a_line_that_was_made_a_command_gets_no_message
     turns_that_end_badly_end_and_the_next_goes_well
     a_killed_one_goes_on_with_its_conversation
     at_a_quota_wall_nothing_is_typed_before_its_end
@@ -54,6 +55,11 @@ macro_rules! strangers {
                 #[test]
                 fn a_stranger_s_code_is_asked_about_and_an_answer_closes_that() {
                     super::super::a_stranger_s_code_is_asked_about(&super::super::kinds::$kind);
+                }
+
+                #[test]
+                fn a_stranger_s_code_is_no_person_s_who_trusts_the_repository() {
+                    super::super::a_stranger_s_code_is_no_person_s(&super::super::kinds::$kind);
                 }
             }
         )*
@@ -287,6 +293,38 @@ fn messages_of_every_length_arrive_whole_and_once(real: &mut Real) {
         (1, 1)
     );
     passed(real, "one that is sent while it works is done after that");
+    real.kill(&id, &[]);
+}
+
+/// A person presses `!` and leaves: what is typed there would be run.
+fn a_line_that_was_made_a_command_gets_no_message(real: &mut Real) {
+    let id = real.spawn(&[], "STUB: say ready");
+    said(real, &id, "ready");
+    let typed = real.typed(&id);
+    let mut person = Person::at(real, &id);
+    person.types("!");
+    let screen = || real.world.ao(&["logs", &id, "--lines", "60"]).out;
+    settle("its line is a command", || {
+        screen().contains(real.kind.command_mode)
+    });
+    person.leaves();
+    let waited = real
+        .world
+        .ao(&["send", &id, "STUB: say still here", "--wait", "--timeout", "5s"]);
+    assert!(
+        waited.err.contains("does not show that it takes a message"),
+        "{waited:?}"
+    );
+    assert_eq!(real.typed(&id), typed);
+    let mut person = Person::at(real, &id);
+    person.types("\u{1b}");
+    settle("it is none any more", || {
+        !screen().contains(real.kind.command_mode)
+    });
+    person.leaves();
+    said(real, &id, "still here");
+    assert_eq!(real.model.turns_with("still here"), 1);
+    passed(real, "a line that a person made a command is left alone");
     real.kill(&id, &[]);
 }
 
@@ -526,28 +564,74 @@ fn a_stranger_s_code_is_asked_about(kind: &'static Kind) {
     let real = &stage.real;
     let number = stage.pull("patch", Home::Fork("stranger/web".to_owned()));
     let id = real.spawn(&["--claim-pr", &number], "STUB: say begun");
+    if kind.stranger.is_err() {
+        settle("it begins with its prompt", || {
+            real.model.turns_with("STUB: say begun") == 1
+        });
+        assert_eq!(real.world.session(&id)["foreignCode"], true);
+        real.until(&id, "mergeable");
+        assert!(!stage.theirs().exists(), "what a stranger brought was run");
+    }
+    match kind.stranger {
+        Ok(yes) => assert_asks(&stage, &id, yes),
+        Err(why) => return note(kind, STEP, why),
+    }
+    passed(real, STEP);
+}
+
+/// A person has trusted their own checkout, or what it lies in, as the agent itself writes that down. That says nothing of a stranger's
+/// code in a worktree of it: the agent asks all the same, or is not started.
+fn a_stranger_s_code_is_no_person_s(kind: &'static Kind) {
+    const STEP: &str = "asks about it also where a person trusts the repository";
+    let Some(stage) = Stage::set_with(kind, "a_stranger_s_code_is_no_person_s", |world| {
+        (kind.trusts)(world);
+    }) else {
+        return;
+    };
+    let real = &stage.real;
+    let number = stage.pull("patch", Home::Fork("stranger/web".to_owned()));
+    match (kind.stranger, kind.warned) {
+        (Err(why), _) => return note(kind, STEP, why),
+        (Ok(yes), None) => {
+            let id = real.spawn(&["--claim-pr", &number], "STUB: say begun");
+            assert_asks(&stage, &id, yes);
+        }
+        (Ok(_), Some((said, how))) => {
+            let refused = real
+                .world
+                .ao(&["spawn", "--project", "web", "--claim-pr", &number]);
+            assert!(
+                refused.err.contains(said) && refused.err.contains(real.world.repo.as_str()),
+                "{refused:?}"
+            );
+            let failed = real.world.session("web-1");
+            assert_eq!(
+                (&failed["status"], &failed["agentPid"]),
+                (&json!("failed"), &Value::Null),
+                "{failed:#}"
+            );
+            return note(kind, STEP, how);
+        }
+    }
+    passed(real, STEP);
+}
+
+/// A stranger's code is asked about, nothing is typed and nothing run meanwhile, and an answer closes that.
+fn assert_asks(stage: &Stage, id: &str, yes: &str) {
+    let real = &stage.real;
     let begun = |times: usize| {
         settle("it begins with its prompt, once", || {
             real.model.turns_with("STUB: say begun") == times
         });
     };
-    let yes = match kind.stranger {
-        Ok(yes) => yes,
-        Err(why) => {
-            begun(1);
-            assert_eq!(real.world.session(&id)["foreignCode"], true);
-            note(kind, STEP, why);
-            return;
-        }
-    };
-    let asks = real.until(&id, "needs_input");
+    let asks = real.until(id, "needs_input");
     settle("the question is read", || {
-        real.world.session(&id)["dialog"].is_object()
+        real.world.session(id)["dialog"].is_object()
     });
-    let dialog = real.world.session(&id)["dialog"].clone();
+    let dialog = real.world.session(id)["dialog"].clone();
     assert_eq!(asks["foreignCode"], true);
     assert!(text_of(&dialog).to_lowercase().contains("trust"), "{dialog:#}");
-    let typed = real.typed(&id);
+    let typed = real.typed(id);
     assert_eq!((typed.len(), real.model.turns_with("STUB: say begun")), (0, 0));
     let choices = dialog["choices"].as_array().unwrap();
     let is_yes = |choice: &&Value| {
@@ -561,10 +645,11 @@ fn a_stranger_s_code_is_asked_about(kind: &'static Kind) {
         .unwrap_or_else(|| panic!("{dialog:#}"))["key"]
         .as_str()
         .unwrap();
-    real.world.ao(&["session", "answer", &id, key]).ok();
+    real.world.ao(&["session", "answer", id, key]).ok();
     begun(1);
-    assert_eq!(real.world.session(&id)["dialog"], Value::Null);
-    let messages = real.messages(&id);
+    assert_eq!(real.world.session(id)["dialog"], Value::Null);
+    assert!(!stage.theirs().exists(), "what a stranger brought was run");
+    let messages = real.messages(id);
     let answer = messages
         .iter()
         .find(|message| message["kind"] == "answer")
@@ -573,5 +658,4 @@ fn a_stranger_s_code_is_asked_about(kind: &'static Kind) {
         (&answer["by"], &answer["state"]),
         (&json!("person"), &json!("accepted"))
     );
-    passed(real, STEP);
 }

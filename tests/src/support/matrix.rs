@@ -18,6 +18,7 @@ pub const STEPS: &[&str] = &[
     "messages of one line and of many arrive whole",
     "one of 20 kB arrives by a file that it reads without asking",
     "one that is sent while it works is done after that",
+    "a line that a person made a command is left alone",
     "an interrupt ends the turn",
     "an error of the API ends the turn, and is named",
     "a quota wall is named, with its end or with when it is tried again",
@@ -26,6 +27,7 @@ pub const STEPS: &[&str] = &[
     "killed and restored, it goes on with the same conversation",
     "a hundred kills of the daemon while a message is typed lose and double nothing",
     "asks whether a stranger's code is trusted, and an answer closes that",
+    "asks about it also where a person trusts the repository",
 ];
 
 /// The table as Markdown, of the lines `agent<TAB>version<TAB>step<TAB>how`. A step with two lines has both: it was passed only

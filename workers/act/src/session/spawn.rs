@@ -95,24 +95,26 @@ impl SessionChild {
             Err(error) => return self.fail_spawn(ctx, session, text(&error)).await,
         };
         for what in &plan.before {
-            self.make_ready(ctx, session, what).await;
+            let Err(why) = self.make_ready(ctx, what).await else {
+                continue;
+            };
+            // What an agent is not told it asks: that is seen, and no reason not to start it. But a stranger's code has to be asked
+            // about, which is made ready here as well.
+            if session.foreign_code {
+                return self.fail_spawn(ctx, session, why).await;
+            }
+            tracing::warn!(why, session = %session.id, "the agent may ask something at its start");
         }
         self.enter(ctx, session, Phase::Launch, Changes::default()).await
     }
 
-    /// What an agent would otherwise stop and ask about. Where that cannot be answered for it, it asks: that is seen, and no
-    /// reason not to start it.
-    async fn make_ready(&self, ctx: &Context, session: &Session, what: &Preparation) {
+    /// What an agent would otherwise stop and ask about, or would not; or why that cannot be.
+    async fn make_ready(&self, ctx: &Context, what: &Preparation) -> Result<(), String> {
         let done = step!("spawn.ready", ctx.within(READY, self.parts.agents.prepare(what)));
         match done {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, session = %session.id, "the agent may ask something at its start");
-            }
-            Err(_) => {
-                tracing::warn!(session = %session.id, ?what, "not done in time: the agent may ask something at its start");
-            }
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(text(&error)),
+            Err(_) => Err(format!("`{}` was not made ready in time", what.file())),
         }
     }
 
@@ -194,8 +196,14 @@ impl SessionChild {
             messages: &self.parts.letters.folder(&session.id),
             files: &self.parts.setup.files(&session.harness),
             trusted: !session.foreign_code,
-            env: &self.parts.setup.env,
+            env: &self.inherited(session),
         })
+    }
+
+    /// The daemon's environment with the project's.
+    fn inherited(&self, session: &Session) -> Vec<(String, String)> {
+        let daemons = self.parts.setup.env.iter().cloned();
+        later_wins(daemons.chain(session.setup.env.clone()))
     }
 
     /// The daemon's environment, then the project's, then the agent's own, then ours: what says who the session is always wins.
@@ -239,13 +247,7 @@ impl SessionChild {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let mut env: Vec<(String, String)> = Vec::new();
-        let projects = session.setup.env.clone().into_iter();
-        for (name, value) in setup.env.iter().cloned().chain(projects).chain(plan).chain(ours) {
-            env.retain(|(known, _)| *known != name);
-            env.push((name, value));
-        }
-        env
+        later_wins(self.inherited(session).into_iter().chain(plan).chain(ours))
     }
 
     /// Ends the session with a reason; whatever was made by then is taken back on the way down.
@@ -270,6 +272,16 @@ impl SessionChild {
         };
         self.enter(ctx, session, Phase::Stopping, changes).await
     }
+}
+
+/// Of a name that is there twice, the last value.
+fn later_wins(all: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut env: Vec<(String, String)> = Vec::new();
+    for (name, value) in all {
+        env.retain(|(known, _)| *known != name);
+        env.push((name, value));
+    }
+    env
 }
 
 /// An owned text: what borrows the error must not live across an await.

@@ -86,13 +86,31 @@ pub enum Preparation {
         /// The lines, each with its end.
         text: String,
     },
-    /// Such lines are gone.
-    NoBlock {
+    /// A file in which an agent remembers what it was told of a session's own folder is gone.
+    NoFile {
         /// The file.
         file: Utf8PathBuf,
-        /// What the lines are called.
-        name: String,
     },
+    /// Nothing in a file of the agent's own says that it need not ask about a folder. It fails where a person has said so.
+    Untrusted {
+        /// The file.
+        file: Utf8PathBuf,
+        /// What in it says so.
+        said: Trusted,
+        /// The session's own folders: what is said of these alone was said in an earlier run, and is taken out.
+        own: Vec<Utf8PathBuf>,
+        /// The repository they are worktrees of.
+        repo: Utf8PathBuf,
+    },
+}
+
+/// How an agent remembers which folders it need not ask about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    /// This list in a JSON file: each with all that lies below it, and with all worktrees of what lies below it.
+    List(String),
+    /// A table for each in this table of a TOML file, with `trusted = true`: a repository, with its worktrees.
+    Tables(String),
 }
 
 impl Preparation {
@@ -104,12 +122,14 @@ impl Preparation {
             | Self::File { file, .. }
             | Self::Folder { file }
             | Self::Block { file, .. }
-            | Self::NoBlock { file, .. } => file,
+            | Self::NoFile { file }
+            | Self::Untrusted { file, .. } => file,
         }
     }
 }
 
-/// A preparation failed. The agent can be started all the same; it may ask what the preparation would have answered.
+/// A preparation failed. For a person's own code the agent can be started all the same: it may ask what the preparation would have
+/// answered. For a stranger's it may not: it may not ask what it should.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing} failed at `{path}`")]
 pub struct PrepareError {

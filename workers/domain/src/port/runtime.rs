@@ -122,6 +122,9 @@ pub struct Prompt {
     pub folded: String,
     /// How the program's own words begin where it tells them from a text by their colour alone.
     pub hints: Vec<String>,
+    /// What the program calls its line, below it or in its last row, while what stands there would be something else than a message:
+    /// a command that it runs.
+    pub modes: Vec<String>,
     /// What it was asked last, in one line (the beginning of that, where it is long), where it puts that back when it is interrupted:
     /// nobody typed it, and it goes before the next text.
     pub given_back: Option<String>,

@@ -81,6 +81,7 @@ pub(super) const SHEET: Sheet = Sheet {
         above: "\u{2191} ",
         folded: "[Pasted text",
         hints: &[],
+        modes: &[],
         gives_back: false,
         dialogs: &[
             DialogRules {

@@ -89,6 +89,7 @@ pub(super) const SHEET: Sheet = Sheet {
         above: "",
         folded: "[Pasted Content",
         hints: &[],
+        modes: &[],
         // Where it had not begun to answer yet.
         gives_back: true,
         dialogs: &[
@@ -183,16 +184,16 @@ const LINE: NoteRules = NoteRules {
 /// Our hooks, that the worktree is trusted, and what it is told beside its prompt: `name=value` each, the value as TOML.
 fn settings(request: &LaunchRequest<'_>) -> Vec<String> {
     let mut all: Vec<String> = hooks::told(EVENTS).map(|event| hook(request, event)).collect();
-    if request.trusted {
-        // For the whole run alone: its own file stays as it is.
-        let mut projects = InlineTable::new();
-        for folder in folders(request.worktree) {
-            let mut trusted = InlineTable::new();
-            trusted.insert("trust_level", "trusted".into());
-            projects.insert(folder.as_str(), trusted.into());
-        }
-        all.push(format!("projects={}", Value::from(projects)));
+    // For this run alone: its own file stays as it is. Of a stranger's code it asks then whether to open it without what that brings,
+    // also where a person trusts the repository; what it could be told to trust otherwise would be the whole repository.
+    let level = if request.trusted { "trusted" } else { "untrusted" };
+    let mut projects = InlineTable::new();
+    for folder in folders(request.worktree) {
+        let mut project = InlineTable::new();
+        project.insert("trust_level", level.into());
+        projects.insert(folder.as_str(), project.into());
     }
+    all.push(format!("projects={}", Value::from(projects)));
     let role = request
         .role
         .map(|role| format!("developer_instructions={}", Value::from(role)));

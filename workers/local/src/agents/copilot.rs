@@ -1,7 +1,7 @@
 //! GitHub Copilot CLI. What it does was seen of version 1.0.102.
 
 use ao_domain::ActivityState;
-use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
+use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes, Trusted};
 use ao_domain::port::runtime::Place;
 use camino::Utf8PathBuf;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::checkup::Finding;
 use super::sheet::{
     Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Word, event, event_when, no_env,
+    Sheet, Word, event, event_when,
 };
 use super::{Checkup, folders, hooks, own_folder, value_of};
 
@@ -51,7 +51,7 @@ pub(super) const SHEET: Sheet = Sheet {
             Word::Model("--model"),
             Word::PromptWithRole("--interactive="),
         ],
-        env: no_env,
+        env,
         before,
     },
     events: EVENTS,
@@ -82,6 +82,7 @@ pub(super) const SHEET: Sheet = Sheet {
         above: "\u{2191} ",
         folded: "[Paste #",
         hints: &[],
+        modes: &["Shell"],
         gives_back: false,
         dialogs: &[
             DialogRules {
@@ -202,18 +203,38 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
     before.push(Preparation::Folder {
         file: request.messages.to_owned(),
     });
-    if let Some(folder) = folder(request.env).filter(|_| request.trusted) {
-        before.extend(
-            folders(request.worktree)
-                .into_iter()
-                .map(|worktree| Preparation::Element {
-                    file: folder.join("config.json"),
-                    path: vec!["trustedFolders".to_owned()],
-                    value: Value::from(worktree.into_string()).to_string(),
-                }),
-        );
+    let Some(file) = folder(request.env).map(|folder| folder.join("config.json")) else {
+        return before;
+    };
+    if request.trusted {
+        let trusts = folders(request.worktree)
+            .into_iter()
+            .map(|worktree| Preparation::Element {
+                file: file.clone(),
+                path: vec![TRUSTED.to_owned()],
+                value: Value::from(worktree.into_string()).to_string(),
+            });
+        before.extend(trusts);
+    } else {
+        before.push(Preparation::Untrusted {
+            file,
+            said: Trusted::List(TRUSTED.to_owned()),
+            own: folders(request.worktree),
+            repo: request.repo.to_owned(),
+        });
     }
     before
+}
+
+/// The list of folders it does not ask about.
+const TRUSTED: &str = "trustedFolders";
+
+/// That it may use every tool is said so too; spelt `true` it would mean that a stranger's code is not asked about.
+fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
+    const ALLOW_ALL: &str = "COPILOT_ALLOW_ALL";
+    let is_said = !request.trusted && value_of(request.env, ALLOW_ALL) == Some("true");
+    let same = (ALLOW_ALL.to_owned(), "1".to_owned());
+    is_said.then_some(same).into_iter().collect()
 }
 
 fn folder(env: Environment<'_>) -> Option<Utf8PathBuf> {

@@ -1,18 +1,17 @@
 //! Grok Build. What it does was seen of version 1.0.41.
 
 use ao_domain::ActivityState;
-use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
+use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes, Trusted};
 use ao_domain::port::runtime::Place;
 use camino::Utf8PathBuf;
 use serde_json::{Map, Value, json};
-use toml_edit::Key;
 
 use super::checkup::Finding;
 use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Keys, Own, ScreenRules, Sheet,
-    Word, event, event_when, no_env,
+    Word, event, event_when,
 };
-use super::{Checkup, hooks, own_folder, value_of};
+use super::{Checkup, folders, hooks, own_folder, value_of};
 
 const ID: &str = "grok";
 
@@ -57,7 +56,7 @@ pub(super) const SHEET: Sheet = Sheet {
             Word::Role("--rules="),
             Word::Prompt("--"),
         ],
-        env: no_env,
+        env,
         before,
     },
     events: EVENTS,
@@ -87,6 +86,7 @@ pub(super) const SHEET: Sheet = Sheet {
         above: "\u{2191}",
         folded: "[Pasted:",
         hints: &[],
+        modes: &[],
         gives_back: false,
         dialogs: &[
             DialogRules {
@@ -168,20 +168,23 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
         file: home.join("hooks/ao.json"),
         text: json!({"hooks": all}).to_string(),
     };
-    // It asks where a project brings hooks, and asks about the repository: so that is what is trusted while its own code is worked on,
-    // and is not while a stranger's is looked at.
-    let file = home.join("trusted_folders.toml");
-    let name = format!("trust {}", request.repo);
-    let folder = Key::new(request.repo.as_str());
-    vec![
-        hooks,
-        if request.trusted {
-            let text = format!("[folders.{folder}]\ntrusted = true\ndecided_at = 1\n");
-            Preparation::Block { file, name, text }
-        } else {
-            Preparation::NoBlock { file, name }
-        },
-    ]
+    let mut before = vec![hooks];
+    if !request.trusted {
+        before.push(Preparation::Untrusted {
+            file: home.join("trusted_folders.toml"),
+            said: Trusted::Tables("folders".to_owned()),
+            own: folders(request.worktree),
+            repo: request.repo.to_owned(),
+        });
+    }
+    before
+}
+
+/// Whether it asks where a project brings something to be run. What it is answered it remembers of the whole repository: so for the
+/// person's own code it is not asked, and nothing is written down for it.
+fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
+    let asks = if request.trusted { "0" } else { "1" };
+    vec![("GROK_FOLDER_TRUST".to_owned(), asks.to_owned())]
 }
 
 /// What its own files say: whether they read, and how it will log in.

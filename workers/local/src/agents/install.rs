@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::time::{Duration, Instant};
 
-use ao_domain::port::agent::{Preparation, PrepareError};
+use ao_domain::port::agent::{Preparation, PrepareError, Trusted};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::value::RawValue;
 use tokio::sync::OwnedMutexGuard;
@@ -19,6 +19,9 @@ const STALE: Duration = Duration::from_secs(10);
 
 /// How long to wait for it. A write takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often a file is read again that its agent, which holds no lock, wrote between reading and writing.
+const TRIES: u32 = 5;
 
 /// Longest file taken; the largest ones seen had a few hundred kilobytes.
 const LONGEST: u64 = 64 * 1024 * 1024;
@@ -68,7 +71,16 @@ fn write(what: &Preparation) -> io::Result<()> {
             edit(file, false, "", |old| Ok((old != text).then(|| text.clone())))
         }
         Preparation::Folder { file } => make(file),
-        Preparation::NoBlock { file, name } => cut(file, name),
+        Preparation::NoFile { file } => match std::fs::remove_file(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        },
+        Preparation::Untrusted {
+            file,
+            said,
+            own,
+            repo,
+        } => distrust(file, said, own, repo),
         Preparation::Block { file, name, text } => edit(file, false, "", |old| with_block(old, name, text)),
     }
 }
@@ -85,7 +97,7 @@ fn unwrite(what: &Preparation) -> io::Result<()> {
             Err(error) => Err(error),
         },
         Preparation::Block { file, name, .. } => cut(file, name),
-        Preparation::NoBlock { .. } => Ok(()),
+        Preparation::NoFile { .. } | Preparation::Untrusted { .. } => Ok(()),
     }
 }
 
@@ -105,30 +117,88 @@ fn make(folder: &Utf8Path) -> io::Result<()> {
         .create(folder)
 }
 
+/// Takes out what `file` says of a session's own folders, and looks that it says nothing of what they lie in.
+fn distrust(file: &Utf8Path, said: &Trusted, own: &[Utf8PathBuf], repo: &Utf8Path) -> io::Result<()> {
+    let known = |folder: &str| -> io::Result<()> {
+        Err(io::Error::other(format!(
+            "it trusts `{folder}` by a person's word, and a stranger's code in a worktree of `{repo}` would not be asked about: \
+             take that out of it, or use another agent"
+        )))
+    };
+    if !file.exists() {
+        return Ok(());
+    }
+    let repos = super::folders(repo);
+    match said {
+        Trusted::List(name) => edit(file, false, "{}", |text| {
+            headed(text, |text| {
+                let listed = Members::of(text)?.get(name).unwrap_or("[]").to_owned();
+                let folders: Vec<String> = serde_json::from_str(&listed)?;
+                let is_own = |folder: &String| own.iter().any(|own| own == folder);
+                let rest: Vec<&String> = folders.iter().filter(|folder| !is_own(folder)).collect();
+                let covers = |folder: &&&String| {
+                    repos
+                        .iter()
+                        .chain(own)
+                        .any(|inside| inside.starts_with(folder.as_str()))
+                };
+                if let Some(folder) = rest.iter().find(covers) {
+                    known(folder)?;
+                }
+                if rest.len() == folders.len() {
+                    return Ok(None);
+                }
+                with_member(text, std::slice::from_ref(name), &serde_json::to_string(&rest)?)
+            })
+        }),
+        Trusted::Tables(name) => {
+            let text = std::fs::read_to_string(file)?;
+            let all: toml_edit::DocumentMut = text.parse().map_err(io::Error::other)?;
+            let trusts = |folder: &Utf8PathBuf| {
+                let table = all.get(name).and_then(|tables| tables.get(folder.as_str()));
+                table.and_then(|table| table.get("trusted")?.as_bool()) == Some(true)
+            };
+            repos
+                .iter()
+                .chain(own)
+                .find(|folder| trusts(folder))
+                .map_or(Ok(()), |folder| known(folder.as_str()))
+        }
+    }
+}
+
 /// Replaces the text of `file` by what `change` makes of it (`None`: it stays), with its rights; `none` is what one that is not
 /// there says.
 fn edit(
     file: &Utf8Path,
     locked: bool,
     none: &str,
-    change: impl FnOnce(&str) -> io::Result<Option<String>>,
+    change: impl Fn(&str) -> io::Result<Option<String>>,
 ) -> io::Result<()> {
     let file = file.canonicalize_utf8().unwrap_or_else(|_| file.to_owned());
     if let Some(folder) = file.parent() {
         make(folder)?;
     }
     let _held = if locked { Some(Lock::take(&file)?) } else { None };
-    let text = match std::fs::metadata(&file) {
-        Ok(found) if found.len() > LONGEST => {
-            return Err(io::Error::other("it is too long to be what it should be"));
+    for _ in 0..TRIES {
+        let old = read(&file)?;
+        let Some(new) = change(old.as_deref().unwrap_or(none))? else {
+            return Ok(());
+        };
+        if replace(&file, &new, || Ok(read(&file)? == old))? {
+            return Ok(());
         }
-        Ok(_) => std::fs::read_to_string(&file)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => none.to_owned(),
-        Err(error) => return Err(error),
-    };
-    match change(&text)? {
-        Some(new) => replace(&file, &new),
-        None => Ok(()),
+    }
+    Err(io::Error::other("another program goes on writing it"))
+}
+
+/// What a file says; `None` where there is none.
+fn read(file: &Utf8Path) -> io::Result<Option<String>> {
+    match std::fs::metadata(file) {
+        Ok(found) if found.len() > LONGEST => Err(io::Error::other("it is too long to be what it should be")),
+        Ok(_) => std::fs::read_to_string(file).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -306,8 +376,9 @@ impl Members {
     }
 }
 
-/// A new file in the place of the old one, with its rights: whoever reads sees one or the other.
-fn replace(file: &Utf8Path, text: &str) -> io::Result<()> {
+/// A new file in the place of the old one, with its rights: whoever reads sees one or the other. Answers whether `is_same` still said
+/// so when it was written; otherwise the old one stays.
+fn replace(file: &Utf8Path, text: &str, is_same: impl FnOnce() -> io::Result<bool>) -> io::Result<bool> {
     use std::io::Write as _;
     let mode = std::fs::metadata(file).map_or(0o600, |found| found.mode() & 0o777);
     let draft = Utf8PathBuf::from(format!("{file}.ao-{}", std::process::id()));
@@ -320,9 +391,13 @@ fn replace(file: &Utf8Path, text: &str) -> io::Result<()> {
             .open(&draft)?;
         out.write_all(text.as_bytes())?;
         out.sync_all()?;
-        std::fs::rename(&draft, file)
+        let is_same = is_same()?;
+        if is_same {
+            std::fs::rename(&draft, file)?;
+        }
+        Ok(is_same)
     })();
-    if written.is_err() {
+    if !matches!(written, Ok(true)) {
         let _ = std::fs::remove_file(&draft);
     }
     written
@@ -474,6 +549,91 @@ mod tests {
             assert!(add("/w").is_err());
             assert_eq!(read(&file), broken);
         }
+    }
+
+    /// What was said of a session's own folder goes; a person's word about what it lies in stays, and is told of.
+    #[test]
+    fn what_is_trusted_for_another_reason_is_told_of_and_stays() {
+        let (_dir, file) = place();
+        let distrust = |file: &Utf8Path, said: Trusted| {
+            write(&Preparation::Untrusted {
+                file: file.to_owned(),
+                said,
+                own: vec!["/data/worktrees/web-1".into()],
+                repo: "/home/me/web".into(),
+            })
+        };
+        let list = || distrust(&file, Trusted::List("trustedFolders".to_owned()));
+        list().unwrap();
+        assert!(!file.exists());
+        for (text, left) in [
+            (r#"{"n": 1.50}"#, None),
+            (
+                r#"{"trustedFolders": ["/home/me/website", "/data/worktrees/web-10"]}"#,
+                None,
+            ),
+            (
+                "// Its own.\n{\"n\": 1.50, \"trustedFolders\": [\"/a\", \"/data/worktrees/web-1\"]}",
+                Some("// Its own.\n{\n\"n\": 1.50,\n\"trustedFolders\": [\"/a\"]\n}"),
+            ),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            list().unwrap();
+            assert_eq!(read(&file), left.unwrap_or(text));
+        }
+        for folder in ["/", "/home/me", "/home/me/web", "/data/worktrees"] {
+            let text = serde_json::json!({"trustedFolders": ["/data/worktrees/web-1", folder]}).to_string();
+            std::fs::write(&file, &text).unwrap();
+            let why = list().unwrap_err().to_string();
+            assert!(why.contains(&format!("`{folder}`")), "{why}");
+            assert_eq!(read(&file), text);
+        }
+        std::fs::write(&file, "{ not json").unwrap();
+        assert!(list().is_err());
+
+        let file = file.with_extension("toml");
+        let tables = || distrust(&file, Trusted::Tables("folders".to_owned()));
+        tables().unwrap();
+        let entry = |folder: &str, trusted: bool| format!("[folders.\"{folder}\"]\ntrusted = {trusted}\n");
+        for fine in [
+            String::new(),
+            entry("/home/me", true),
+            entry("/home/me/web", false),
+        ] {
+            std::fs::write(&file, fine).unwrap();
+            tables().unwrap();
+        }
+        for bad in [entry("/home/me/web", true), "[folders".to_owned()] {
+            std::fs::write(&file, bad).unwrap();
+            assert!(tables().is_err());
+        }
+    }
+
+    /// Its agent, which holds no lock, writes between our reading and our writing.
+    #[test]
+    fn what_is_written_meanwhile_is_not_lost() {
+        let (_dir, file) = place();
+        std::fs::write(&file, "one").unwrap();
+        let round = std::cell::Cell::new(0);
+        let change = |text: &str| {
+            round.set(round.get() + 1);
+            if round.get() == 1 {
+                std::fs::write(&file, "two").unwrap();
+            }
+            Ok(Some(format!("{text} and ours")))
+        };
+        edit(&file, false, "", change).unwrap();
+        assert_eq!((read(&file).as_str(), round.get()), ("two and ours", 2));
+        // One that goes on and on is left as it is.
+        let restless = |text: &str| {
+            round.set(round.get() + 1);
+            std::fs::write(&file, round.get().to_string()).unwrap();
+            Ok(Some(format!("{text} and ours")))
+        };
+        assert!(edit(&file, false, "", restless).is_err());
+        assert_eq!(read(&file), round.get().to_string());
+        let beside = std::fs::read_dir(file.parent().unwrap()).unwrap();
+        assert_eq!(beside.count(), 1, "no draft stays");
     }
 
     /// In every order and twice: what somebody wrote is there to the byte after the last of ours has gone.

@@ -92,6 +92,7 @@ pub(super) const SHEET: Sheet = Sheet {
         above: "\u{2191}",
         folded: "[paste #",
         hints: &[],
+        modes: &[],
         gives_back: false,
         dialogs: &[
             DialogRules {
@@ -176,26 +177,25 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
     before.push(Preparation::Folder {
         file: request.messages.to_owned(),
     });
-    if request.trusted {
-        before.extend(
-            folders(request.worktree)
-                .iter()
-                .map(|folder| trust(&home, folder)),
-        );
-    }
+    before.extend(folders(request.worktree).iter().map(|folder| {
+        let file = trust_file(&home, folder);
+        if request.trusted {
+            // When, in milliseconds: always the same, so that it is not written again.
+            let text = json!({"root": folder, "trustedAt": 1}).to_string();
+            Preparation::File { file, text }
+        } else {
+            Preparation::NoFile { file }
+        }
+    }));
     before
 }
 
 /// Its own record that a folder is trusted.
-fn trust(home: &Utf8Path, folder: &Utf8Path) -> Preparation {
+fn trust_file(home: &Utf8Path, folder: &Utf8Path) -> Utf8PathBuf {
     let digest = Sha256::digest(folder.as_str().as_bytes());
     let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let name = folder.file_name().unwrap_or_default();
-    Preparation::File {
-        file: home.join("workspace-trust").join(format!("wd_{name}_{hash}")),
-        // When, in milliseconds: always the same, so that it is not written again.
-        text: json!({"root": folder, "trustedAt": 1}).to_string(),
-    }
+    home.join("workspace-trust").join(format!("wd_{name}_{hash}"))
 }
 
 /// What its own files say: whether they read, and how it will log in.

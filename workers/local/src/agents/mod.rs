@@ -284,6 +284,7 @@ impl Agent for Described {
             above: rules.above.to_owned(),
             folded: rules.folded.to_owned(),
             hints: rules.hints.iter().map(|hint| (*hint).to_owned()).collect(),
+            modes: rules.modes.iter().map(|mode| (*mode).to_owned()).collect(),
             given_back: asked.filter(|_| rules.gives_back).map(str::to_owned),
         })
     }

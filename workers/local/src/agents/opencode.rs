@@ -74,6 +74,7 @@ pub(super) const SHEET: Sheet = Sheet {
         above: "",
         folded: "[Pasted ~",
         hints: &["Ask anything\u{2026}"],
+        modes: &["Shell"],
         gives_back: false,
         dialogs: &[
             DialogRules {

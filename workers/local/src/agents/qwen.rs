@@ -21,6 +21,9 @@ const DEFAULTS: &str = "QWEN_CODE_SYSTEM_DEFAULTS_PATH";
 /// Where it looks for settings that override every other place.
 const OVERRIDING: &str = "QWEN_CODE_SYSTEM_SETTINGS_PATH";
 
+/// Where it keeps what it was answered about folders.
+const ANSWERS: &str = "QWEN_CODE_TRUSTED_FOLDERS_PATH";
+
 pub(super) const SHEET: Sheet = Sheet {
     description: Description {
         id: ID,
@@ -87,6 +90,7 @@ pub(super) const SHEET: Sheet = Sheet {
         above: "\u{2191} ",
         folded: "[Pasted Content",
         hints: &["Type your message or @path/to/file"],
+        modes: &[],
         gives_back: true,
         dialogs: &[
             DialogRules {
@@ -159,6 +163,11 @@ fn defaults(request: &LaunchRequest<'_>) -> Utf8PathBuf {
     request.files.join("defaults.json")
 }
 
+/// What it was answered about folders, in a run of a stranger's code: it asks each time, whatever it was told of what that lies in.
+fn answers(request: &LaunchRequest<'_>) -> Utf8PathBuf {
+    request.files.join("answers.json")
+}
+
 /// Settings that override everything else, those of a repository too: where its code is a stranger's, it is asked about.
 fn overriding(request: &LaunchRequest<'_>) -> Utf8PathBuf {
     request.files.join("foreign.json")
@@ -168,6 +177,7 @@ fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
     let mut env = vec![(DEFAULTS.to_owned(), defaults(request).into_string())];
     if !request.trusted {
         env.push((OVERRIDING.to_owned(), overriding(request).into_string()));
+        env.push((ANSWERS.to_owned(), answers(request).into_string()));
     }
     env
 }
@@ -195,6 +205,9 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
         let mut settings = machines(request.env, OVERRIDING, "/etc/qwen-code/settings.json");
         let trust = object(object(&mut settings, "security"), "folderTrust");
         trust["enabled"] = json!(true);
+        before.push(Preparation::NoFile {
+            file: answers(request),
+        });
         before.push(Preparation::File {
             file: overriding(request),
             text: settings.to_string(),

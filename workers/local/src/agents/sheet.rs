@@ -40,6 +40,8 @@ pub(super) struct ScreenRules {
     pub(super) folded: &'static str,
     /// How its own words begin that stand there while nothing else does, where only their colour tells.
     pub(super) hints: &'static [&'static str],
+    /// What it calls its line, beside it, while what stands there would be run as a command. Most have another mark then.
+    pub(super) modes: &'static [&'static str],
     /// Whether it puts what it was asked back there when it is interrupted.
     pub(super) gives_back: bool,
     /// Its dialogs.

@@ -365,7 +365,7 @@ async fn what_is_set_up_for_agents_goes_and_leaves_what_was_there() {
                 && what.file().as_std_path() == file
         });
         let name = file.to_str().unwrap();
-        named || name.contains("/workspace-trust/") || name.ends_with("/trusted_folders.toml")
+        named || name.contains("/workspace-trust/")
     };
     let ids: Vec<&'static str> = plans
         .iter()

@@ -176,6 +176,9 @@ pub struct Line {
     /// How words of its own begin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    /// What it calls its line while that takes something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modes: Vec<String>,
     /// What it may have put there by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_back: Option<String>,
@@ -194,6 +197,7 @@ impl From<&Prompt> for Line {
             folded: prompt.folded.clone(),
             place: prompt.place,
             hints: prompt.hints.clone(),
+            modes: prompt.modes.clone(),
             given_back: prompt.given_back.clone(),
         }
     }
@@ -525,6 +529,7 @@ mod tests {
             folded: "[Pasted".to_owned(),
             place: Place::Rules,
             hints: Vec::new(),
+            modes: Vec::new(),
             given_back: None,
         }
     }

@@ -47,6 +47,9 @@ impl Look for Seen<'_> {
         let Some(area) = self.area(line) else {
             return Written::NoPlace;
         };
+        if line.modes.iter().any(|mode| area.called.contains(mode)) {
+            return Written::NoPlace;
+        }
         let grid = self.engine.grid();
         let first = between(grid, line_at(area.rows.start), area.columns.clone());
         let first = first.trim_start();
@@ -118,6 +121,8 @@ struct Area {
     columns: Range<usize>,
     /// The row above it.
     above: String,
+    /// What the program calls it.
+    called: Vec<String>,
 }
 
 impl Seen<'_> {
@@ -142,6 +147,7 @@ fn between_rules(grid: &Grid<Cell>) -> Option<Area> {
         rows: begin + 1..end,
         columns: 0..grid.columns(),
         above: text(grid, line_at(begin)),
+        called: Vec::new(),
     })
 }
 
@@ -170,6 +176,7 @@ fn in_frame(grid: &Grid<Cell>) -> Option<Area> {
         rows: head + 1..foot,
         columns: sides.0 + 1..sides.1,
         above: text(grid, line_at(head)),
+        called: Vec::new(),
     })
 }
 
@@ -185,10 +192,18 @@ fn behind_bar(grid: &Grid<Cell>, is_open: bool) -> Option<Area> {
     // Beside it a program may show something else.
     let right = (left + 1..grid.columns()).find(|column| at(foot, *column) != '\u{2580}');
     let columns = left + 1..right.unwrap_or(grid.columns());
+    let own = if is_open {
+        vec![between(grid, line_at(foot.checked_sub(1)?), columns.clone())]
+    } else {
+        let below = (foot + 1 < grid.screen_lines()).then(|| text(grid, line_at(foot + 1)));
+        let pieces = below.as_deref().unwrap_or_default().split('\u{b7}');
+        pieces.map(str::to_owned).collect()
+    };
     (has_head != is_open).then(|| Area {
-        rows: above.map_or(0, |row| row + 1)..foot - usize::from(is_open && foot > 0),
+        rows: above.map_or(0, |row| row + 1)..foot - usize::from(is_open),
         columns,
         above: String::new(),
+        called: own.iter().map(|words| words.trim().to_owned()).collect(),
     })
 }
 
@@ -210,6 +225,7 @@ fn in_the_open(grid: &Grid<Cell>, cursor: usize, mark: &str) -> Option<Area> {
         rows: begin..end.unwrap_or(last + 1),
         columns: 0..grid.columns(),
         above: String::new(),
+        called: Vec::new(),
     })
 }
 
@@ -313,6 +329,7 @@ mod tests {
             folded: String::new(),
             place,
             hints: hints.iter().map(|hint| (*hint).to_owned()).collect(),
+            modes: vec!["Shell".to_owned()],
             given_back: None,
         }
     }
@@ -507,6 +524,15 @@ mod tests {
             written(&["  |", "  |  Ask anything\u{2026} \"Fix it\"", "  |", own, "  =-"]),
             Written::Nothing
         );
+        // What stands there would be run; and an agent of somebody's has that name.
+        assert_eq!(
+            written(&["  |", "  |  one", "  |", "  |  Shell", "  =-"]),
+            Written::NoPlace
+        );
+        assert_eq!(
+            written(&["  |", "  |  one", "  |", "  |  Shell \u{b7} Stub", "  =-"]),
+            letters("one")
+        );
         // Beside it stands something else.
         assert_eq!(
             written(&["  |  one            sidebar", "  |", own, "  =-"]),
@@ -545,6 +571,8 @@ mod tests {
         assert_eq!(written(&["+-", "|", "=-", " / commands"]), Written::Nothing);
         assert_eq!(written(&["+-", "| one", "|", "| two", "=-"]), letters("onetwo"));
         assert_eq!(written(&["", "| one", "=-"]), Written::NoPlace);
+        let run = " \u{2190} open sidebar \u{b7} Shell \u{b7} Manual Approval";
+        assert_eq!(written(&["+-", "| one", "=-", run]), Written::NoPlace);
     }
 
     /// As Codex draws it.

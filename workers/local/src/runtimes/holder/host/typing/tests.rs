@@ -72,6 +72,7 @@ fn looked_for(id: &str, text: &str) -> Message {
             folded: "[Pasted".to_owned(),
             place: Place::Rules,
             hints: Vec::new(),
+            modes: Vec::new(),
             given_back: None,
         }),
     }
