@@ -99,15 +99,31 @@ impl Look for Seen<'_> {
     fn is_at(&self, mark: &str, label: &str) -> bool {
         let grid = self.engine.grid();
         let label = bare(label);
-        let mut rows = 0..grid.screen_lines();
+        let all = grid.screen_lines();
         if mark.is_empty() {
-            return rows.any(|row| lit(grid, row).iter().any(|(_, piece)| bare(piece) == label));
+            return (0..all).any(|row| lit(grid, row).iter().any(|(_, piece)| bare(piece) == label));
         }
-        rows.any(|row| {
-            let shown = text(grid, line_at(row));
-            let inside = shown.trim_start_matches(|c: char| c.is_whitespace() || SIDES.contains(&c));
-            inside.starts_with(mark) && bare(inside) == label
-        })
+        let shown = |row: usize| text(grid, line_at(row));
+        let is_beside = |c: char| c.is_whitespace() || SIDES.contains(&c);
+        // Where the words begin, behind the mark as without one.
+        let column = |row: usize| {
+            let shown = shown(row);
+            let inside = shown.trim_start_matches(is_beside);
+            let words = inside.strip_prefix(mark).unwrap_or(inside).trim_start();
+            shown.chars().count() - words.chars().count()
+        };
+        (0..all)
+            .filter(|row| shown(*row).trim_start_matches(is_beside).starts_with(mark))
+            .any(|first| {
+                // In a narrow window a choice goes on below, farther in than the next one begins.
+                let goes_on = |row: &usize| !bare(&shown(*row)).is_empty() && column(*row) > column(first);
+                let rest = (first + 1..all).take_while(goes_on);
+                let said: String = std::iter::once(first)
+                    .chain(rest)
+                    .map(|row| bare(&shown(row)))
+                    .collect();
+                said == label
+            })
     }
 }
 
@@ -629,6 +645,18 @@ mod tests {
         let seen = seen(&engine);
         assert!(seen.is_at("", "Allow once") && !seen.is_at("", "Reject"));
         assert!(seen.is_at("\u{276f}", "One") && !seen.is_at("\u{276f}", "Two"));
+        // In a narrow window.
+        let engine = screen(&[
+            "\u{2502} \u{276f} Yes, and          \u{2502}",
+            "\u{2502}     remember it      \u{2502}",
+            "\u{2502}   Yes                \u{2502}",
+            "\u{2502}   Yes, and not       \u{2502}",
+        ]);
+        let seen = self::seen(&engine);
+        assert!(seen.is_at("\u{276f}", "Yes, and remember it"));
+        for other in ["Yes", "Yes, and", "Yes, and remember", "Yes, and not"] {
+            assert!(!seen.is_at("\u{276f}", other), "{other}");
+        }
     }
 
     #[test]
