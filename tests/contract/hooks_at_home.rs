@@ -23,7 +23,7 @@ fn hooks_in_a_person_s_own_settings_go_with_the_last_session() {
     world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
     let (config, hooks) = (
         home.join(".kimi-code/config.toml"),
-        home.join(".grok/hooks/ao.json"),
+        home.join("elsewhere/hooks/ao.json"),
     );
     let own = "# mine\nmodel = \"x\"\n\n[[hooks]]\nevent = \"Stop\"\ncommand = \"mine\" # no line end";
     fs::write(&config, own).unwrap();
@@ -31,6 +31,11 @@ fn hooks_in_a_person_s_own_settings_go_with_the_last_session() {
     world.start();
     world
         .ao(&["project", "add", world.repo.as_str(), "--id", "web"])
+        .ok();
+    // A project may say where one of them lives.
+    let elsewhere = format!("GROK_HOME={home}/elsewhere");
+    world
+        .ao(&["project", "set-config", "web", "--env", &elsewhere])
         .ok();
     let spawn = |world: &World, agent: &str| {
         let words = [
@@ -68,6 +73,7 @@ fn hooks_in_a_person_s_own_settings_go_with_the_last_session() {
     world.wait_for_the_end();
     world.start();
     settle("all of it is", || !hooks.exists());
+    assert!(!home.join(".grok/hooks/ao.json").exists());
     assert_eq!(
         fs::read_to_string(home.join(".grok/hooks/mine.json")).unwrap(),
         "{}"

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex};
 
-use ao_tests::{Model, World, not_tested};
+use ao_tests::{Ao, Model, World, not_tested};
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
@@ -89,6 +89,12 @@ impl Real {
             .collect()
     }
 
+    /// Brings a session back. The log of its former run goes with that: it is looked at first.
+    pub(crate) fn restore(&self, id: &str) -> Ao {
+        self.typed(id);
+        self.world.ao(&["session", "restore", id])
+    }
+
     /// Ends a session and takes its worktree back, after a look at all that was typed in it.
     pub(crate) fn kill(&self, id: &str, more: &[&str]) {
         let words = [&["kill", id], more].concat();
@@ -99,21 +105,7 @@ impl Real {
     /// What its holder typed into a session for us, run by run, each with the screen it met. No Enter of ours may ever have met a
     /// dialog: that is looked at here, with eyes of the test's own, wherever a test asks.
     pub(crate) fn typed(&self, id: &str) -> Vec<Value> {
-        let runs = fs::read_dir(self.world.data.join("pty").join(id))
-            .into_iter()
-            .flatten();
-        let mut runs: Vec<_> = runs.map(|run| run.unwrap().path()).collect();
-        runs.sort();
-        let logs = runs
-            .iter()
-            .filter_map(|run| fs::read_to_string(run.join("input.log")).ok());
-        let typed: Vec<Value> = logs
-            .flat_map(|log| {
-                log.lines()
-                    .map(|line| serde_json::from_str(line).unwrap())
-                    .collect::<Vec<Value>>()
-            })
-            .collect();
+        let typed = self.world.typed(id);
         for entry in typed.iter().filter(|entry| entry["did"] == "enter") {
             let screen: Vec<&str> = entry["screen"]
                 .as_array()

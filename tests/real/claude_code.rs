@@ -243,7 +243,7 @@ fn a_restored_session_goes_on_with_its_conversation() {
     rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
     claude.until(&id, "terminated");
     let asked = claude.model.asked().len();
-    let said = claude.world.ao(&["session", "restore", &id]).ok();
+    let said = claude.restore(&id).ok();
     assert!(said.out.contains("restored session"), "{said:?}");
     let after = claude.until(&id, "idle");
     assert_eq!(
@@ -276,7 +276,7 @@ fn a_restored_session_goes_on_with_its_conversation() {
         let said: Vec<String> = claude.transcript(native).iter().filter_map(said_by_it).collect();
         said == ["I will", "walnut"]
     });
-    let again = claude.world.ao(&["session", "restore", &id]);
+    let again = claude.restore(&id);
     assert!(again.err.contains("is not over"), "{again:?}");
     claude.kill(&id, &[]);
 }

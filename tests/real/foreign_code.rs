@@ -1,5 +1,7 @@
 //! The code of a stranger: an agent asks whether it is to be trusted, and nobody but a person says so.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use ao_tests::World;
 use ao_tests::github::{GitHub, Home, Pull};
 use camino::Utf8PathBuf;
@@ -64,19 +66,38 @@ impl Stage {
         world.git(&["clone", "-q", self.bare.as_str(), elsewhere.as_str()]);
         let git = |words: &[&str]| world.git_in(&elsewhere, words);
         std::fs::write(elsewhere.join("change.txt"), branch).unwrap();
-        // What some ask about is that something is to be run.
-        let hooks = elsewhere.join(".grok/hooks");
-        std::fs::create_dir_all(&hooks).unwrap();
-        let hook = json!({"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "true"}]}]}});
-        std::fs::write(hooks.join("theirs.json"), hook.to_string()).unwrap();
-        // And what some would run unasked where they take it for trusted.
+        // What each would run by itself, in the format of each.
         let touched = self.theirs();
-        let config = format!("[mcp_servers.theirs]\ncommand = \"touch\"\nargs = [\"{touched}\"]\n");
-        std::fs::create_dir_all(elsewhere.join(".codex")).unwrap();
-        std::fs::write(elsewhere.join(".codex/config.toml"), config).unwrap();
-        let server = json!({"type": "local", "command": ["touch", touched]});
-        let config = json!({"mcp": {"theirs": server}});
-        std::fs::write(elsewhere.join("opencode.json"), config.to_string()).unwrap();
+        let write = |name: &str, text: &str| {
+            let file = elsewhere.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        let touch = format!("touch {touched}");
+        let grouped =
+            |event: &str| json!({"hooks": {event: [{"hooks": [{"type": "command", "command": touch}]}]}});
+        write(".claude/settings.json", &grouped("SessionStart").to_string());
+        write(".qwen/settings.json", &grouped("SessionStart").to_string());
+        let hook =
+            json!({"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": "theirs.sh"}]}]}});
+        write(".grok/hooks/theirs.json", &hook.to_string());
+        write(".grok/hooks/theirs.sh", &format!("#!/bin/sh\n{touch}\n"));
+        let script = elsewhere.join(".grok/hooks/theirs.sh");
+        std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let hook = json!({"version": 1, "hooks": {"sessionStart": [{"type": "command", "bash": touch}]}});
+        write(".github/hooks/theirs.json", &hook.to_string());
+        let server = format!("[mcp_servers.theirs]\ncommand = \"touch\"\nargs = [\"{touched}\"]\n");
+        write(".codex/config.toml", &server);
+        let server = json!({"mcp": {"theirs": {"type": "local", "command": ["touch", touched]}}});
+        write("opencode.json", &server.to_string());
+        write(
+            ".opencode/plugin/theirs.js",
+            &format!(
+                "export const Theirs = async ({{ $ }}) => {{ await $`touch {touched}`; return {{}} }}\n"
+            ),
+        );
+        let server = json!({"mcpServers": {"theirs": {"command": "touch", "args": [touched]}}});
+        write(".kimi-code/mcp.json", &server.to_string());
         git(&["add", "."]);
         git(&["commit", "-qm", branch]);
         let mut pull = Pull::of(branch, git(&["rev-parse", "HEAD"]).trim());

@@ -12,6 +12,10 @@ use sha2::{Digest as _, Sha256};
 pub(crate) struct Kind {
     pub(crate) id: &'static str,
     pub(crate) program: &'static str,
+    /// Whether it is asked its prompt on its command line.
+    pub(crate) prompted: bool,
+    /// If it does not give its model all of a long prompt: how much it does, in bytes, and what it does with the rest.
+    pub(crate) shortens: Option<(usize, &'static str)>,
     /// Whether it runs on a Node that is installed beside it.
     pub(crate) needs_node: bool,
     /// As a person who has used it before has it, with the model server for its provider.
@@ -25,6 +29,8 @@ pub(crate) struct Kind {
     pub(crate) questions: Result<&'static [(&'static str, &'static str)], &'static str>,
     /// A line of the model's script that uses up its quota, for longer than it tries again by itself.
     pub(crate) wall: &'static str,
+    /// Within how many seconds of its end a wall is told, if it says when that is.
+    pub(crate) wall_told: Option<i64>,
     /// Where it tries again by itself for longer than anybody waits here: what its status says, why a message waits, and what is so.
     pub(crate) wall_shown: Option<[&'static str; 3]>,
     /// What it shows once a `!` has made its line a command.
@@ -37,6 +43,8 @@ pub(crate) struct Kind {
     pub(crate) in_use: Option<&'static str>,
     /// How the choice begins that trusts a stranger's code; if it does not ask, why, and what is done instead.
     pub(crate) stranger: Result<&'static str, &'static str>,
+    /// Whether a stranger's hooks are what it asks about: once trusted, they are run.
+    pub(crate) runs_theirs: bool,
     /// As a person has it who has told it that they trust their own checkout, or what that lies in.
     pub(crate) trusts: fn(&World),
     /// If it would not ask about a stranger's code then: what is said of it, and what is done instead.
@@ -107,6 +115,8 @@ fn write(world: &World, name: &str, text: &str) {
 pub(crate) const CLAUDE: Kind = Kind {
     id: "claude-code",
     program: "claude",
+    prompted: true,
+    shortens: None,
     needs_node: false,
     setup: |world, model| {
         world.set("ANTHROPIC_BASE_URL", &model.url());
@@ -117,18 +127,26 @@ pub(crate) const CLAUDE: Kind = Kind {
         let known = json!({"hasCompletedOnboarding": true}).to_string();
         fs::write(world.dir.join("home/.claude.json"), known).unwrap();
     },
-    shows_a_dialog: |screen| has(screen, &["Esc to cancel", "Enter to confirm"]),
+    // The same words stand at the end of a line about its own going on after a wall, which is none.
+    shows_a_dialog: |screen| {
+        has(screen, &["Enter to confirm"])
+            || screen
+                .iter()
+                .any(|line| line.trim_start().starts_with("Esc to cancel"))
+    },
     takes_a_text: |screen| screen.iter().any(|line| line.starts_with('\u{276f}')),
     asks: "STUB: write asked.txt hi",
     yes: "1",
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall",
+    wall_told: None,
     wall_shown: None,
     command_mode: "shell mode",
     interrupt: &["\u{1b}"],
     at_once: 4,
     in_use: None,
     stranger: Ok("Yes"),
+    runs_theirs: true,
     trusts: |world| {
         let trusted = json!({"hasTrustDialogAccepted": true});
         let config = json!({"hasCompletedOnboarding": true, "projects": {world.repo.as_str(): trusted}});
@@ -155,6 +173,8 @@ pub(crate) const CLAUDE: Kind = Kind {
 pub(crate) const CODEX: Kind = Kind {
     id: "codex",
     program: "codex",
+    prompted: true,
+    shortens: None,
     needs_node: false,
     setup: |world, model| {
         let folder = world.dir.join("home/.codex");
@@ -178,12 +198,14 @@ pub(crate) const CODEX: Kind = Kind {
     yes: "1",
     questions: Err("its model has no tool to ask with in this mode"),
     wall: "STUB: wall 30\nSTUB: say through",
+    wall_told: Some(60),
     wall_shown: None,
     command_mode: "Shell mode",
     interrupt: &["\u{1b}"],
     at_once: 4,
     in_use: None,
     stranger: Ok("1. Open restricted"),
+    runs_theirs: false,
     trusts: |world| {
         let file = world.dir.join("home/.codex/config.toml");
         let config = fs::read_to_string(&file).unwrap();
@@ -204,6 +226,8 @@ pub(crate) const CODEX: Kind = Kind {
 pub(crate) const QWEN: Kind = Kind {
     id: "qwen",
     program: "qwen",
+    prompted: true,
+    shortens: None,
     needs_node: true,
     setup: |world, model| {
         world.set("OPENAI_API_KEY", "stub");
@@ -225,6 +249,7 @@ pub(crate) const QWEN: Kind = Kind {
     yes: "1",
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall 20\nSTUB: say through",
+    wall_told: None,
     wall_shown: Some([
         "it says that it works",
         "its agent works",
@@ -235,6 +260,7 @@ pub(crate) const QWEN: Kind = Kind {
     at_once: 4,
     in_use: None,
     stranger: Ok("Trust folder"),
+    runs_theirs: true,
     trusts: |world| {
         // With all that lies below it: the worktrees too.
         let trusted = json!({world.dir.as_str(): "TRUST_FOLDER"}).to_string();
@@ -257,6 +283,8 @@ pub(crate) const QWEN: Kind = Kind {
 pub(crate) const COPILOT: Kind = Kind {
     id: "copilot",
     program: "copilot",
+    prompted: true,
+    shortens: None,
     needs_node: true,
     setup: |world, model| {
         world.set("COPILOT_PROVIDER_BASE_URL", &format!("{}/v1", model.url()));
@@ -271,12 +299,14 @@ pub(crate) const COPILOT: Kind = Kind {
     yes: "1",
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall",
+    wall_told: None,
     wall_shown: None,
     command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
     at_once: 4,
     in_use: Some("1"),
     stranger: Ok("Yes"),
+    runs_theirs: true,
     trusts: |world| {
         let trusted = json!({"trustedFolders": [world.repo]}).to_string();
         write(world, ".copilot/config.json", &trusted);
@@ -298,6 +328,8 @@ pub(crate) const COPILOT: Kind = Kind {
 pub(crate) const KIMI: Kind = Kind {
     id: "kimi",
     program: "kimi",
+    prompted: false,
+    shortens: None,
     needs_node: true,
     setup: |world, model| {
         world.set("KIMI_MODEL_NAME", "stub-model");
@@ -313,12 +345,14 @@ pub(crate) const KIMI: Kind = Kind {
     // The answer, and that it is sent.
     questions: Ok(&[("colour", "2"), ("submit", "1")]),
     wall: "STUB: wall",
+    wall_told: None,
     wall_shown: None,
     command_mode: "shell mode",
     interrupt: &["\u{1b}"],
     at_once: 4,
     in_use: None,
     stranger: Ok("Trust this folder"),
+    runs_theirs: true,
     trusts: |world| {
         // Also of the worktree itself: its session had their own code in it before.
         for folder in [&world.repo, &world.data.join("worktrees/web/web-1")] {
@@ -354,6 +388,11 @@ pub(crate) const KIMI: Kind = Kind {
 pub(crate) const GROK: Kind = Kind {
     id: "grok",
     program: "grok",
+    prompted: true,
+    shortens: Some((
+        90_000,
+        "it gets all of it, and puts the middle of so long a one into a file of its own, which it names to its model",
+    )),
     needs_node: false,
     setup: |world, model| {
         let folder = world.dir.join("home/.grok");
@@ -373,12 +412,13 @@ pub(crate) const GROK: Kind = Kind {
         world.git(&["add", "."]);
         world.git(&["commit", "-qm", "hooks"]);
     },
-    shows_a_dialog: |screen| has(screen, &[":select  ", "Enter:submit"]),
+    shows_a_dialog: |screen| has(screen, &[":select  ", "Enter:submit", "No, quit"]),
     takes_a_text: |screen| has(screen, &["\u{2502} \u{276f}"]),
     asks: "STUB: write asked.txt hi",
     yes: "3",
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall 20\nSTUB: say through",
+    wall_told: None,
     wall_shown: Some([
         "it waits to try again: ",
         "waits to try again",
@@ -389,6 +429,7 @@ pub(crate) const GROK: Kind = Kind {
     at_once: 4,
     in_use: None,
     stranger: Ok("Yes"),
+    runs_theirs: true,
     trusts: |world| {
         let trusted = format!("[folders.\"{}\"]\ntrusted = true\ndecided_at = 1\n", world.repo);
         write(world, ".grok/trusted_folders.toml", &trusted);
@@ -415,6 +456,8 @@ pub(crate) const GROK: Kind = Kind {
 pub(crate) const OPENCODE: Kind = Kind {
     id: "opencode",
     program: "opencode",
+    prompted: true,
+    shortens: None,
     needs_node: false,
     setup: |world, model| {
         let folder = world.dir.join("home/.config/opencode");
@@ -434,6 +477,7 @@ pub(crate) const OPENCODE: Kind = Kind {
     yes: "1",
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall 35\nSTUB: say through",
+    wall_told: Some(2),
     wall_shown: None,
     command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
@@ -441,6 +485,7 @@ pub(crate) const OPENCODE: Kind = Kind {
     at_once: 1,
     in_use: None,
     stranger: Err("it asks nobody: what a stranger's code brings for it, settings and plugins, is left out"),
+    runs_theirs: false,
     trusts: |_| {},
     warned: None,
     record: |home, native| {

@@ -321,8 +321,7 @@ fn a_message_at_a_quota_wall_is_typed_after_its_end_and_once() {
         (&messages[0]["state"], &messages[0]["typed"]),
         (&json!("accepted"), &json!(1))
     );
-    // Not by the eyes of other tests: its line "Esc to cancel", about its own going on later, is no dialog.
-    let typed = claude.world.typed(&id);
+    let typed = claude.typed(&id);
     assert!(
         typed
             .iter()
@@ -331,7 +330,7 @@ fn a_message_at_a_quota_wall_is_typed_after_its_end_and_once() {
     );
     assert_eq!(typed.iter().filter(|entry| entry["did"] == "text").count(), 1);
     assert_eq!(claude.model.turns_with("after it"), 1);
-    claude.world.ao(&["kill", &id]).ok();
+    claude.kill(&id, &[]);
 }
 
 #[test]
@@ -465,7 +464,7 @@ fn a_message_that_waited_inside_a_killed_agent_comes_to_its_next_run() {
     rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
     claude.world.until(&id, "phase", "finished");
     assert_eq!(claude.model.turns_with("not forgotten"), 0);
-    claude.world.ao(&["session", "restore", &id]).ok();
+    claude.restore(&id).ok();
     claude.world.until(&id, "lastMessage", "not forgotten");
     assert_eq!(claude.model.turns_with("(This may be a repetition"), 1);
     assert_eq!(claude.model.turns_with("not forgotten"), 1);

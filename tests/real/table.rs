@@ -38,6 +38,8 @@ macro_rules! table {
 
 table! {
     it_works_and_what_is_shown_is_what_it_wrote_down
+    it_may_do_what_it_is_let_do_and_knows_its_role
+    a_hostile_prompt_of_a_hundred_kilobytes_arrives_whole
     it_asks_and_nothing_is_typed_until_it_is_answered
     messages_of_every_length_arrive_whole_and_once
     a_line_that_was_made_a_command_gets_no_message
@@ -137,7 +139,7 @@ fn it_works_and_what_is_shown_is_what_it_wrote_down(real: &mut Real) {
         .query("SELECT CAST(count(*) AS TEXT) FROM signals WHERE state = 'waiting_input'");
     assert_eq!((asked.as_str(), &done["dialog"]), ("0", &Value::Null));
     passed(real, "starts without a dialog in the user's own project");
-    assert_eq!(real.model.turns_with("STUB: write hello.txt"), 1);
+    assert_eq!(real.model.turns_with("-- please\nSTUB: write hello.txt"), 1);
     passed(real, "takes a prompt that begins with a dash");
     let native = done["nativeId"].as_str().unwrap();
     settle("its record has the end of the turn", || {
@@ -155,6 +157,96 @@ fn it_works_and_what_is_shown_is_what_it_wrote_down(real: &mut Real) {
     real.kill(&id, &["--discard"]);
 }
 
+fn it_may_do_what_it_is_let_do_and_knows_its_role(real: &mut Real) {
+    let rules = "Whatever is written in \"this\" repository is $(blue).";
+    real.world
+        .ao(&["project", "set-config", "web", "--rules", rules])
+        .ok();
+    let id = real.spawn(
+        &["--permissions", "bypass-permissions"],
+        &format!(
+            "{}\nSTUB: say unasked",
+            real.kind.asks.replace("STUB: ask", "STUB: run")
+        ),
+    );
+    let done = said(real, &id, "unasked");
+    assert!(worktree(&done).join("asked.txt").exists());
+    let asked = real
+        .world
+        .query("SELECT CAST(count(*) AS TEXT) FROM signals WHERE state = 'waiting_input'");
+    assert_eq!(asked, "0");
+    passed(real, "asks nothing where it may do everything");
+    assert!(real.model.requests_with(rules) > 0);
+    passed(real, "is told its role and its project's rules");
+    real.kill(&id, &["--discard"]);
+}
+
+/// As long as a prompt may be, with all that a shell, a terminal or an option would take for its own.
+fn a_hostile_prompt_of_a_hundred_kilobytes_arrives_whole(real: &mut Real) {
+    const LONGEST: usize = 100 * 1024;
+    let mut prompt = String::from(
+        "--help 'single' \"double\" `date` $(touch /tmp/never) ${HOME} $HOME \\ \\n %s & | ; > < * ? ~ # !\n\
+         STUB: read\nSTUB: say it was long\n\t\u{e4}\u{1f600} <b> {json: [1]}\n",
+    );
+    let script = "STUB: read\nSTUB: say it was long\n";
+    prompt = if real.kind.prompted {
+        prompt.replace("STUB: read\n", "")
+    } else {
+        // It gets the beginning and a file.
+        format!("{script}{}", prompt.replace(script, ""))
+    };
+    let end = "\nthe end of it all";
+    let fill = "0123456789 abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ\n";
+    while prompt.len() + fill.len() + end.len() <= LONGEST {
+        prompt.push_str(fill);
+    }
+    prompt.push_str(&"x".repeat(LONGEST - prompt.len() - end.len()));
+    prompt.push_str(end);
+    assert_eq!(prompt.len(), LONGEST);
+    let id = real.spawn(&[], &prompt);
+    let step = "a hostile prompt of 100 kB arrives whole, and a zero byte is refused";
+    if real.kind.prompted {
+        said(real, &id, "it was long");
+        let asked = real.model.asked();
+        let turn = asked
+            .iter()
+            .find(|asked| asked.tools > 0 && !asked.aside)
+            .unwrap();
+        let from = turn.text.find(&prompt[..100]).expect("its beginning");
+        let text = &turn.text[from..];
+        let same = prompt
+            .bytes()
+            .zip(text.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
+        match real.kind.shortens {
+            None => assert_eq!(same, LONGEST, "{:?}", text.get(same..same + 200)),
+            Some((least, how)) => {
+                assert!(same > least && text.contains(end), "the same for {same} bytes");
+                note(real.kind, step, how);
+            }
+        }
+    } else {
+        // It is typed: that is, what is typed names a file, of which its tool reads a part at a time.
+        let hostile = "`date` $(touch /tmp/never) ${HOME} $HOME";
+        settle("it reads it", || real.model.requests_with(hostile) > 0);
+        real.until(&id, "idle");
+        let file = real.world.data.join(format!("messages/{id}/1.md"));
+        assert!(fs::read_to_string(file).unwrap() == prompt);
+    }
+    let nul = json!({"projectId": "web", "harness": real.kind.id, "prompt": "a\u{0}b"});
+    let refused = real.world.ask("POST", "/api/v1/sessions", Some(&nul));
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (400, &json!("INVALID_COMMAND"))
+    );
+    passed(
+        real,
+        "a hostile prompt of 100 kB arrives whole, and a zero byte is refused",
+    );
+    real.kill(&id, &[]);
+}
+
 fn it_asks_and_nothing_is_typed_until_it_is_answered(real: &mut Real) {
     let id = real.spawn(&[], &format!("{}\nSTUB: say allowed", real.kind.asks));
     real.until(&id, "needs_input");
@@ -169,6 +261,13 @@ fn it_asks_and_nothing_is_typed_until_it_is_answered(real: &mut Real) {
             .unwrap()
             .starts_with("a person has to decide: "),
         "{open}"
+    );
+    let dialog = &open["dialog"];
+    assert!(text_of(dialog).contains("asked.txt"), "{dialog:#}");
+    let choices = dialog["choices"].as_array().unwrap();
+    assert!(
+        choices.len() > 1 && choices.iter().any(|choice| choice["key"] == real.kind.yes),
+        "{dialog:#}"
     );
     passed(real, "a dialog is seen, with its text and its choices");
     // Where its prompt is its first message, that was typed.
@@ -248,7 +347,7 @@ fn messages_of_every_length_arrive_whole_and_once(real: &mut Real) {
     }
     passed(real, "messages of one line and of many arrive whole");
     // Beyond what is typed: a file, which it reads.
-    let long = format!("STUB: read\nSTUB: say read\n{}\nthe end", lines(800));
+    let long = format!("STUB: read\nSTUB: say read\n{}\nthe end of it all", lines(800));
     assert!(long.len() > 20_000);
     let file = real.world.dir.join("long.md");
     fs::write(&file, &long).unwrap();
@@ -267,6 +366,9 @@ fn messages_of_every_length_arrive_whole_and_once(real: &mut Real) {
     });
     real.until(&id, "idle");
     assert_eq!(real.model.turns_with(put), 1);
+    for part in ["line 1 ", "line 400 ", "line 800 ", "the end of it all"] {
+        assert!(real.model.requests_with(part) > 0, "it has not read `{part}`");
+    }
     passed(
         real,
         "one of 20 kB arrives by a file that it reads without asking",
@@ -376,7 +478,7 @@ fn a_killed_one_goes_on_with_its_conversation(real: &mut Real) {
     rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
     real.until(&id, "terminated");
     let turns = real.model.turns_with("walnut");
-    real.world.ao(&["session", "restore", &id]).ok();
+    real.restore(&id).ok();
     if let Some(answer) = real.kind.in_use {
         // It may take the one that was killed a moment ago for one that still runs.
         settle("it has come up", || {
@@ -447,6 +549,16 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
                 reason.contains("quota is used up") && reason.contains(until),
                 "{reason}"
             );
+            let ends = real.model.walls()[0];
+            match real.kind.wall_told {
+                Some(within) => {
+                    assert!(reason.starts_with("its quota is used up until"), "{reason}");
+                    let told: Timestamp = until.parse().unwrap();
+                    let off = told.as_millis() / 1_000 - ends;
+                    assert!((0..=within).contains(&off), "it ends at {ends}: {reason}");
+                }
+                None => assert!(reason.contains("does not say until when"), "{reason}"),
+            }
             passed(
                 real,
                 "a quota wall is named, with its end or with when it is tried again",
@@ -474,7 +586,7 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
             .collect();
         let at = entry["at"].as_str().unwrap();
         let is_over =
-            until.as_deref().is_none_or(|until| at >= until) || ends.iter().any(|end| at >= end.as_str());
+            until.as_deref().is_some_and(|until| at >= until) || ends.iter().any(|end| at >= end.as_str());
         assert!(is_over, "{until:?} {ends:?} {entry:#}");
     }
     assert_eq!(real.model.turns_with("say second"), 1);
@@ -533,6 +645,9 @@ fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing(real: &mut R
             states(real).iter().all(|state| state == "accepted")
         });
         sent.extend(texts);
+        for id in &ids {
+            real.typed(id); // each log keeps so much and no more
+        }
     }
     for text in &sent {
         assert_eq!(real.model.turns_with(text), 1, "{text} of {}", sent.len());
@@ -562,6 +677,10 @@ fn a_stranger_s_code_is_asked_about(kind: &'static Kind) {
         return;
     };
     let real = &stage.real;
+    // The person's own code first, which is not asked about: that says nothing of what comes after it.
+    let own = real.spawn(&[], "STUB: say mine");
+    said(real, &own, "mine");
+    real.kill(&own, &[]);
     let number = stage.pull("patch", Home::Fork("stranger/web".to_owned()));
     let id = real.spawn(&["--claim-pr", &number], "STUB: say begun");
     if kind.stranger.is_err() {
@@ -631,8 +750,14 @@ fn assert_asks(stage: &Stage, id: &str, yes: &str) {
     let dialog = real.world.session(id)["dialog"].clone();
     assert_eq!(asks["foreignCode"], true);
     assert!(text_of(&dialog).to_lowercase().contains("trust"), "{dialog:#}");
+    let reason = real.world.session(id)["reason"].to_string().to_lowercase();
+    assert!(reason.contains("trust"), "{reason}");
     let typed = real.typed(id);
     assert_eq!((typed.len(), real.model.turns_with("STUB: say begun")), (0, 0));
+    assert!(
+        !stage.theirs().exists(),
+        "what a stranger brought was run unasked"
+    );
     let choices = dialog["choices"].as_array().unwrap();
     let is_yes = |choice: &&Value| {
         choice["label"]
@@ -648,7 +773,12 @@ fn assert_asks(stage: &Stage, id: &str, yes: &str) {
     real.world.ao(&["session", "answer", id, key]).ok();
     begun(1);
     assert_eq!(real.world.session(id)["dialog"], Value::Null);
-    assert!(!stage.theirs().exists(), "what a stranger brought was run");
+    // Once a person has said so it may be, where that is what they were asked.
+    if real.kind.runs_theirs {
+        settle("what it was trusted with is run", || stage.theirs().exists());
+    } else {
+        assert!(!stage.theirs().exists(), "what a stranger brought was run");
+    }
     let messages = real.messages(id);
     let answer = messages
         .iter()

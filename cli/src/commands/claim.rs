@@ -72,9 +72,17 @@ fn lines(claimed: &PrClaimed) -> Vec<String> {
     if claimed.foreign_code == Some(true) {
         lines.push("  code: a stranger's, its branch lies in another repository".to_owned());
     }
-    lines.push(format!(
-        "  checkout: nothing was checked out; to get there, in its worktree: git fetch origin pull/{number}/head && git switch --detach FETCH_HEAD"
-    ));
+    lines.push(if claimed.foreign_code == Some(true) {
+        // Its agent was started for the person's own code, and reads what it finds there as theirs.
+        format!(
+            "  checkout: nothing was checked out; its agent takes what lies in its worktree for yours: look at that code in a session of \
+             its own (ao spawn --claim-pr {number})"
+        )
+    } else {
+        format!(
+            "  checkout: nothing was checked out; to get there, in its worktree: git fetch origin pull/{number}/head && git switch --detach FETCH_HEAD"
+        )
+    });
     let taken = claimed.taken_over_from.iter();
     lines.extend(taken.map(|from| format!("  taken over from {from}")));
     lines

@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 pub const STEPS: &[&str] = &[
     "starts without a dialog in the user's own project",
     "takes a prompt that begins with a dash",
+    "a hostile prompt of 100 kB arrives whole, and a zero byte is refused",
+    "is told its role and its project's rules",
+    "asks nothing where it may do everything",
     "uses a tool",
     "id, title and last message are those of its own record",
     "leaves nothing of ours in the worktree",

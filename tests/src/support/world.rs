@@ -196,9 +196,11 @@ impl World {
         let runs = fs::read_dir(self.data.join("pty").join(id)).into_iter().flatten();
         let mut runs: Vec<_> = runs.filter_map(Result::ok).map(|run| run.path()).collect();
         runs.sort();
-        let logs = runs
+        // A long log has two files; before that one there may have been others.
+        let files = runs
             .iter()
-            .filter_map(|run| fs::read_to_string(run.join("input.log")).ok());
+            .flat_map(|run| ["input.log.1", "input.log"].map(|name| run.join(name)));
+        let logs = files.filter_map(|file| fs::read_to_string(file).ok());
         let lines = logs.flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>());
         lines
             .map(|line| serde_json::from_str(&line).expect("each line is an entry"))

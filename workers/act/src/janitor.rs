@@ -6,6 +6,7 @@
 //! Crash     what was taken back is gone, what was not is found again; a worktree that has followed follows once more.
 //! Ends      never by itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -157,30 +158,39 @@ impl Janitor {
             facts, agents, setup, ..
         } = &self.0;
         let ao = setup.ao();
+        let sessions = facts.sessions(&Filter::default()).await?;
         for id in agents.ids() {
             let files = setup.files(id);
-            let place = HookPlace {
-                ao: &ao,
-                files: &files,
-                env: &setup.env,
-            };
-            // Facts that do not answer want everything to stay.
-            let is_wanted = || -> PortFuture<'_, bool> {
-                Box::pin(async move {
-                    let sessions = facts.sessions(&Filter::default()).await;
-                    !sessions.is_ok_and(|all| {
-                        all.iter()
-                            .all(|one| one.harness != id || one.phase == Phase::Ended)
+            // A project may have said another home.
+            let theirs = sessions.iter().filter(|one| one.harness == id);
+            let envs: BTreeSet<_> = theirs
+                .map(|one| one.environment(&setup.env))
+                .chain([setup.env.clone()])
+                .collect();
+            for env in &envs {
+                let place = HookPlace {
+                    ao: &ao,
+                    files: &files,
+                    env,
+                };
+                // Facts that do not answer want everything to stay.
+                let is_wanted = || -> PortFuture<'_, bool> {
+                    Box::pin(async move {
+                        let sessions = facts.sessions(&Filter::default()).await;
+                        !sessions.is_ok_and(|all| {
+                            all.iter()
+                                .all(|one| one.harness != id || one.phase == Phase::Ended)
+                        })
                     })
-                })
-            };
-            let gone = step!(
-                "janitor.unhook",
-                ctx.within(LOOK, agents.withdraw(id, &place, &is_wanted))
-            );
-            if let Err(error) = gone.map_err(|_| Overdue("taking our hooks back"))? {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, agent = id, "our hooks stay in its settings");
+                };
+                let gone = step!(
+                    "janitor.unhook",
+                    ctx.within(LOOK, agents.withdraw(id, &place, &is_wanted))
+                );
+                if let Err(error) = gone.map_err(|_| Overdue("taking our hooks back"))? {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, agent = id, "our hooks stay in its settings");
+                }
             }
         }
         Ok(())

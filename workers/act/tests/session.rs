@@ -25,10 +25,12 @@ use ao_domain::{
     ActivityState, Exit, HookRecord, Message, MessageKind, MessageState, Phase, ProcessId, Repository,
     SessionId, SessionKind, Signal, Timestamp, WorktreeOwner,
 };
+use ao_domain::{Mergeability, PrFacts, PrRef, PrState, RemoteRepo, Review};
 use ao_facts::{
     Added, Applied, AppliedSignal, NewMessage, NewProject, NewSession, Reader, Sent, Spawn, Store,
     StoreOptions, Until,
 };
+use ao_facts::{Answered, Moved, Wanted};
 use ao_supervisor::{Budget, Restart, Root, Strategy, Supervisor, child};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::{Notify, watch};
@@ -78,7 +80,9 @@ impl Agent for Reporter {
         Ok(LaunchPlan {
             argv: vec!["/bin/true".to_owned()],
             env: Vec::new(),
-            before: Vec::new(),
+            before: vec![Preparation::NoFile {
+                file: "/never".into(),
+            }],
         })
     }
 
@@ -123,8 +127,14 @@ impl Agents for Reporter {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn prepare<'a>(&'a self, _: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {
-        Box::pin(async { Ok(()) })
+    /// Nothing that it asks for can be done.
+    fn prepare<'a>(&'a self, what: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {
+        let error = PrepareError {
+            doing: "looking whether it asks",
+            path: what.file().to_owned(),
+            source: std::io::Error::other("it would not"),
+        };
+        Box::pin(async { Err(error) })
     }
 }
 
@@ -442,6 +452,48 @@ impl Stage {
     }
 
     async fn want(&self) -> SessionId {
+        self.want_with(None).await
+    }
+
+    /// A session that starts from a stranger's pull request.
+    async fn want_of_a_stranger(&self) -> SessionId {
+        let repo = |path| RemoteRepo::new("forge.example", path);
+        let at = PrRef {
+            repo: repo("acme/web"),
+            number: 7,
+        };
+        let wanted = Wanted {
+            at: at.clone(),
+            takeover: false,
+        };
+        let id = self.want_with(Some(wanted)).await;
+        let facts = PrFacts {
+            at,
+            url: "https://forge.example/acme/web/pull/7".to_owned(),
+            title: "a change".to_owned(),
+            author: "somebody".to_owned(),
+            state: PrState::Open,
+            head_branch: "patch".to_owned(),
+            head: "a".repeat(40),
+            head_repo: Some(repo("stranger/web")),
+            base_branch: "main".to_owned(),
+            base: "f".repeat(40),
+            review: Review::None,
+            mergeability: Mergeability::Unknown,
+            queued_to_merge: false,
+        };
+        let claim = self.facts.open_claims().await.unwrap()[0];
+        let (nobody, answered) = (
+            ao_supervisor::Incarnation::detached(),
+            Answered::Seen(Box::new(facts)),
+        );
+        let seen = self.store.observations();
+        let written = seen.claim_answered(&nobody, claim, answered, self.clock.now());
+        assert_eq!(written.await.unwrap(), Moved::Yes);
+        id
+    }
+
+    async fn want_with(&self, claim: Option<Wanted>) -> SessionId {
         let wanted = NewSession {
             key: None,
             project: "web".parse().unwrap(),
@@ -459,7 +511,7 @@ impl Stage {
             base: "main".to_owned(),
             repo: "/repo".into(),
             setup: ao_domain::SessionSetup::default(),
-            claim: None,
+            claim,
             replace: false,
             secret: "5".repeat(32),
             worktree_root: Utf8Path::new("/worktrees"),
@@ -528,6 +580,30 @@ async fn a_status_that_only_time_changes_is_announced() {
     stage.until(&id, |session| session.revision > before).await;
     root.stop().await;
     drop(stage.dir);
+}
+
+/// What cannot be made ready for a person's own code is no reason not to start it: it asks then. A stranger's has to be asked about.
+#[tokio::test]
+async fn what_cannot_be_made_ready_stops_a_stranger_s_code_alone() {
+    let stage = Stage::set(0).await;
+    let own = stage.want().await;
+    let root = stage.run(&[&own]).await;
+    stage.until(&own, |session| session.phase == Phase::Live).await;
+    root.stop().await;
+    assert_eq!(stage.runtime.created.load(Ordering::SeqCst), 1);
+    let strange = stage.want_of_a_stranger().await;
+    let root = stage.run(&[&strange]).await;
+    let ended = stage
+        .until(&strange, |session| session.phase == Phase::Ended)
+        .await;
+    assert!(ended.foreign_code);
+    let why = ended.failure.unwrap();
+    assert!(
+        why.contains("looking whether it asks") && why.contains("it would not"),
+        "{why}"
+    );
+    assert_eq!(stage.runtime.created.load(Ordering::SeqCst), 1, "it was started");
+    root.stop().await;
 }
 
 /// An agent may end in the very moment after it was seen alive: the child was told of that end, and does not wait for a sweep.

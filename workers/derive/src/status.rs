@@ -8,7 +8,7 @@ use std::time::Duration;
 use ao_domain::foreign_text::first_line;
 use ao_domain::port::agent::{Description, Style, Takes};
 use ao_domain::{
-    ActivityState, EndReason, Liveness, Phase, Provisioning, QueuedFor, Session, Timestamp, Wall,
+    ActivityState, Dialog, EndReason, Liveness, Phase, Provisioning, QueuedFor, Session, Timestamp, Wall,
 };
 
 use crate::liveness;
@@ -321,7 +321,7 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
     if let Some(dialog) = &session.dialog
         && session.activity.state != ActivityState::WaitingInput
     {
-        let asked = dialog.text.last().map_or("", String::as_str);
+        let asked = question(dialog).unwrap_or_default();
         let reason = format!("its screen shows a dialog: {asked}");
         let shown = answer(Status::NeedsInput, reason, session.updated_at, "screen");
         return until(shown, fresh_until);
@@ -377,7 +377,7 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
     let (status, reason) = match session.activity.state {
         ActivityState::WaitingInput => (
             Status::NeedsInput,
-            match session.dialog.as_ref().and_then(|dialog| dialog.text.last()) {
+            match session.dialog.as_ref().and_then(question) {
                 Some(question) => format!("a person has to decide: {question}"),
                 None => "a person has to decide".to_owned(),
             },
@@ -405,6 +405,16 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
         answer(status, reason, session.activity.since, "hook"),
         fresh_until,
     )
+}
+
+/// What a dialog asks, in one line: its last question, or its last line where it puts none.
+fn question(dialog: &Dialog) -> Option<&str> {
+    let asked = |line: &'_ String| -> Option<usize> {
+        let mut ends = line.match_indices('?').map(|(at, _)| at + 1);
+        ends.rfind(|end| line[*end..].chars().next().is_none_or(char::is_whitespace))
+    };
+    let questions = dialog.text.iter().rev().find_map(|line| line.get(..asked(line)?));
+    questions.or(dialog.text.last().map(String::as_str))
 }
 
 /// That its quota is used up, and until when.

@@ -41,7 +41,7 @@ pub use pull_request::{
 pub use seen::{SESSION_SWEEP, Seen};
 pub use session::{
     Activity, ActivityState, Desired, EndReason, Liveness, Looked, PermissionMode, Phase, ProcessFacts,
-    Provisioning, QueuedFor, Session, SessionKind, SessionSetup, UnknownWord, WorktreeState,
+    Provisioning, QueuedFor, Session, SessionKind, SessionSetup, UnknownWord, WorktreeState, later_wins,
 };
 pub use shared_path::{InvalidSharedPath, shared_path};
 pub use signal::{HookRecord, Signal, Wall};

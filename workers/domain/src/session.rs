@@ -427,7 +427,22 @@ pub struct Session {
     pub updated_at: Timestamp,
 }
 
+/// Variables; of a name that is there twice, the last value.
+pub fn later_wins(all: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut env: Vec<(String, String)> = Vec::new();
+    for (name, value) in all {
+        env.retain(|(known, _)| *known != name);
+        env.push((name, value));
+    }
+    env
+}
+
 impl Session {
+    /// What its agent inherits: the daemon's environment with its project's variables.
+    pub fn environment(&self, daemons: &[(String, String)]) -> Vec<(String, String)> {
+        later_wins(daemons.iter().cloned().chain(self.setup.env.clone()))
+    }
+
     /// The commands that are run in its worktree once that is made. In a stranger's code they would be the stranger's, and nobody was
     /// asked yet: none is run there.
     pub fn post_create(&self) -> &[String] {

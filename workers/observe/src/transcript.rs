@@ -68,7 +68,7 @@ impl Transcript {
             let file = session
                 .native_id
                 .as_deref()
-                .and_then(|native| agent.transcript(native, &self.env));
+                .and_then(|native| agent.transcript(native, &session.environment(&self.env)));
             if let Some(file) = file {
                 return Ok(Some((session, file)));
             }

@@ -77,6 +77,8 @@ pub struct Model {
 #[derive(Default)]
 struct Shared {
     asked: Mutex<Vec<Asked>>,
+    /// Every request as it came, with all that its agent puts around what it is asked.
+    bodies: Mutex<Vec<String>>,
     failed: Mutex<HashMap<String, u64>>,
     /// Texts that were refused: an agent may put the next one behind such a one.
     refused: Mutex<Vec<String>>,
@@ -199,6 +201,14 @@ impl Model {
             .clone()
     }
 
+    /// How many requests had this in them, wherever.
+    pub fn requests_with(&self, part: &str) -> usize {
+        let part = Value::from(part).to_string();
+        let part = part.trim_matches('"');
+        let bodies = self.shared.bodies.lock().expect("no thread panics with it");
+        bodies.iter().filter(|body| body.contains(part)).count()
+    }
+
     /// When the walls end that it has shown, in Unix seconds.
     pub fn walls(&self) -> Vec<i64> {
         let walls = self.shared.walls.lock().expect("no thread panics with it");
@@ -269,6 +279,11 @@ fn answer(stream: &TcpStream, shared: &Shared, method: &str, path: &str, body: &
         return http::whole(stream, 200, &value);
     };
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    shared
+        .bodies
+        .lock()
+        .expect("no thread panics with it")
+        .push(body.to_string());
     let mut request = protocol.read(&body);
     request.text = shared.newest(request.text);
     let request = request;

@@ -6,7 +6,7 @@ use ao_derive::role_at;
 use ao_domain::port::agent::{AgentError, LaunchPlan, LaunchRequest, Preparation};
 use ao_domain::port::runtime::{Launch, Look, Runtime, RuntimeError, RuntimeRef};
 use ao_domain::port::worktrees::WorktreePlan;
-use ao_domain::{Claim, ClaimState, EndReason, Phase, Seen, Session, WorktreeState, chain};
+use ao_domain::{Claim, ClaimState, EndReason, Phase, Seen, Session, WorktreeState, chain, later_wins};
 use ao_facts::{Changes, FactsError};
 use ao_supervisor::{Context, Crash, step};
 
@@ -94,18 +94,30 @@ impl SessionChild {
             Ok(plan) => plan,
             Err(error) => return self.fail_spawn(ctx, session, text(&error)).await,
         };
-        for what in &plan.before {
-            let Err(why) = self.make_ready(ctx, what).await else {
-                continue;
-            };
-            // What an agent is not told it asks: that is seen, and no reason not to start it. But a stranger's code has to be asked
-            // about, which is made ready here as well.
-            if session.foreign_code {
-                return self.fail_spawn(ctx, session, why).await;
-            }
-            tracing::warn!(why, session = %session.id, "the agent may ask something at its start");
+        if let Err(why) = self.make_all_ready(ctx, session, &plan.before).await {
+            return self.fail_spawn(ctx, session, why).await;
         }
         self.enter(ctx, session, Phase::Launch, Changes::default()).await
+    }
+
+    /// What an agent is not told it asks: that is seen, and no reason not to start it. But a stranger's code has to be asked about, which
+    /// is made ready here as well: there the first thing that cannot be is why it is not started.
+    async fn make_all_ready(
+        &self,
+        ctx: &Context,
+        session: &Session,
+        before: &[Preparation],
+    ) -> Result<(), String> {
+        for what in before {
+            match self.make_ready(ctx, what).await {
+                Err(why) if session.foreign_code => return Err(why),
+                Err(why) => {
+                    tracing::warn!(why, session = %session.id, "the agent may ask something at its start");
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
     }
 
     /// What an agent would otherwise stop and ask about, or would not; or why that cannot be.
@@ -124,6 +136,12 @@ impl SessionChild {
             Ok(plan) => plan,
             Err(error) => return self.fail_spawn(ctx, session, text(&error)).await,
         };
+        // Since it was made ready a person may have answered another session of that agent, for the whole repository.
+        if session.foreign_code
+            && let Err(why) = self.make_all_ready(ctx, session, &plan.before).await
+        {
+            return self.fail_spawn(ctx, session, why).await;
+        }
         let launch = Launch {
             at: at(session),
             argv: plan.argv,
@@ -196,14 +214,8 @@ impl SessionChild {
             messages: &self.parts.letters.folder(&session.id),
             files: &self.parts.setup.files(&session.harness),
             trusted: !session.foreign_code,
-            env: &self.inherited(session),
+            env: &session.environment(&self.parts.setup.env),
         })
-    }
-
-    /// The daemon's environment with the project's.
-    fn inherited(&self, session: &Session) -> Vec<(String, String)> {
-        let daemons = self.parts.setup.env.iter().cloned();
-        later_wins(daemons.chain(session.setup.env.clone()))
     }
 
     /// The daemon's environment, then the project's, then the agent's own, then ours: what says who the session is always wins.
@@ -247,7 +259,13 @@ impl SessionChild {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        later_wins(self.inherited(session).into_iter().chain(plan).chain(ours))
+        later_wins(
+            session
+                .environment(&setup.env)
+                .into_iter()
+                .chain(plan)
+                .chain(ours),
+        )
     }
 
     /// Ends the session with a reason; whatever was made by then is taken back on the way down.
@@ -272,16 +290,6 @@ impl SessionChild {
         };
         self.enter(ctx, session, Phase::Stopping, changes).await
     }
-}
-
-/// Of a name that is there twice, the last value.
-fn later_wins(all: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
-    let mut env: Vec<(String, String)> = Vec::new();
-    for (name, value) in all {
-        env.retain(|(known, _)| *known != name);
-        env.push((name, value));
-    }
-    env
 }
 
 /// An owned text: what borrows the error must not live across an await.

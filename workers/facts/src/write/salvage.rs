@@ -146,7 +146,8 @@ fn row_of(found: &Found, ticket: i64, now: &str) -> sessions::ActiveModel {
         ticket: Set(ticket),
         queued_for: Set(None),
         replaces: Set(None),
-        foreign_code: Set(false),
+        // It may have been: whoever says so is asked once more.
+        foreign_code: Set(true),
         model: Set(None),
         permissions: Set(PermissionMode::Default.to_string()),
         end_reason: Set(over.then(|| EndReason::RuntimeDead.to_string())),

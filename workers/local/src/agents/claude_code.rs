@@ -222,12 +222,15 @@ const USERS_LINE: NoteRules = NoteRules {
     payload: &[("prompt", "/message/content")],
 };
 
-/// Of a stranger's code it is to ask: else a worktree is as trusted as the repository it belongs to.
+/// Of a stranger's code it is to ask: else a worktree is as trusted as the repository it belongs to, and everything where the second
+/// variable says something.
 fn wary(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
-    let is_wary = !request.trusted;
-    is_wary
-        .then(|| ("CLAUDE_CODE_IGNORE_PERSISTED_TRUST".to_owned(), "1".to_owned()))
-        .into_iter()
+    let variables = [
+        ("CLAUDE_CODE_IGNORE_PERSISTED_TRUST", "1"),
+        ("CLAUDE_CODE_SANDBOXED", ""),
+    ];
+    let wary = variables.into_iter().filter(|_| !request.trusted);
+    wary.map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }
 

@@ -11,7 +11,7 @@ use super::sheet::{
     Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
     Sheet, Word, event, event_when,
 };
-use super::{Checkup, folders, hooks, own_folder, value_of};
+use super::{Checkup, folders, hooks, own_folder, unknown_home, value_of};
 
 const ID: &str = "copilot";
 
@@ -204,6 +204,7 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
         file: request.messages.to_owned(),
     });
     let Some(file) = folder(request.env).map(|folder| folder.join("config.json")) else {
+        before.extend(unknown_home(request));
         return before;
     };
     if request.trusted {

@@ -11,7 +11,7 @@ use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Keys, Own, ScreenRules, Sheet,
     Word, event, event_when,
 };
-use super::{Checkup, folders, hooks, own_folder, value_of};
+use super::{Checkup, folders, hooks, own_folder, unknown_home, value_of};
 
 const ID: &str = "grok";
 
@@ -158,7 +158,7 @@ fn home(env: Environment<'_>) -> Option<Utf8PathBuf> {
 /// A file of ours beside its user's hooks; each asks its environment whose it is, and says nothing outside a session of ours.
 fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
     let Some(home) = home(request.env) else {
-        return Vec::new();
+        return unknown_home(request);
     };
     let all: Map<String, Value> = hooks::groups(request, ID, EVENTS, hooks::Unit::Seconds)
         .into_iter()

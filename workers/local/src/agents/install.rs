@@ -55,6 +55,11 @@ async fn work(
 }
 
 fn write(what: &Preparation) -> io::Result<()> {
+    if !what.file().is_absolute() {
+        return Err(io::Error::other(
+            "where it keeps its own files is not known: HOME is not set, or no whole path",
+        ));
+    }
     match what {
         Preparation::Member {
             file,
@@ -128,19 +133,22 @@ fn distrust(file: &Utf8Path, said: &Trusted, own: &[Utf8PathBuf], repo: &Utf8Pat
     if !file.exists() {
         return Ok(());
     }
-    let repos = super::folders(repo);
+    let mut repos = super::folders(repo);
+    // A project that is a worktree itself is as trusted as its main checkout.
+    let main = crate::worktree::main_checkout(repo).map(|main| super::folders(&main));
+    repos.extend(main.into_iter().flatten());
     match said {
         Trusted::List(name) => edit(file, false, "{}", |text| {
             headed(text, |text| {
+                let text = if text.trim().is_empty() { "{}" } else { text };
                 let listed = Members::of(text)?.get(name).unwrap_or("[]").to_owned();
                 let folders: Vec<String> = serde_json::from_str(&listed)?;
                 let is_own = |folder: &String| own.iter().any(|own| own == folder);
                 let rest: Vec<&String> = folders.iter().filter(|folder| !is_own(folder)).collect();
                 let covers = |folder: &&&String| {
-                    repos
-                        .iter()
-                        .chain(own)
-                        .any(|inside| inside.starts_with(folder.as_str()))
+                    let known = super::folders(Utf8Path::new(folder.as_str()));
+                    let mut inside = repos.iter().chain(own);
+                    inside.any(|inside| known.iter().any(|folder| inside.starts_with(folder)))
                 };
                 if let Some(folder) = rest.iter().find(covers) {
                     known(folder)?;

@@ -15,7 +15,7 @@ use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own,
     ScreenRules, Sheet, Word, event, event_when, no_env,
 };
-use super::{Checkup, folders, hooks, own_folder, value_of};
+use super::{Checkup, folders, hooks, own_folder, unknown_home, value_of};
 
 const ID: &str = "kimi";
 
@@ -157,7 +157,7 @@ fn home(env: Environment<'_>) -> Option<Utf8PathBuf> {
 /// Hooks are set up in its own settings alone; each asks its environment whose it is, and says nothing outside a session of ours.
 fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
     let Some(home) = home(request.env) else {
-        return Vec::new();
+        return unknown_home(request);
     };
     let mut text = String::new();
     for event in hooks::told(EVENTS) {
@@ -194,8 +194,29 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
 fn trust_file(home: &Utf8Path, folder: &Utf8Path) -> Utf8PathBuf {
     let digest = Sha256::digest(folder.as_str().as_bytes());
     let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let name = folder.file_name().unwrap_or_default();
+    let name = slug(folder.file_name().unwrap_or_default());
     home.join("workspace-trust").join(format!("wd_{name}_{hash}"))
+}
+
+/// How it writes a folder's name in such a file's: in small letters, `-` for every run of others, and not too long.
+fn slug(name: &str) -> String {
+    const LONGEST: usize = 40;
+    let is_kept = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    let mut slug = String::new();
+    let mut was_kept = true;
+    for c in name.to_lowercase().chars() {
+        if is_kept(c) {
+            slug.push(c);
+        } else if was_kept {
+            slug.push('-');
+        }
+        was_kept = is_kept(c);
+    }
+    let cut: String = slug.trim_matches('-').chars().take(LONGEST).collect();
+    match cut.trim_matches('-') {
+        "" | "." | ".." => "workspace".to_owned(),
+        slug => slug.to_owned(),
+    }
 }
 
 /// What its own files say: whether they read, and how it will log in.
@@ -228,4 +249,32 @@ fn own_files(env: Environment<'_>) -> Vec<Finding> {
         )
     };
     vec![Finding::good("hooks", format!("ours come into {config}")), login]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the program itself writes them (`slugifyWorkDirName`).
+    #[test]
+    fn a_folder_s_name_is_written_as_it_writes_it() {
+        for (name, slug_of_it) in [
+            ("web-1", "web-1"),
+            ("Web_App-12", "web-app-12"),
+            ("a-  b", "a--b"),
+            ("--x--", "x"),
+            ("\u{e4}", "workspace"),
+            ("..", "workspace"),
+            (
+                "a-very-long-name-of-a-project-that-is-cut-1",
+                "a-very-long-name-of-a-project-that-is-cu",
+            ),
+            (
+                "a-very-long-name-of-a-project-that-is-c-1",
+                "a-very-long-name-of-a-project-that-is-c",
+            ),
+        ] {
+            assert_eq!(slug(name), slug_of_it, "{name}");
+        }
+    }
 }

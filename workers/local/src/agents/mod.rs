@@ -355,6 +355,15 @@ fn own_folder(env: &[(String, String)], variable: Option<&str>, below_home: &str
     }
 }
 
+/// What is to be done where nobody knows where an agent keeps its own things: nothing for a person's own code, and for a stranger's what
+/// fails, for it cannot be looked whether it would ask.
+fn unknown_home(request: &LaunchRequest<'_>) -> Vec<Preparation> {
+    let fails = Preparation::NoFile {
+        file: Utf8PathBuf::new(),
+    };
+    (!request.trusted).then_some(fails).into_iter().collect()
+}
+
 /// A folder by the names an agent may know it by: its path may be told with links in it or without.
 fn folders(worktree: &Utf8Path) -> Vec<Utf8PathBuf> {
     let mut folders = vec![worktree.to_owned()];

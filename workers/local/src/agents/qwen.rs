@@ -165,12 +165,12 @@ fn defaults(request: &LaunchRequest<'_>) -> Utf8PathBuf {
 
 /// What it was answered about folders, in a run of a stranger's code: it asks each time, whatever it was told of what that lies in.
 fn answers(request: &LaunchRequest<'_>) -> Utf8PathBuf {
-    request.files.join("answers.json")
+    request.files.join(format!("{}-answers.json", request.session))
 }
 
 /// Settings that override everything else, those of a repository too: where its code is a stranger's, it is asked about.
 fn overriding(request: &LaunchRequest<'_>) -> Utf8PathBuf {
-    request.files.join("foreign.json")
+    request.files.join(format!("{}-foreign.json", request.session))
 }
 
 fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {

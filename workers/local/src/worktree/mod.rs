@@ -62,6 +62,12 @@ use lock::Lock;
 
 pub use provision::{Bounds, WorktreeProvisioner};
 
+/// The work tree of the repository that `repo` belongs to: itself, or what it is a worktree of. `None` where there is none.
+pub(crate) fn main_checkout(repo: &Utf8Path) -> Option<Utf8PathBuf> {
+    let common = Utf8PathBuf::from_path_buf(link::repository(repo)?).ok()?;
+    (common.file_name() == Some(".git")).then(|| common.parent().map(Utf8Path::to_owned))?
+}
+
 /// Where things lie and how long git may take.
 #[derive(Clone, Debug)]
 pub struct GitConfig {

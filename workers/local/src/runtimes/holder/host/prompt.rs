@@ -48,7 +48,7 @@ impl Look for Seen<'_> {
             return Written::NoPlace;
         };
         if line.modes.iter().any(|mode| area.called.contains(mode)) {
-            return Written::NoPlace;
+            return Written::Command;
         }
         let grid = self.engine.grid();
         let first = between(grid, line_at(area.rows.start), area.columns.clone());
@@ -211,9 +211,10 @@ fn behind_bar(grid: &Grid<Cell>, is_open: bool) -> Option<Area> {
     let own = if is_open {
         vec![between(grid, line_at(foot.checked_sub(1)?), columns.clone())]
     } else {
-        let below = (foot + 1 < grid.screen_lines()).then(|| text(grid, line_at(foot + 1)));
-        let pieces = below.as_deref().unwrap_or_default().split('\u{b7}');
-        pieces.map(str::to_owned).collect()
+        let below: Vec<String> = (foot + 1..grid.screen_lines())
+            .map(|row| text(grid, line_at(row)))
+            .collect();
+        below.join(" ").split('\u{b7}').map(str::to_owned).collect()
     };
     (has_head != is_open).then(|| Area {
         rows: above.map_or(0, |row| row + 1)..foot - usize::from(is_open),
@@ -543,7 +544,7 @@ mod tests {
         // What stands there would be run; and an agent of somebody's has that name.
         assert_eq!(
             written(&["  |", "  |  one", "  |", "  |  Shell", "  =-"]),
-            Written::NoPlace
+            Written::Command
         );
         assert_eq!(
             written(&["  |", "  |  one", "  |", "  |  Shell \u{b7} Stub", "  =-"]),
@@ -588,7 +589,10 @@ mod tests {
         assert_eq!(written(&["+-", "| one", "|", "| two", "=-"]), letters("onetwo"));
         assert_eq!(written(&["", "| one", "=-"]), Written::NoPlace);
         let run = " \u{2190} open sidebar \u{b7} Shell \u{b7} Manual Approval";
-        assert_eq!(written(&["+-", "| one", "=-", run]), Written::NoPlace);
+        assert_eq!(written(&["+-", "| one", "=-", run]), Written::Command);
+        // In a narrow window, where that line is wrapped.
+        let wrapped = ["+-", "| one", "=-", " \u{2190} open sidebar", " \u{b7} Shell"];
+        assert_eq!(written(&wrapped), Written::Command);
     }
 
     /// As Codex draws it.

@@ -49,6 +49,8 @@ pub(super) type Asker = u64;
 pub(super) enum Written {
     /// There is no such place on the screen.
     NoPlace,
+    /// There is one, and what stands there would be run as a command.
+    Command,
     /// Nothing.
     Nothing,
     /// These letters, without spaces and line ends.
@@ -343,7 +345,9 @@ impl Typing {
                 Some((Written::Letters(_) | Written::End(_), _)) => {
                     return self.withheld(&job, Withheld::Occupied);
                 }
-                Some((Written::NoPlace, _)) | None => return self.withheld(&job, Withheld::Covered),
+                Some((Written::NoPlace | Written::Command, _)) | None => {
+                    return self.withheld(&job, Withheld::Covered);
+                }
             },
             Step::Text => {
                 job.taken = Some(now);
@@ -473,7 +477,7 @@ impl Typing {
         let written = screen.written(line);
         if let Some(left) = &self.left {
             let comes_yet = match &written {
-                Written::NoPlace => false,
+                Written::NoPlace | Written::Command => false,
                 Written::Nothing => !left.entered,
                 Written::Letters(_) | Written::End(_) => left.entered,
             };
@@ -506,7 +510,7 @@ impl Typing {
         }
         match written {
             _ if person => self.withheld(&job, Withheld::Person),
-            Written::NoPlace => self.withheld(&job, Withheld::NoPrompt),
+            Written::NoPlace | Written::Command => self.withheld(&job, Withheld::NoPrompt),
             Written::Letters(_) | Written::End(_) if self.left.is_none() => {
                 self.withheld(&job, Withheld::Occupied)
             }
@@ -579,7 +583,7 @@ impl Typing {
             return Err(Withheld::NotShown);
         }
         match screen.written(line) {
-            Written::NoPlace => Err(Withheld::Covered),
+            Written::NoPlace | Written::Command => Err(Withheld::Covered),
             Written::Nothing => Err(Withheld::NotShown),
             Written::Letters(letters) if shows(&letters, &message.text, &line.folded) => Ok(()),
             Written::End(letters) if shows_end(&letters, &message.text) => Ok(()),
