@@ -46,7 +46,7 @@ pub(crate) struct Kind {
     /// Whether a stranger's hooks are what it asks about: once trusted, they are run.
     pub(crate) runs_theirs: bool,
     /// As a person has it who has told it that they trust their own checkout, or what that lies in.
-    pub(crate) trusts: fn(&World),
+    pub(crate) trusts: fn(&mut World),
     /// If it would not ask about a stranger's code then: what is said of it, and what is done instead.
     pub(crate) warned: Option<(&'static str, &'static str)>,
     /// What its own record has of a conversation.
@@ -151,6 +151,7 @@ pub(crate) const CLAUDE: Kind = Kind {
         let trusted = json!({"hasTrustDialogAccepted": true});
         let config = json!({"hasCompletedOnboarding": true, "projects": {world.repo.as_str(): trusted}});
         fs::write(world.dir.join("home/.claude.json"), config.to_string()).unwrap();
+        world.set("CLAUDE_CODE_SANDBOXED", "1"); // all is trusted where it says something
     },
     warned: None,
     record: |home, native| {

@@ -260,7 +260,7 @@ mod tests {
     fn a_folder_s_name_is_written_as_it_writes_it() {
         for (name, slug_of_it) in [
             ("web-1", "web-1"),
-            ("Web_App-12", "web-app-12"),
+            ("Web_App-12", "web_app-12"),
             ("a-  b", "a--b"),
             ("--x--", "x"),
             ("\u{e4}", "workspace"),

@@ -477,7 +477,13 @@ fn a_stranger_s_code_is_trusted_by_nobody_but_a_person() {
     assert!(matches!(own.before[..], [Preparation::Member { .. }]), "{own:?}");
     assert_eq!(own.env, []);
     assert_eq!(strange.before, []);
-    let wary = ("CLAUDE_CODE_IGNORE_PERSISTED_TRUST".to_owned(), "1".to_owned());
-    assert_eq!(strange.env, [wary]);
+    let wary = [
+        ("CLAUDE_CODE_IGNORE_PERSISTED_TRUST", "1"),
+        ("CLAUDE_CODE_SANDBOXED", ""),
+    ];
+    assert_eq!(
+        strange.env,
+        wary.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
     assert_eq!(own.argv, strange.argv);
 }
