@@ -4,8 +4,8 @@ use ao_derive::role;
 use ao_domain::port::agent::{Agent, AgentError, LaunchRequest};
 use ao_domain::port::worktrees::WorktreeError;
 use ao_domain::{
-    Claim, ClaimState, Desired, EndReason, PermissionMode, ProjectId, Session, SessionId, SessionKind,
-    SessionSetup, chain, with_role,
+    Claim, ClaimState, Desired, EndReason, PROMPT_MAX, PermissionMode, ProjectId, Session, SessionId,
+    SessionKind, SessionSetup, chain, with_role,
 };
 use ao_facts::{Filter, NewSession, Spawn, Wanted};
 use ao_supervisor::step;
@@ -20,9 +20,6 @@ use crate::Api;
 use crate::error::{ApiError, random_hex};
 use crate::extract::{JsonBody, no_project, no_session};
 use crate::wire::{ErrorBody, SessionAnswer, SpawnSession};
-
-/// Longest prompt, in bytes: every agent we know takes that much on its command line or by a file.
-const PROMPT_MAX: usize = 100 * 1024;
 
 /// Longest display name or issue, in bytes: they stand in one line of a table.
 const LINE_MAX: usize = 200;

@@ -30,7 +30,9 @@ mod worktree;
 pub use claim::{Claim, ClaimRefusal, ClaimState};
 pub use error::{Chain, chain};
 pub use id::{InvalidId, ProjectId, SessionId};
-pub use message::{Choice, Dialog, Menu, Message, MessageKind, MessageState, same_words, with_role};
+pub use message::{
+    Choice, Dialog, Menu, Message, MessageKind, MessageState, PROMPT_MAX, same_words, with_role,
+};
 pub use process::{Exit, ProcessId};
 pub use project::Project;
 pub use project_config::{AgentConfig, BadConfig, ProjectConfig, Reviewer, RoleConfig};

@@ -181,6 +181,9 @@ pub struct Choice {
     pub label: String,
 }
 
+/// Longest prompt that a session is spawned with, in bytes: every agent we know takes that much on its command line or by a file.
+pub const PROMPT_MAX: usize = 100 * 1024;
+
 /// A prompt for an agent that can be told nothing beside it: what it is told comes first.
 pub fn with_role(role: Option<&str>, prompt: &str) -> String {
     match role {

@@ -65,6 +65,18 @@ pub enum Preparation {
         /// The element, as JSON.
         value: String,
     },
+    /// Elements of ours in lists of a JSON file that its user writes too. Beside them nothing changes, to the byte; they go again when
+    /// they are not needed, and a file that has nothing else with them.
+    Entries {
+        /// The file; an object.
+        file: Utf8PathBuf,
+        /// A member that it needs, with its value as JSON: put in together with `member` where both are missing.
+        beside: (String, String),
+        /// The object in it that has the lists.
+        member: String,
+        /// Each list's name, and our element in it as JSON.
+        elements: Vec<(String, String)>,
+    },
     /// A whole file, which is ours.
     File {
         /// The file.
@@ -119,6 +131,7 @@ impl Preparation {
         match self {
             Self::Member { file, .. }
             | Self::Element { file, .. }
+            | Self::Entries { file, .. }
             | Self::File { file, .. }
             | Self::Folder { file }
             | Self::Block { file, .. }

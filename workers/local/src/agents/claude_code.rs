@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Word, event,
+    Sheet, Word, event, event_when,
 };
 use super::{Checkup, checkup, folders, hooks};
 
@@ -132,30 +132,25 @@ const EVENTS: &[Event] = &[
     event("ElicitationResult", Some(ActivityState::Active)),
     event("PostToolUse", Some(ActivityState::Active)),
     event("PostToolUseFailure", Some(ActivityState::Active)),
-    Event {
-        name: "Notification",
-        when: Some(("notification_type", &["permission_prompt"])),
-        state: Some(ActivityState::WaitingInput),
-        begins: false,
-    },
+    event_when(
+        "Notification",
+        "notification_type",
+        &["permission_prompt"],
+        Some(ActivityState::WaitingInput),
+    ),
     // A minute after a turn nobody has answered: it waits for work.
-    Event {
-        name: "Notification",
-        when: Some(("notification_type", &["idle_prompt"])),
-        state: Some(ActivityState::Idle),
-        begins: false,
-    },
+    event_when(
+        "Notification",
+        "notification_type",
+        &["idle_prompt"],
+        Some(ActivityState::Idle),
+    ),
     event("Notification", None),
     event("Stop", Some(ActivityState::Idle)),
     // A turn that an error of the API has ended; no Stop follows.
     event("StopFailure", Some(ActivityState::Idle)),
     // The process goes on with another conversation.
-    Event {
-        name: "SessionEnd",
-        when: Some(("reason", &["clear", "resume"])),
-        state: None,
-        begins: false,
-    },
+    event_when("SessionEnd", "reason", &["clear", "resume"], None),
     event("SessionEnd", Some(ActivityState::Exited)),
     event(INTERRUPTED, Some(ActivityState::Idle)),
     event(REFUSED, None),

@@ -14,6 +14,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::value::RawValue;
 use tokio::sync::OwnedMutexGuard;
 
+use super::entries;
+
 /// A lock that nobody has renewed for so long is nobody's (proper-lockfile's rule, by which Claude Code goes).
 const STALE: Duration = Duration::from_secs(10);
 
@@ -72,6 +74,18 @@ fn write(what: &Preparation) -> io::Result<()> {
         Preparation::Element { file, path, value } => edit(file, false, "{}", |text| {
             headed(text, |text| with_element(text, path, value))
         }),
+        Preparation::Entries {
+            file,
+            beside,
+            member,
+            elements,
+        } => {
+            let beside = (beside.0.as_str(), beside.1.as_str());
+            edit_or_make(file, false, |old| match old {
+                Some(old) => entries::with(old, beside, member, elements),
+                None => Ok(Some(entries::made(beside, member, elements))),
+            })
+        }
         Preparation::File { file, text } => {
             edit(file, false, "", |old| Ok((old != text).then(|| text.clone())))
         }
@@ -95,14 +109,33 @@ fn unwrite(what: &Preparation) -> io::Result<()> {
         // That a folder was trusted is a person's word, which they may have relied on since.
         Preparation::Member { .. } | Preparation::Element { .. } => Ok(()),
         Preparation::Folder { .. } => Ok(()), // what lies in it is its session's
-        Preparation::File { file, text } => match std::fs::read_to_string(file) {
-            Ok(known) if known == *text => std::fs::remove_file(file),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        },
+        Preparation::Entries {
+            file,
+            beside,
+            member,
+            elements,
+        } => {
+            let beside = (beside.0.as_str(), beside.1.as_str());
+            if remove(file, &entries::made(beside, member, elements))? {
+                return Ok(());
+            }
+            edit(file, false, "", |old| {
+                entries::without(old, beside, member, elements)
+            })
+        }
+        Preparation::File { file, text } => remove(file, text).map(|_| ()),
         Preparation::Block { file, name, .. } => cut(file, name),
         Preparation::NoFile { .. } | Preparation::Untrusted { .. } => Ok(()),
+    }
+}
+
+/// Removes a file that says this and nothing else, and answers whether none is there now.
+fn remove(file: &Utf8Path, text: &str) -> io::Result<bool> {
+    match std::fs::read_to_string(file) {
+        Ok(known) if known == text => std::fs::remove_file(file).map(|()| true),
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
@@ -183,6 +216,15 @@ fn edit(
     none: &str,
     change: impl Fn(&str) -> io::Result<Option<String>>,
 ) -> io::Result<()> {
+    edit_or_make(file, locked, |old| change(old.unwrap_or(none)))
+}
+
+/// The same; `change` is told where there is none.
+fn edit_or_make(
+    file: &Utf8Path,
+    locked: bool,
+    change: impl Fn(Option<&str>) -> io::Result<Option<String>>,
+) -> io::Result<()> {
     let file = file.canonicalize_utf8().unwrap_or_else(|_| file.to_owned());
     if let Some(folder) = file.parent() {
         make(folder)?;
@@ -190,7 +232,7 @@ fn edit(
     let _held = if locked { Some(Lock::take(&file)?) } else { None };
     for _ in 0..TRIES {
         let old = read(&file)?;
-        let Some(new) = change(old.as_deref().unwrap_or(none))? else {
+        let Some(new) = change(old.as_deref())? else {
             return Ok(());
         };
         if replace(&file, &new, || Ok(read(&file)? == old))? {

@@ -133,8 +133,8 @@ fn holds_words(file: &Utf8Path, spoke: &str) -> bool {
     false
 }
 
-/// What an agent's launches leave in its own settings for as long as there are sessions: files and blocks of ours, but not what lies
-/// in our own folders, nor that somebody's folder is trusted.
+/// What an agent's launches leave in its own settings for as long as there are sessions: files, blocks and entries of ours, but not
+/// what lies in our own folders, nor that somebody's folder is trusted.
 pub(super) fn hooks(sheet: &Sheet, place: &HookPlace<'_>) -> Vec<Preparation> {
     let Argv::Made { before, .. } = &sheet.argv else {
         return Vec::new();
@@ -159,8 +159,10 @@ pub(super) fn hooks(sheet: &Sheet, place: &HookPlace<'_>) -> Vec<Preparation> {
     };
     let mut hooks = before(&any);
     hooks.retain(|what| {
-        matches!(what, Preparation::File { .. } | Preparation::Block { .. })
-            && !what.file().starts_with(place.files)
+        matches!(
+            what,
+            Preparation::File { .. } | Preparation::Block { .. } | Preparation::Entries { .. }
+        ) && !what.file().starts_with(place.files)
     });
     hooks
 }

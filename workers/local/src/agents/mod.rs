@@ -10,6 +10,7 @@ mod codex;
 mod copilot;
 mod cursor;
 mod dialogs;
+mod entries;
 mod grok;
 mod hooks;
 mod install;
@@ -255,7 +256,7 @@ impl Agent for Described {
             title: text(keys.title).and_then(in_one_line),
             last_message: text(keys.last_message).map(|message| cut(message, MESSAGE_MAX).to_owned()),
             prompt: text(keys.prompt).map(unwrapped),
-            trouble: match (text(keys.trouble), said) {
+            trouble: match (text(keys.trouble).or(found.and_then(|known| known.trouble)), said) {
                 (Some(kind), said) => Some(trouble(kind, said)),
                 (None, said) => said.filter(|_| keys.said.is_some()).and_then(in_one_line),
             },

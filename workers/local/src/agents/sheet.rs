@@ -230,6 +230,8 @@ pub(super) struct Event {
     pub(super) state: Option<ActivityState>,
     /// Whether it begins a turn now.
     pub(super) begins: bool,
+    /// What ended a turn, where nothing but the event itself says so.
+    pub(super) trouble: Option<&'static str>,
 }
 
 /// An event that always says the same.
@@ -239,6 +241,7 @@ pub(super) const fn event(name: &'static str, state: Option<ActivityState>) -> E
         when: None,
         state,
         begins: false,
+        trouble: None,
     }
 }
 

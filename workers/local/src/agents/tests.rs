@@ -174,7 +174,9 @@ fn home() -> (tempfile::TempDir, Vec<(String, String)>) {
 fn a_hostile_prompt_is_one_word_and_arrives_whole() {
     let (_home, env) = home();
     let registry = Registry::new("".as_ref());
-    let long = "long $(touch x) `touch y` ".repeat(4_000);
+    let mut long = "long $(touch x) `touch y` ".repeat(4_000);
+    long.truncate(ao_domain::PROMPT_MAX);
+    assert_eq!(long.len(), ao_domain::PROMPT_MAX);
     let mut made = 0;
     for sheet in SHEETS {
         let Argv::Made { .. } = &sheet.argv else {
@@ -278,9 +280,52 @@ const THEIRS: &[(&str, &str)] = &[
     ),
 ];
 
+/// What a repository brings for agents, tracked.
+const BROUGHT: &[(&str, &str)] = &[
+    (
+        ".claude/settings.json",
+        "{\"hooks\": {\"Stop\": [{\"hooks\": []}]}}",
+    ),
+    (".codex/config.toml", "model = 'x' # theirs\n"),
+    (".codex/hooks.json", "{\"hooks\": {\"Stop\": []}}\n"),
+    (
+        ".cursor/hooks.json",
+        "{\"version\": 1, \"hooks\": {\"stop\": [{\"command\": \"./own\"}]}}\n",
+    ),
+    (".github/hooks/own.json", "{\"version\": 1, \"hooks\": {}}"),
+    (".grok/hooks/own.json", "{\"hooks\": {\"Stop\": []}}"),
+    (
+        ".kimi-code/config.toml",
+        "# theirs\r\n[[hooks]]\r\nevent = \"Stop\"\r\ncommand = \"own\"",
+    ),
+    (".qwen/settings.json", "{\"hooks\": {}}"),
+    ("opencode.json", "{\"plugin\": [\"./own.js\"]}"),
+    ("AGENTS.md", "# Theirs\n"),
+    (".gitignore", ".env\n*.local.json\n/.opencode/\n/.copilot/\n"),
+];
+
+/// What lies there beside it, ignored.
+const IGNORED: &[(&str, &str)] = &[
+    (
+        ".claude/settings.local.json",
+        "{\"permissions\": {\"allow\": [\"Bash\"]}}",
+    ),
+    (".copilot/config.json", "{\"trustedFolders\": []}"),
+    (".env", "KEY=1\n"),
+    (".opencode/plugins/own.js", "export {}\n"),
+];
+
+fn write_all(folder: &Path, all: &[(&str, &str)]) {
+    for (name, text) in all {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+}
+
 /// Every file below `folder`, with its rights.
-fn files(folder: &Path) -> std::collections::BTreeMap<PathBuf, (u32, Vec<u8>)> {
-    let mut found = std::collections::BTreeMap::new();
+fn files(folder: &Path) -> Found {
+    let mut found = Found::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -312,108 +357,186 @@ fn orders(ids: &[&'static str]) -> Vec<(Vec<&'static str>, Vec<&'static str>)> {
     orders
 }
 
-/// What agents are prepared with is taken back to the byte, whatever the order. That a folder is trusted is a person's word: it stays.
-#[tokio::test]
-async fn what_is_set_up_for_agents_goes_and_leaves_what_was_there() {
-    let (home, env) = home();
-    let ours = tempfile::tempdir().unwrap();
-    let ours = Utf8Path::from_path(ours.path()).unwrap();
-    let worktree = ours.join("web-1");
-    std::fs::create_dir(&worktree).unwrap();
-    let git = |words: &[&str]| {
+/// Files with their rights.
+type Found = std::collections::BTreeMap<PathBuf, (u32, Vec<u8>)>;
+
+/// A person's home and a repository, both with entries of its owner, and what each agent is prepared with there.
+struct SetUp {
+    home: tempfile::TempDir,
+    env: Vec<(String, String)>,
+    ours: tempfile::TempDir,
+    registry: Registry,
+    plans: Vec<(&'static str, Vec<Preparation>)>,
+}
+
+impl SetUp {
+    fn new() -> Self {
+        let (home, env) = home();
+        let ours = tempfile::tempdir().unwrap();
+        let mut world = Self {
+            home,
+            env,
+            ours,
+            registry: Registry::new("".as_ref()),
+            plans: Vec::new(),
+        };
+        write_all(world.home.path(), THEIRS);
+        let worktree = world.worktree();
+        write_all(worktree.as_std_path(), BROUGHT);
+        write_all(worktree.as_std_path(), IGNORED);
+        for (name, mode) in [(".cursor/hooks.json", 0o755), (".env", 0o600)] {
+            let rights = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(worktree.join(name), rights).unwrap();
+        }
+        world.git(&["init", "-q"]);
+        world.git(&["add", "."]);
+        world.git(&[
+            "-c",
+            "user.name=me",
+            "-c",
+            "user.email=me@localhost",
+            "commit",
+            "-q",
+            "-m",
+            "Theirs",
+        ]);
+        let ids = world.registry.ids().into_iter().filter(|id| *id != "shell");
+        world.plans = ids.map(|id| (id, world.plan(id))).collect();
+        world
+    }
+
+    fn worktree(&self) -> Utf8PathBuf {
+        Utf8Path::from_path(self.ours.path()).unwrap().join("web-1")
+    }
+
+    /// The folder for files of ours that this agent reads.
+    fn files_of(&self, id: &str) -> Utf8PathBuf {
+        Utf8Path::from_path(self.ours.path())
+            .unwrap()
+            .join("agents")
+            .join(id)
+    }
+
+    fn plan(&self, id: &str) -> Vec<Preparation> {
+        let asked = LaunchRequest {
+            prompt: Some("go"),
+            role: Some("a role"),
+            worktree: &self.worktree(),
+            messages: &self.files_of("messages"),
+            files: &self.files_of(id),
+            env: &self.env,
+            ..request(&[])
+        };
+        self.registry.get(id).unwrap().plan(&asked).unwrap().before
+    }
+
+    fn git(&self, words: &[&str]) -> String {
         #[expect(
             clippy::disallowed_methods,
             reason = "a test asks git what it sees in a worktree"
         )]
         let said = std::process::Command::new("git")
             .args(words)
-            .current_dir(&worktree)
+            .current_dir(self.worktree())
             .output()
             .unwrap();
         assert!(said.status.success(), "{said:?}");
         String::from_utf8(said.stdout).unwrap()
-    };
-    git(&["init", "-q"]);
-    for (name, text) in THEIRS {
-        let path = home.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
     }
-    let before = files(home.path());
-    let registry = Registry::new("".as_ref());
-    let plans: Vec<(&'static str, Vec<Preparation>)> = registry
-        .ids()
-        .into_iter()
-        .filter(|id| *id != "shell")
-        .map(|id| {
-            let asked = LaunchRequest {
-                prompt: Some("go"),
-                role: Some("a role"),
-                worktree: &worktree,
-                messages: &ours.join("messages"),
-                files: &ours.join("agents").join(id),
-                env: &env,
-                ..request(&[])
-            };
-            (id, registry.get(id).unwrap().plan(&asked).unwrap().before)
-        })
-        .collect();
-    // Trust is a member or an element of a file, or a file that is called so.
-    let is_trust = |file: &Path| {
-        let named = plans.iter().flat_map(|(_, before)| before).any(|what| {
-            matches!(what, Preparation::Member { .. } | Preparation::Element { .. })
-                && what.file().as_std_path() == file
+
+    /// What git says of the repository, and all that lies there but its index, which git writes when it is asked.
+    fn repository(&self) -> (String, Found) {
+        let status = self.git(&["status", "--porcelain", "--ignored"]);
+        let mut found = files(self.worktree().as_std_path());
+        found.retain(|file, _| !file.ends_with(".git/index"));
+        (status, found)
+    }
+
+    /// What lies in the home, but for what says that a folder is trusted: a member or an element of a file, or a file that is called
+    /// so.
+    fn settings(&self) -> Found {
+        let mut found = files(self.home.path());
+        found.retain(|file, _| {
+            let named = self.plans.iter().flat_map(|(_, before)| before).any(|what| {
+                matches!(what, Preparation::Member { .. } | Preparation::Element { .. })
+                    && what.file().as_std_path() == file
+            });
+            !named && !file.to_str().unwrap().contains("/workspace-trust/")
         });
-        let name = file.to_str().unwrap();
-        named || name.contains("/workspace-trust/")
+        found
+    }
+
+    /// The same, with the files of ours that this agent reads.
+    fn settings_for(&self, id: &str) -> Found {
+        let mut found = self.settings();
+        if self.files_of(id).exists() {
+            found.extend(files(self.files_of(id).as_std_path()));
+        }
+        found
+    }
+
+    async fn comes(&self, id: &str) {
+        for what in &self.plans.iter().find(|(known, _)| *known == id).unwrap().1 {
+            self.registry.prepare(what).await.unwrap();
+        }
+    }
+
+    async fn goes(&self, id: &str) {
+        let place = HookPlace {
+            ao: "/data/bin/ao".into(),
+            files: &self.files_of(id),
+            env: &self.env,
+        };
+        let is_wanted = || -> PortFuture<'_, bool> { Box::pin(async { false }) };
+        self.registry.withdraw(id, &place, &is_wanted).await.unwrap();
+    }
+}
+
+/// Two maps that say the same; if not, where they differ.
+fn assert_same(now: &Found, before: &Found, when: &str) {
+    let differs = |file: &&PathBuf| now.get(*file) != before.get(*file);
+    let all: Vec<&PathBuf> = now.keys().chain(before.keys()).filter(differs).collect();
+    assert!(all.is_empty(), "{all:?} {when}");
+}
+
+/// What agents are prepared with is taken back to the byte, whatever the order, and a repository never sees it, whatever it brings for
+/// them itself. That a folder is trusted is a person's word: it stays.
+#[tokio::test]
+async fn what_is_set_up_for_agents_goes_and_leaves_what_was_there() {
+    let world = SetUp::new();
+    let (status, repository) = world.repository();
+    assert_eq!(
+        status,
+        "!! .claude/settings.local.json\n!! .copilot/\n!! .env\n!! .opencode/\n"
+    );
+    let theirs = world.settings();
+    // Codex alone has nothing prepared: its hooks, and that a folder is trusted, stand on its command line.
+    let (some, none): (Vec<_>, Vec<_>) = world.plans.iter().partition(|(_, before)| !before.is_empty());
+    assert_eq!(none.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ["codex"]);
+    let ids: Vec<&'static str> = some.iter().map(|(id, _)| *id).collect();
+    assert!(ids.contains(&"cursor") && ids.len() > 6, "{ids:?}");
+    let same = |when: &str| {
+        let (now, there) = world.repository();
+        assert_eq!(now, status, "{when}");
+        assert_same(&there, &repository, when);
     };
-    let ids: Vec<&'static str> = plans
-        .iter()
-        .filter(|(_, before)| !before.is_empty())
-        .map(|(id, _)| *id)
-        .collect();
-    assert!(ids.len() > 4, "{ids:?}");
     let mut is_touched = false;
     for (come, go) in orders(&ids) {
         for id in come.iter().chain(&come) {
-            for what in &plans.iter().find(|(known, _)| known == id).unwrap().1 {
-                registry.prepare(what).await.unwrap();
-            }
+            world.comes(id).await;
         }
-        is_touched |= files(home.path())
-            .iter()
-            .any(|(file, text)| !is_trust(file) && before.get(file) != Some(text));
-        assert_eq!(git(&["status", "--porcelain", "--ignored"]), "", "{come:?}");
+        is_touched |= world.settings() != theirs;
+        same(&format!("with {come:?}"));
         for id in go.iter().chain(&go) {
-            let (ao, folder) = (Utf8Path::new("/data/bin/ao"), ours.join("agents").join(id));
-            let place = HookPlace {
-                ao,
-                files: &folder,
-                env: &env,
-            };
-            let is_wanted = || -> PortFuture<'_, bool> { Box::pin(async { false }) };
-            registry.withdraw(id, &place, &is_wanted).await.unwrap();
+            world.goes(id).await;
         }
-        assert_eq!(git(&["status", "--porcelain", "--ignored"]), "", "{go:?}");
-        let after = files(home.path());
-        for (file, text) in &before {
-            if !is_trust(file) {
-                assert!(
-                    after.get(file) == Some(text),
-                    "{} after {come:?}, {go:?}",
-                    file.display()
-                );
-            }
-        }
-        let new: Vec<&PathBuf> = after
-            .keys()
-            .filter(|file| !before.contains_key(*file) && !is_trust(file))
-            .collect();
-        assert!(new.is_empty(), "{new:?} after {come:?}, {go:?}");
+        let when = format!("after {come:?}, {go:?}");
+        same(&when);
+        assert_same(&world.settings(), &theirs, &when);
     }
     assert!(is_touched, "nothing was ever set up");
     // What a person said of other folders stands beside the trust that stays.
-    let text = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
+    let text = |name: &str| std::fs::read_to_string(world.home.path().join(name)).unwrap();
     assert!(
         text(".claude.json").contains("1.50")
             && text(".claude.json").contains("\"/other\": {\"hasTrustDialogAccepted\": false}")
@@ -423,6 +546,33 @@ async fn what_is_set_up_for_agents_goes_and_leaves_what_was_there() {
         text(".copilot/config.json").contains("\"/other\"")
             && text(".copilot/config.json").contains("12345678901234567890123")
     );
+}
+
+/// What one was prepared with is there as if it were alone, while another comes and goes.
+#[tokio::test]
+async fn what_is_set_up_for_one_agent_stays_while_another_s_goes() {
+    let world = SetUp::new();
+    let (theirs, repository) = (world.settings(), world.repository());
+    let ids: Vec<&'static str> = world.plans.iter().map(|(id, _)| *id).collect();
+    for b in &ids {
+        world.comes(b).await;
+        let alone = world.settings_for(b);
+        world.goes(b).await;
+        for a in ids.iter().filter(|a| *a != b) {
+            for order in [[a, b], [b, a]] {
+                for id in order {
+                    world.comes(id).await;
+                }
+                world.goes(a).await;
+                let when = format!("with {b} after {order:?}, {a}");
+                assert_same(&world.settings_for(b), &alone, &when);
+                assert!(world.repository() == repository, "{when}");
+                world.goes(b).await;
+                assert_same(&world.settings(), &theirs, &format!("{when}, {b}"));
+                assert!(world.repository() == repository, "{when}, {b}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -455,35 +605,86 @@ fn a_prompt_becomes_one_line() {
     assert_eq!(cut("aä", 2), "a");
 }
 
-/// Nothing is said of it to an agent for a person, and one that remembers its repository is told to ask all the same.
-#[test]
-fn a_stranger_s_code_is_trusted_by_nobody_but_a_person() {
-    let home = tempfile::tempdir().unwrap();
-    let env = [("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
-    let program = home.path().join(".local/bin/claude");
-    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::write(&program, "").unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+/// Nothing is said of it to any agent for a person, what was said of the same folder while its code was their own is taken back, and
+/// one that goes on remembering is told to ask all the same.
+#[tokio::test]
+async fn a_stranger_s_code_is_trusted_by_nobody_but_a_person() {
+    let (home, env) = home();
+    let ours = tempfile::tempdir().unwrap();
+    let ours = Utf8Path::from_path(ours.path())
+        .unwrap()
+        .canonicalize_utf8()
+        .unwrap();
+    let (real, worktree) = (ours.join("real-1"), ours.join("web-1"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &worktree).unwrap();
     let registry = Registry::new("".as_ref());
-    let plan = |trusted| {
-        let asked = LaunchRequest {
-            trusted,
-            env: &env,
-            ..request(&[])
-        };
-        registry.get("claude-code").unwrap().plan(&asked).unwrap()
+    let names_it = |text: &str| text.contains(worktree.as_str()) || text.contains(real.as_str());
+    // What has the worktree's name in it says that it is trusted: nothing else that is written is about one.
+    let said = || {
+        let mut all = files(home.path());
+        if ours.join("agents").exists() {
+            all.extend(files(ours.join("agents").as_std_path()));
+        }
+        all.retain(|_, (_, text)| names_it(std::str::from_utf8(text).unwrap()));
+        all
     };
-    let (own, strange) = (plan(true), plan(false));
-    assert!(matches!(own.before[..], [Preparation::Member { .. }]), "{own:?}");
-    assert_eq!(own.env, []);
-    assert_eq!(strange.before, []);
-    let wary = [
-        ("CLAUDE_CODE_IGNORE_PERSISTED_TRUST", "1"),
-        ("CLAUDE_CODE_SANDBOXED", ""),
-    ];
-    assert_eq!(
-        strange.env,
-        wary.map(|(name, value)| (name.to_owned(), value.to_owned()))
-    );
-    assert_eq!(own.argv, strange.argv);
+    let (mut recorded, mut remembered) = (Vec::new(), Vec::new());
+    for sheet in SHEETS.iter().filter(|sheet| sheet.description.id != "shell") {
+        let id = sheet.description.id;
+        let plan = |trusted| {
+            let asked = LaunchRequest {
+                trusted,
+                worktree: &worktree,
+                repo: &ours.join("repository"),
+                messages: &ours.join("messages"),
+                files: &ours.join("agents").join(id),
+                env: &env,
+                ..request(&[])
+            };
+            registry.get(id).unwrap().plan(&asked).unwrap()
+        };
+        let (own, strange) = (plan(true), plan(false));
+        for what in &strange.before {
+            let written = match what {
+                Preparation::Member { .. } | Preparation::Element { .. } => panic!("{id} {what:?}"),
+                Preparation::File { text, .. } | Preparation::Block { text, .. } => text.clone(),
+                Preparation::Entries { elements, .. } => format!("{elements:?}"),
+                Preparation::NoFile { .. } | Preparation::Untrusted { .. } | Preparation::Folder { .. } => {
+                    continue;
+                }
+            };
+            assert!(!names_it(&written), "{id} {what:?}");
+        }
+        let level = |word: &&String| word.contains("\"trusted\"");
+        assert_eq!(strange.argv.iter().find(level), None, "{id}");
+        let before = said();
+        for what in &own.before {
+            registry.prepare(what).await.unwrap();
+        }
+        recorded.extend((said() != before || own.argv.iter().any(|word| level(&word))).then_some(id));
+        // As if it had been answered so in an earlier run.
+        for what in &strange.before {
+            if let Preparation::NoFile { file } = what {
+                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                std::fs::write(file, worktree.as_str()).unwrap();
+            }
+        }
+        for what in &strange.before {
+            registry.prepare(what).await.unwrap();
+        }
+        remembered.extend((said() != before).then_some(id));
+        if id == "claude-code" {
+            assert_eq!(own.env, []);
+            let wary = [
+                ("CLAUDE_CODE_IGNORE_PERSISTED_TRUST", "1"),
+                ("CLAUDE_CODE_SANDBOXED", ""),
+            ];
+            let wary = wary.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(strange.env, wary);
+            assert_eq!(own.argv, strange.argv);
+        }
+    }
+    assert_eq!(recorded, ["claude-code", "codex", "copilot", "kimi"]);
+    assert_eq!(remembered, ["claude-code"], "it is told to count no record");
 }

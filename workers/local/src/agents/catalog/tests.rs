@@ -285,7 +285,7 @@ async fn what_each_agent_can_do() {
         qwen: interactive messages model resume hooks dialogs; argument; default accept-edits auto bypass-permissions
         copilot: interactive messages model resume hooks record dialogs; argument; default accept-edits bypass-permissions
         kimi: interactive messages model resume hooks record dialogs; first-message; default accept-edits auto bypass-permissions
-        cursor: interactive model; argument; default bypass-permissions
+        cursor: interactive model resume hooks; argument; default bypass-permissions
         shell: ; command; default
     "#]].assert_eq(&lines.concat());
     assert!(
