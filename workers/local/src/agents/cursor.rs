@@ -65,7 +65,14 @@ fn own_files(env: Environment<'_>) -> Vec<Finding> {
             "run `cursor-agent login`",
         )
     };
-    vec![login]
+    // Whether it asks about a folder, and where it would remember that, is in no document.
+    vec![
+        Finding::good(
+            "trust",
+            "nothing is recorded for it; whether it asks is not known",
+        ),
+        login,
+    ]
 }
 
 #[cfg(test)]
