@@ -19,16 +19,142 @@ fn world(script: Option<&str>) -> World {
     fs::create_dir_all(&bin).unwrap();
     std::os::unix::fs::symlink(&world.program, bin.join("ao")).unwrap();
     if let Some(script) = script {
-        fs::write(bin.join("claude"), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(bin.join("claude"), fs::Permissions::from_mode(0o755)).unwrap();
+        put(&world, "claude", &format!("#!/bin/sh\n{script}\n"));
     }
     world.set("PATH", &format!("{bin}:/usr/local/bin:/usr/bin:/bin"));
     world.set("ANTHROPIC_API_KEY", "k");
-    fs::write(
-        world.dir.join("home/.claude.json"),
-        json!({"hasCompletedOnboarding": true}).to_string(),
-    )
-    .unwrap();
+    // As it is once a person has said that this key is to be used.
+    let known = json!({"hasCompletedOnboarding": true, "customApiKeyResponses": {"approved": ["k"]}});
+    fs::write(world.dir.join("home/.claude.json"), known.to_string()).unwrap();
+    world
+}
+
+/// Puts `text` in the place of a program; the first line says what runs it.
+fn put(world: &World, program: &str, text: &str) {
+    let path = world.dir.join("bin").join(program);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn put_at_home(world: &World, name: &str, text: &str) {
+    let path = world.dir.join("home").join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Each agent: its id and its program, what that says of itself, the options it is started with, and how a person logged it in.
+struct Installed {
+    id: &'static str,
+    program: &'static str,
+    version: &'static str,
+    help: &'static str,
+    login: (&'static str, &'static str),
+    /// A file of its own that has to read.
+    record: Option<&'static str>,
+}
+
+const ALL: [Installed; 8] = [
+    Installed {
+        id: "claude-code",
+        program: "claude",
+        version: "2.1.330",
+        help: HELP,
+        login: (
+            ".claude.json",
+            r#"{"hasCompletedOnboarding": true, "oauthAccount": {"emailAddress": "a@b.c"}}"#,
+        ),
+        record: Some(".claude.json"),
+    },
+    Installed {
+        id: "codex",
+        program: "codex",
+        version: "0.169.0",
+        help: "--no-daemon --dangerously-bypass-hook-trust --ask-for-approval --sandbox --approve-for-me \
+               --dangerously-bypass-approvals-and-sandbox --model --config",
+        login: (".codex/auth.json", r#"{"OPENAI_API_KEY": "k"}"#),
+        record: Some(".codex/config.toml"),
+    },
+    Installed {
+        id: "opencode",
+        program: "opencode",
+        version: "1.18.33",
+        help: "--session --auto --model --prompt",
+        login: (
+            ".local/share/opencode/auth.json",
+            r#"{"x": {"type": "api", "key": "k"}}"#,
+        ),
+        record: Some(".config/opencode/opencode.json"),
+    },
+    Installed {
+        id: "grok",
+        program: "grok",
+        version: "1.0.41",
+        help: "--resume --session-id --permission-mode --allow --model --rules",
+        login: (".grok/auth.json", r#"{"x": {"key": "k"}}"#),
+        record: Some(".grok/trusted_folders.toml"),
+    },
+    Installed {
+        id: "qwen",
+        program: "qwen",
+        version: "0.24.4",
+        help: "--resume --session-id --approval-mode --model --append-system-prompt --add-dir --prompt-interactive",
+        login: (
+            ".qwen/settings.json",
+            r#"{"security": {"auth": {"selectedType": "openai", "apiKey": "k"}}}"#,
+        ),
+        record: Some(".qwen/trustedFolders.json"),
+    },
+    Installed {
+        id: "copilot",
+        program: "copilot",
+        version: "1.0.102",
+        help: "--resume --session-id --plugin-dir --add-dir --allow-tool --allow-all --model --interactive",
+        login: (
+            ".copilot/config.json",
+            "// Its own.\n{\"loggedInUsers\": [{\"login\": \"me\"}], \"trustedFolders\": [\"/w\"]}",
+        ),
+        record: Some(".copilot/config.json"),
+    },
+    Installed {
+        id: "kimi",
+        program: "kimi",
+        version: "2.1.0",
+        help: "--session --add-dir --yolo --auto --model",
+        login: (
+            ".kimi-code/config.toml",
+            "[providers.mine]\ntype = \"kimi\"\napi_key = \"k\"\n",
+        ),
+        record: Some(".kimi-code/workspace-trust"),
+    },
+    Installed {
+        id: "cursor",
+        program: "cursor-agent",
+        version: "2026.09.12-abc",
+        help: "--resume --model --force",
+        login: (".cursor/cli-config.json", "{}"),
+        record: None,
+    },
+];
+
+impl Installed {
+    fn says(&self, version: &str, help: &str) -> String {
+        // One says its help where others say errors.
+        let to = if self.id == "opencode" { " >&2" } else { "" };
+        format!(
+            "#!/bin/sh\ncase $1 in --version) echo 'x {version}';; --help) echo '{help}'{to};; *) exit 9;; esac\n"
+        )
+    }
+}
+
+/// A world with all of them, each as a person has it who has logged in, saying this version instead of its own.
+fn all_installed(version: Option<&str>) -> World {
+    let mut world = world(None);
+    world.set("ANTHROPIC_API_KEY", "");
+    for agent in &ALL {
+        let version = version.unwrap_or(agent.version);
+        put(&world, agent.program, &agent.says(version, agent.help));
+        put_at_home(&world, agent.login.0, agent.login.1);
+    }
     world
 }
 
@@ -171,6 +297,104 @@ fn an_agent_that_is_missing_old_broken_or_silent_is_named() {
     }
 }
 
+/// It starts, says its version, takes its options, and its trust and its login are in order.
+#[test]
+fn each_of_all_agents_is_looked_over_and_well() {
+    for (version, said) in [
+        (None, ", version "),
+        (Some("9999.9"), "is version 9999.9, newer than "),
+        (Some("0.0.1"), "is version 0.0.1, older than "),
+    ] {
+        let world = all_installed(version);
+        let (code, checks) = examined(&world, &["--offline"]);
+        assert_eq!(code, 0, "{checks:?}");
+        for agent in &ALL {
+            let its: Vec<_> = checks.iter().filter(|(name, ..)| name == agent.id).collect();
+            let (_, level, first) = its[0];
+            let path = world.dir.join("bin").join(agent.program);
+            assert!(first.starts_with(path.as_str()), "{first}");
+            // Of one that nobody has seen a version is no better than another.
+            let is_known = agent.id != "cursor";
+            assert!(
+                first.contains(if is_known { said } else { ", version " }),
+                "{first}"
+            );
+            assert_eq!(level == "PASS", is_known && version.is_none(), "{first}");
+            for part in ["knows every option that it is started with", "trust: ", "login: "] {
+                assert!(
+                    has(&checks, agent.id, "PASS", part),
+                    "{} {part}: {its:?}",
+                    agent.id
+                );
+            }
+            assert!(its[1..].iter().all(|(_, level, _)| level == "PASS"), "{its:?}");
+        }
+    }
+}
+
+/// Each with something else that is wrong with it, and what cannot be executed at all. That each has its remedy is looked at in `examined`.
+#[test]
+fn each_of_all_agents_that_is_broken_is_named() {
+    let world = all_installed(None);
+    for (script, said) in [
+        (
+            "\x7fELF is what it begins with",
+            "does not start: Exec format error",
+        ),
+        (
+            "#!/no/such/interpreter\n",
+            "does not start: No such file or directory",
+        ),
+        ("#!/bin/sh\nexit 3\n", "does not start: exit status: 3"),
+        ("#!/bin/sh\nkill -9 $$\n", "does not start: signal: 9"),
+        ("#!/bin/sh\necho hello\n", "`hello` names no version"),
+        ("#!/bin/sh\n", "`` names no version"),
+    ] {
+        for agent in &ALL {
+            put(&world, agent.program, script);
+        }
+        let (code, checks) = examined(&world, &["--offline"]);
+        assert_eq!(code, 0, "{checks:?}");
+        for agent in &ALL {
+            assert!(has(&checks, agent.id, "WARN", said), "{}: {checks:?}", agent.id);
+        }
+    }
+    for agent in &ALL {
+        put(&world, agent.program, &agent.says("0.0.1", "--nothing"));
+    }
+    let (code, checks) = examined(&world, &["--offline"]);
+    assert_eq!(code, 1);
+    for agent in &ALL {
+        let option = agent.help.split(' ').next().unwrap();
+        let said = format!("does not know {option}");
+        assert!(has(&checks, agent.id, "FAIL", &said), "{}: {checks:?}", agent.id);
+    }
+}
+
+/// What an agent keeps of trust has to read: without it no worktree is recorded, or a session for a stranger's code fails.
+#[test]
+fn what_each_agent_keeps_has_to_read() {
+    let world = all_installed(None);
+    for agent in &ALL {
+        if let Some(record) = agent.record {
+            put_at_home(&world, record, "= { neither of them");
+        }
+    }
+    let (code, checks) = examined(&world, &["--offline"]);
+    assert_eq!(code, 1);
+    for agent in &ALL {
+        let Some(record) = agent.record else { continue };
+        let is_its = |(name, level, said): &&(String, String, String)| {
+            name == agent.id && level == "FAIL" && said.contains(record)
+        };
+        assert!(
+            checks.iter().any(|check| is_its(&check)),
+            "{}: {checks:?}",
+            agent.id
+        );
+    }
+}
+
 /// Each that is installed, by the same rules.
 #[test]
 fn every_agent_that_is_installed_is_looked_over() {
@@ -183,17 +407,14 @@ fn every_agent_that_is_installed_is_looked_over() {
             "case $1 in --version) echo 2026.09.12-abc;; *) echo --resume --model --force;; esac",
         ),
     ] {
-        let path = world.dir.join("bin").join(program);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        put(&world, program, &format!("#!/bin/sh\n{script}\n"));
     }
-    fs::create_dir_all(world.dir.join("home/.codex")).unwrap();
-    fs::write(world.dir.join("home/.codex/config.toml"), "[").unwrap();
+    put_at_home(&world, ".codex/config.toml", "[");
     let (code, checks) = examined(&world, &["--offline"]);
-    assert_eq!(code, 0);
+    assert_eq!(code, 1);
     for (id, level, said) in [
         ("codex", "PASS", "/bin/codex, version 0.169.0"),
-        ("codex", "WARN", "config.toml` does not read"),
+        ("codex", "FAIL", "config.toml` does not read"),
         ("kimi", "WARN", "exit status: 1: SyntaxError: no zstd"),
         ("cursor", "WARN", "what ao knows of it is from documents alone"),
         ("cursor", "PASS", "knows every option"),
@@ -207,18 +428,13 @@ fn every_agent_that_is_installed_is_looked_over() {
 #[test]
 fn a_multiplexer_that_is_there_has_to_do() {
     let world = world(None);
-    let put = |script: &str| {
-        let path = world.dir.join("bin/zellij");
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    };
     for (script, level, part) in [
         ("echo zellij 0.44.3", "PASS", "zellij 0.44.3"),
         ("echo zellij 0.43.9", "FAIL", "is too old"),
         ("echo hello", "FAIL", "names no version"),
         ("exit 1", "FAIL", "failed"),
     ] {
-        put(script);
+        put(&world, "zellij", &format!("#!/bin/sh\n{script}\n"));
         let (_, checks) = examined(&world, &["--offline"]);
         assert!(has(&checks, "zellij", level, part), "{script}: {checks:?}");
     }
@@ -244,6 +460,23 @@ fn what_an_agent_would_ask_at_its_start_is_named() {
         has(&checks, "claude-code", "WARN", "no login is found"),
         "{checks:?}"
     );
+}
+
+/// A key in the daemon's environment that nobody has approved is a question at its start.
+#[test]
+fn a_key_that_claude_code_would_ask_about_is_named() {
+    let mut world = world(Some(&claude("2.1.330", HELP)));
+    assert!(has(
+        &examined(&world, &["--offline"]).1,
+        "claude-code",
+        "PASS",
+        "it asks nothing"
+    ));
+    world.set("ANTHROPIC_API_KEY", "another");
+    let (code, checks) = examined(&world, &["--offline"]);
+    assert_eq!(code, 0);
+    let said = "it asks whether ANTHROPIC_API_KEY is to be used, where No is the first choice";
+    assert!(has(&checks, "claude-code", "WARN", said), "{checks:?}");
 }
 
 #[test]

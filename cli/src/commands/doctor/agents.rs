@@ -86,8 +86,10 @@ fn of(id: &'static str, found: Installation) -> Vec<Check> {
         };
         match finding.remedy {
             None => check(Level::Pass, message),
-            // It would end at its start, each time.
-            Some(remedy) if finding.what == "options" => check(Level::Fail, message).with(remedy),
+            // It would end at its start, or a session for a stranger's code would, each time.
+            Some(remedy) if matches!(finding.what, "options" | "settings" | "hooks" | "trust") => {
+                check(Level::Fail, message).with(remedy)
+            }
             Some(remedy) => check(Level::Warn, message).with(remedy),
         }
     }));

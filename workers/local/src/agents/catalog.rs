@@ -268,7 +268,7 @@ async fn options(
                 .options
                 .iter()
                 .copied()
-                .filter(|option| !help.contains(option))
+                .filter(|option| !probe::names(&help, option))
                 .collect();
             if unknown.is_empty() {
                 Finding::good("options", known)

@@ -10,7 +10,9 @@ use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
     Sheet, Word, event, event_when,
 };
-use super::{Checkup, checkup, folders, hooks};
+use super::{Checkup, folders, hooks};
+
+mod own_files;
 
 const ID: &str = "claude-code";
 
@@ -117,7 +119,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--model",
             "--append-system-prompt",
         ],
-        own_files: checkup::claude,
+        own_files: own_files::own_files,
     }),
 };
 
@@ -231,7 +233,7 @@ fn wary(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
 
 /// Its own record that the worktree is trusted. Without it a fresh worktree begins with a question whose first answer is "No, exit".
 fn trust(request: &LaunchRequest<'_>) -> Vec<Preparation> {
-    let Some(config) = checkup::claude_config(request.env).filter(|_| request.trusted) else {
+    let Some(config) = own_files::config_file(request.env).filter(|_| request.trusted) else {
         return Vec::new();
     };
     let seed = |folder: Utf8PathBuf| Preparation::Member {

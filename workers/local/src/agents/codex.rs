@@ -1,19 +1,16 @@
 //! Codex. What it does was seen of version 0.169.0.
 
-use std::io;
-
 use ao_domain::ActivityState;
 use ao_domain::port::agent::{Description, LaunchRequest, Style, Takes};
 use ao_domain::port::runtime::Place;
-use camino::{Utf8Path, Utf8PathBuf};
-use toml_edit::{Array, DocumentMut, InlineTable, Value};
+use toml_edit::{Array, InlineTable, Value};
 
-use super::checkup::Finding;
+use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Word, event, no_env, nothing_before,
+    Argv, Begins, Choices, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules, Sheet, Word,
+    event, no_env, nothing_before,
 };
-use super::{Checkup, folders, hooks, value_of};
+use super::{Checkup, folders, hooks};
 
 const ID: &str = "codex";
 
@@ -124,7 +121,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--model",
             "--config",
         ],
-        own_files,
+        own_files: |env| KEPT.findings(env),
     }),
 };
 
@@ -211,58 +208,35 @@ fn hook(request: &LaunchRequest<'_>, name: &str) -> String {
     format!("hooks.{name}={}", Value::Array(Array::from_iter([group])))
 }
 
-/// What its own files say: whether they read, and whether it will ask for a login.
-fn own_files(env: Environment<'_>) -> Vec<Finding> {
-    let folder = match value_of(env, "CODEX_HOME") {
-        Some(folder) => Utf8PathBuf::from(folder),
-        None => match value_of(env, "HOME") {
-            Some(home) => Utf8Path::new(home).join(".codex"),
-            None => {
-                return vec![Finding::bad(
-                    "home",
-                    "neither HOME nor CODEX_HOME is set",
-                    "set HOME",
-                )];
-            }
+const HOME: At = At {
+    variable: Some("CODEX_HOME"),
+    home: ".codex",
+    file: "",
+};
+const CONFIG: At = HOME.file("config.toml");
+
+const KEPT: Kept = Kept {
+    folder: HOME,
+    records: &[Record {
+        what: "trust",
+        at: CONFIG,
+        form: Form::Toml,
+        well: "worktrees are trusted on its command line",
+        ill: "it does not start",
+    }],
+    logins: &[
+        Login {
+            said: "by its own record",
+            has: &[Has::Some(HOME.file("auth.json"), Form::Json, &[])],
         },
-    };
-    let config = folder.join("config.toml");
-    let text = match std::fs::read_to_string(&config) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => {
-            let said = format!("`{config}` cannot be read ({error}): it does not start");
-            return vec![Finding::bad(
-                "settings",
-                said,
-                format!("set the rights of `{config}`"),
-            )];
-        }
-    };
-    let settings = match text.parse::<DocumentMut>() {
-        Ok(settings) => settings,
-        Err(error) => {
-            let said = format!(
-                "`{config}` does not read ({}): it does not start",
-                error.message()
-            );
-            return vec![Finding::bad("settings", said, format!("set `{config}` right"))];
-        }
-    };
-    let provider = settings.get("model_provider").and_then(|name| name.as_str());
-    let login = if folder.join("auth.json").is_file() {
-        Finding::good("login", "by its own record")
-    } else if let Some(provider) = provider.filter(|name| *name != "openai") {
-        Finding::good("login", format!("its provider `{provider}` has its own"))
-    } else {
-        let said = "no login is found: it will ask for one at its start";
-        Finding::bad("login", said, "run `codex login`")
-    };
-    vec![
-        Finding::good("trust", "worktrees are trusted on its command line"),
-        login,
-    ]
-}
+        Login {
+            said: "its settings name a provider, which has its own",
+            has: &[Has::Other(CONFIG, Form::Toml, &["model_provider"], "openai")],
+        },
+    ],
+    without: "it will ask for one at its start",
+    remedy: "run `codex login`",
+};
 
 #[cfg(test)]
 mod tests;

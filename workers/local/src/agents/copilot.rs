@@ -6,12 +6,12 @@ use ao_domain::port::runtime::Place;
 use camino::Utf8PathBuf;
 use serde_json::{Map, Value, json};
 
-use super::checkup::Finding;
+use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Word, event, event_when,
+    Argv, Begins, Choices, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules, Sheet, Word,
+    event, event_when,
 };
-use super::{Checkup, folders, hooks, own_folder, unknown_home, value_of};
+use super::{Checkup, folders, hooks, unknown_home, value_of};
 
 const ID: &str = "copilot";
 
@@ -115,7 +115,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--model",
             "--interactive",
         ],
-        own_files,
+        own_files: |env| KEPT.findings(env),
     }),
 };
 
@@ -203,7 +203,7 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
     before.push(Preparation::Folder {
         file: request.messages.to_owned(),
     });
-    let Some(file) = folder(request.env).map(|folder| folder.join("config.json")) else {
+    let Some(file) = CONFIG.path(request.env) else {
         before.extend(unknown_home(request));
         return before;
     };
@@ -238,37 +238,56 @@ fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
     is_said.then_some(same).into_iter().collect()
 }
 
-fn folder(env: Environment<'_>) -> Option<Utf8PathBuf> {
-    own_folder(env, Some("COPILOT_HOME"), ".copilot")
-}
+const HOME: At = At {
+    variable: Some("COPILOT_HOME"),
+    home: ".copilot",
+    file: "",
+};
+const CONFIG: At = HOME.file("config.json");
 
-/// What its own files say: how it will log in.
-fn own_files(env: Environment<'_>) -> Vec<Finding> {
-    const LOGINS: [&str; 4] = [
-        "COPILOT_GITHUB_TOKEN",
-        "GH_TOKEN",
-        "GITHUB_TOKEN",
-        "COPILOT_PROVIDER_BASE_URL",
-    ];
-    let Some(folder) = folder(env) else {
-        return vec![Finding::bad(
-            "home",
-            "neither HOME nor COPILOT_HOME is set",
-            "set HOME",
-        )];
-    };
-    let config = std::fs::read_to_string(folder.join("config.json")).unwrap_or_default();
-    let login = if let Some(name) = LOGINS.iter().find(|name| value_of(env, name).is_some()) {
-        Finding::good("login", format!("by {name}"))
-    } else if config.contains("\"lastLoggedInUser\"") || config.contains("\"loggedInUsers\"") {
-        Finding::good("login", "by its own record")
-    } else {
-        let said = "no login is found: it will ask for one";
-        Finding::bad(
-            "login",
-            said,
-            "run `copilot` and log in, or set GH_TOKEN for the daemon",
-        )
-    };
-    vec![login]
-}
+const KEPT: Kept = Kept {
+    folder: HOME,
+    records: &[Record {
+        what: "trust",
+        at: CONFIG,
+        // Its own as it is read before a session.
+        form: Form::List(TRUSTED),
+        well: "worktrees are recorded as trusted in {}",
+        ill: "it will ask about each worktree, and no session can begin with a stranger's code",
+    }],
+    logins: &[
+        Login {
+            said: "by COPILOT_GITHUB_TOKEN",
+            has: &[Has::Set("COPILOT_GITHUB_TOKEN")],
+        },
+        Login {
+            said: "by GH_TOKEN",
+            has: &[Has::Set("GH_TOKEN")],
+        },
+        Login {
+            said: "by GITHUB_TOKEN",
+            has: &[Has::Set("GITHUB_TOKEN")],
+        },
+        Login {
+            said: "by COPILOT_PROVIDER_BASE_URL",
+            has: &[Has::Set("COPILOT_PROVIDER_BASE_URL")],
+        },
+        Login {
+            said: "by its own record",
+            has: &[Has::Some(CONFIG, Form::List(TRUSTED), &["loggedInUsers"])],
+        },
+        Login {
+            said: "by its own record",
+            has: &[Has::Some(
+                CONFIG,
+                Form::List(TRUSTED),
+                &["lastLoggedInUser", "login"],
+            )],
+        },
+    ],
+    without: "it will ask for one",
+    remedy: "run `copilot` and log in, or set GH_TOKEN for the daemon",
+};
+
+#[cfg(test)]
+mod tests;

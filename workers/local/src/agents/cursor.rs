@@ -132,7 +132,15 @@ fn own_files(env: Environment<'_>) -> Vec<Finding> {
             "run `cursor-agent login`",
         )
     };
-    vec![hooks, login]
+    // Whether it asks about a folder, and where it would remember that, is in no document.
+    vec![
+        hooks,
+        Finding::good(
+            "trust",
+            "nothing is recorded for it; whether it asks is not known",
+        ),
+        login,
+    ]
 }
 
 #[cfg(test)]

@@ -3,15 +3,14 @@
 use ao_domain::ActivityState;
 use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes, Trusted};
 use ao_domain::port::runtime::Place;
-use camino::Utf8PathBuf;
 use serde_json::{Map, Value, json};
 
-use super::checkup::Finding;
+use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Keys, Own, ScreenRules, Sheet,
-    Word, event, event_when,
+    Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Keys, Own, ScreenRules, Sheet, Word, event,
+    event_when,
 };
-use super::{Checkup, folders, hooks, own_folder, unknown_home, value_of};
+use super::{Checkup, folders, hooks, unknown_home};
 
 const ID: &str = "grok";
 
@@ -118,7 +117,7 @@ pub(super) const SHEET: Sheet = Sheet {
     checkup: Some(Checkup {
         seen: "1.0.41",
         options: &[
-            "--no-auto-update",
+            // It takes --no-auto-update, too, and its help does not name it.
             "--resume",
             "--session-id",
             "--permission-mode",
@@ -126,7 +125,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--model",
             "--rules",
         ],
-        own_files,
+        own_files: |env| KEPT.findings(env),
     }),
 };
 
@@ -151,13 +150,21 @@ const EVENTS: &[Event] = &[
     event("SessionEnd", Some(ActivityState::Exited)),
 ];
 
-fn home(env: Environment<'_>) -> Option<Utf8PathBuf> {
-    own_folder(env, Some("GROK_HOME"), ".grok")
-}
+const HOME: At = At {
+    variable: Some("GROK_HOME"),
+    home: ".grok",
+    file: "",
+};
+
+/// Our hooks, below its folder.
+const HOOKS: &str = "hooks/ao.json";
+
+/// What it was answered about folders, below its folder.
+const TRUSTED: &str = "trusted_folders.toml";
 
 /// A file of ours beside its user's hooks; each asks its environment whose it is, and says nothing outside a session of ours.
 fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
-    let Some(home) = home(request.env) else {
+    let Some(home) = HOME.path(request.env) else {
         return unknown_home(request);
     };
     let all: Map<String, Value> = hooks::groups(request, ID, EVENTS, hooks::Unit::Seconds)
@@ -165,13 +172,13 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
         .map(|(event, group)| (event, Value::Array(group)))
         .collect();
     let hooks = Preparation::File {
-        file: home.join("hooks/ao.json"),
+        file: home.join(HOOKS),
         text: json!({"hooks": all}).to_string(),
     };
     let mut before = vec![hooks];
     if !request.trusted {
         before.push(Preparation::Untrusted {
-            file: home.join("trusted_folders.toml"),
+            file: home.join(TRUSTED),
             said: Trusted::Tables("folders".to_owned()),
             own: folders(request.worktree),
             repo: request.repo.to_owned(),
@@ -187,37 +194,55 @@ fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
     vec![("GROK_FOLDER_TRUST".to_owned(), asks.to_owned())]
 }
 
-/// What its own files say: whether they read, and how it will log in.
-fn own_files(env: Environment<'_>) -> Vec<Finding> {
-    let Some(home) = home(env) else {
-        return vec![Finding::bad(
-            "home",
-            "neither HOME nor GROK_HOME is set",
-            "set HOME",
-        )];
-    };
-    let config = home.join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap_or_default();
-    if let Err(error) = text.parse::<toml_edit::DocumentMut>() {
-        let said = format!(
-            "`{config}` does not read ({}): it does not start",
-            error.message()
-        );
-        return vec![Finding::bad("settings", said, format!("set `{config}` right"))];
-    }
-    let login = if value_of(env, "XAI_API_KEY").is_some() {
-        Finding::good("login", "by XAI_API_KEY")
-    } else if text.contains("api_key") || home.join("auth.json").exists() {
-        Finding::good("login", "by its own record")
-    } else {
-        Finding::bad(
-            "login",
-            "no login is found: it will ask for one at its start",
-            "run `grok` and log in",
-        )
-    };
-    vec![
-        Finding::good("hooks", format!("ours are {}", home.join("hooks/ao.json"))),
-        login,
-    ]
-}
+const CONFIG: At = HOME.file("config.toml");
+const A_MODEL: &str = "its settings have one of a model";
+
+const KEPT: Kept = Kept {
+    folder: HOME,
+    records: &[
+        Record {
+            what: "settings",
+            at: CONFIG,
+            form: Form::Toml,
+            well: "",
+            ill: "it does not start",
+        },
+        Record {
+            what: "hooks",
+            at: HOME.file(HOOKS),
+            form: Form::Any,
+            well: "ours are {}",
+            ill: "",
+        },
+        Record {
+            what: "trust",
+            at: HOME.file(TRUSTED),
+            form: Form::Toml,
+            well: "what it was answered is in {}",
+            ill: "no session can begin with a stranger's code",
+        },
+    ],
+    logins: &[
+        Login {
+            said: A_MODEL,
+            has: &[Has::Some(CONFIG, Form::Toml, &["model", "*", "api_key"])],
+        },
+        Login {
+            said: A_MODEL,
+            has: &[Has::Named(CONFIG, Form::Toml, &["model", "*", "env_key"])],
+        },
+        Login {
+            said: "by its own record",
+            has: &[Has::Some(HOME.file("auth.json"), Form::Json, &[])],
+        },
+        Login {
+            said: "by XAI_API_KEY",
+            has: &[Has::Set("XAI_API_KEY")],
+        },
+    ],
+    without: "it will ask for one at its start",
+    remedy: "run `grok` and log in",
+};
+
+#[cfg(test)]
+mod tests;

@@ -174,8 +174,7 @@ fn distrust(file: &Utf8Path, said: &Trusted, own: &[Utf8PathBuf], repo: &Utf8Pat
         Trusted::List(name) => edit(file, false, "{}", |text| {
             headed(text, |text| {
                 let text = if text.trim().is_empty() { "{}" } else { text };
-                let listed = Members::of(text)?.get(name).unwrap_or("[]").to_owned();
-                let folders: Vec<String> = serde_json::from_str(&listed)?;
+                let folders = texts(text, name)?;
                 let is_own = |folder: &String| own.iter().any(|own| own == folder);
                 let rest: Vec<&String> = folders.iter().filter(|folder| !is_own(folder)).collect();
                 let covers = |folder: &&&String| {
@@ -254,11 +253,26 @@ fn read(file: &Utf8Path) -> io::Result<Option<String>> {
 
 /// Changes what follows the comments at the beginning of a JSON text, which some programs write there.
 fn headed(text: &str, change: impl FnOnce(&str) -> io::Result<Option<String>>) -> io::Result<Option<String>> {
+    let (head, body) = without_head(text);
+    Ok(change(body)?.map(|changed| format!("{head}{changed}")))
+}
+
+/// The comments at the beginning of a JSON text, and what follows them.
+fn without_head(text: &str) -> (&str, &str) {
     let comments = text
         .split_inclusive('\n')
         .take_while(|line| line.trim_start().starts_with("//"));
-    let (head, body) = text.split_at(comments.map(str::len).sum());
-    Ok(change(body)?.map(|changed| format!("{head}{changed}")))
+    text.split_at(comments.map(str::len).sum())
+}
+
+/// The texts in a list of a JSON text, as they are looked through where a stranger's code is started.
+pub(super) fn listed(text: &str, name: &str) -> io::Result<Vec<String>> {
+    texts(without_head(text).1, name)
+}
+
+fn texts(body: &str, name: &str) -> io::Result<Vec<String>> {
+    let members = Members::of(body)?;
+    Ok(serde_json::from_str(members.get(name).unwrap_or("[]"))?)
 }
 
 /// The text with that member set; `None` when it is already.

@@ -10,12 +10,12 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use toml_edit::Value;
 
-use super::checkup::Finding;
+use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own,
-    ScreenRules, Sheet, Word, event, event_when, no_env,
+    Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
+    Sheet, Word, event, event_when, no_env,
 };
-use super::{Checkup, folders, hooks, own_folder, unknown_home, value_of};
+use super::{Checkup, folders, hooks, unknown_home};
 
 const ID: &str = "kimi";
 
@@ -121,7 +121,7 @@ pub(super) const SHEET: Sheet = Sheet {
     checkup: Some(Checkup {
         seen: "2.1.0",
         options: &["--session", "--add-dir", "--yolo", "--auto", "--model"],
-        own_files,
+        own_files: |env| KEPT.findings(env),
     }),
 };
 
@@ -150,13 +150,18 @@ const EVENTS: &[Event] = &[
 /// What it said at the end of a turn: its own record has it.
 const SAID: &str = "wire.said";
 
-fn home(env: Environment<'_>) -> Option<Utf8PathBuf> {
-    own_folder(env, Some("KIMI_CODE_HOME"), ".kimi-code")
-}
+const HOME: At = At {
+    variable: Some("KIMI_CODE_HOME"),
+    home: ".kimi-code",
+    file: "",
+};
+
+/// Its own record of what is trusted, below its folder: a file for each.
+const TRUSTED: &str = "workspace-trust";
 
 /// Hooks are set up in its own settings alone; each asks its environment whose it is, and says nothing outside a session of ours.
 fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
-    let Some(home) = home(request.env) else {
+    let Some(home) = HOME.path(request.env) else {
         return unknown_home(request);
     };
     let mut text = String::new();
@@ -195,7 +200,7 @@ fn trust_file(home: &Utf8Path, folder: &Utf8Path) -> Utf8PathBuf {
     let digest = Sha256::digest(folder.as_str().as_bytes());
     let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let name = slug(folder.file_name().unwrap_or_default());
-    home.join("workspace-trust").join(format!("wd_{name}_{hash}"))
+    home.join(TRUSTED).join(format!("wd_{name}_{hash}"))
 }
 
 /// How it writes a folder's name in such a file's: in small letters, `-` for every run of others, and not too long.
@@ -219,62 +224,48 @@ fn slug(name: &str) -> String {
     }
 }
 
-/// What its own files say: whether they read, and how it will log in.
-fn own_files(env: Environment<'_>) -> Vec<Finding> {
-    let Some(home) = home(env) else {
-        return vec![Finding::bad(
-            "home",
-            "neither HOME nor KIMI_CODE_HOME is set",
-            "set HOME",
-        )];
-    };
-    let config = home.join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap_or_default();
-    if let Err(error) = text.parse::<toml_edit::DocumentMut>() {
-        let said = format!(
-            "`{config}` does not read ({}): it does not start, and tells nothing",
-            error.message()
-        );
-        return vec![Finding::bad("settings", said, format!("set `{config}` right"))];
-    }
-    let login = if value_of(env, "KIMI_MODEL_API_KEY").is_some() {
-        Finding::good("login", "by KIMI_MODEL_API_KEY")
-    } else if text.contains("api_key") || home.join("credentials").exists() {
-        Finding::good("login", "by its own record")
-    } else {
-        Finding::bad(
-            "login",
-            "no login is found: it will not answer",
-            "run `kimi login`",
-        )
-    };
-    vec![Finding::good("hooks", format!("ours come into {config}")), login]
-}
+const CONFIG: At = HOME.file("config.toml");
+const A_PROVIDER: &str = "its settings have one of a provider";
+
+const KEPT: Kept = Kept {
+    folder: HOME,
+    records: &[
+        Record {
+            what: "hooks",
+            at: CONFIG,
+            form: Form::Toml,
+            well: "ours come into {}",
+            ill: "it does not start, and tells nothing",
+        },
+        Record {
+            what: "trust",
+            at: HOME.file(TRUSTED),
+            form: Form::Folder,
+            well: "worktrees are recorded as trusted in {}",
+            ill: "it will ask whether each worktree is trusted",
+        },
+    ],
+    logins: &[
+        Login {
+            said: "by KIMI_MODEL_API_KEY",
+            has: &[Has::Set("KIMI_MODEL_NAME"), Has::Set("KIMI_MODEL_API_KEY")],
+        },
+        Login {
+            said: A_PROVIDER,
+            has: &[Has::Some(CONFIG, Form::Toml, &["providers", "*", "api_key"])],
+        },
+        Login {
+            said: A_PROVIDER,
+            has: &[Has::Named(CONFIG, Form::Toml, &["providers", "*", "api_key_env"])],
+        },
+        Login {
+            said: "by its own record",
+            has: &[Has::Ends(HOME.file("credentials"), ".json")],
+        },
+    ],
+    without: "it will not answer",
+    remedy: "run `kimi login`",
+};
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As the program itself writes them (`slugifyWorkDirName`).
-    #[test]
-    fn a_folder_s_name_is_written_as_it_writes_it() {
-        for (name, slug_of_it) in [
-            ("web-1", "web-1"),
-            ("Web_App-12", "web_app-12"),
-            ("a-  b", "a--b"),
-            ("--x--", "x"),
-            ("\u{e4}", "workspace"),
-            ("..", "workspace"),
-            (
-                "a-very-long-name-of-a-project-that-is-cut-1",
-                "a-very-long-name-of-a-project-that-is-cu",
-            ),
-            (
-                "a-very-long-name-of-a-project-that-is-c-1",
-                "a-very-long-name-of-a-project-that-is-c",
-            ),
-        ] {
-            assert_eq!(slug(name), slug_of_it, "{name}");
-        }
-    }
-}
+mod tests;

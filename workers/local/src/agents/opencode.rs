@@ -3,12 +3,12 @@
 use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
 use ao_domain::port::runtime::Place;
 use ao_domain::{ActivityState, PermissionMode};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 
-use super::checkup::Finding;
+use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Keys, ScreenRules, Sheet, Word, event,
+    Argv, Begins, Choices, DelayRules, DialogRules, Event, Keys, ScreenRules, Sheet, Word, event,
 };
 use super::{Checkup, value_of};
 
@@ -99,7 +99,7 @@ pub(super) const SHEET: Sheet = Sheet {
     checkup: Some(Checkup {
         seen: "1.18.33",
         options: &["--session", "--auto", "--model", "--prompt"],
-        own_files,
+        own_files: |env| KEPT.findings(env),
     }),
 };
 
@@ -175,28 +175,74 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
     before
 }
 
-/// What its own files say: how it will log in.
-fn own_files(env: Environment<'_>) -> Vec<Finding> {
-    let Some(home) = value_of(env, "HOME").map(Utf8Path::new) else {
-        return vec![Finding::bad("home", "HOME is not set", "set HOME")];
-    };
-    let data = value_of(env, "XDG_DATA_HOME").map_or_else(|| home.join(".local/share"), Utf8PathBuf::from);
-    let config = value_of(env, "XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), Utf8PathBuf::from);
-    let settings = ["opencode.json", "opencode.jsonc"].map(|name| config.join("opencode").join(name));
-    let has_provider = settings
-        .iter()
-        .filter_map(|file| std::fs::read_to_string(file).ok())
-        .any(|text| text.contains("\"provider\""));
-    let login = if data.join("opencode/auth.json").is_file() {
-        Finding::good("login", "by its own record")
-    } else if has_provider {
-        Finding::good("login", "its settings name a provider")
-    } else {
-        Finding::bad(
-            "login",
-            "no login is found: it has no model to ask",
-            "run `opencode auth login`",
-        )
-    };
-    vec![login]
-}
+const DATA: At = At {
+    variable: Some("XDG_DATA_HOME"),
+    home: ".local/share",
+    file: "opencode/auth.json",
+};
+const PLAIN: At = At {
+    variable: Some("XDG_CONFIG_HOME"),
+    home: ".config",
+    file: "opencode/opencode.json",
+};
+const COMMENTED: At = PLAIN.file("opencode/opencode.jsonc");
+const A_PROVIDER: &str = "its settings name a provider";
+
+const KEPT: Kept = Kept {
+    folder: At {
+        variable: None,
+        home: "",
+        file: "",
+    },
+    records: &[
+        Record {
+            what: "trust",
+            at: DATA,
+            form: Form::Any,
+            well: "it asks nobody: of a stranger's code, what that brings for it is left out",
+            ill: "",
+        },
+        Record {
+            what: "settings",
+            at: PLAIN,
+            form: Form::Json,
+            well: "",
+            ill: "it does not start",
+        },
+        Record {
+            what: "settings",
+            at: COMMENTED,
+            form: Form::Json,
+            well: "",
+            ill: "it does not start",
+        },
+    ],
+    logins: &[
+        Login {
+            said: "by its own record",
+            has: &[Has::Some(DATA, Form::Json, &[])],
+        },
+        Login {
+            said: A_PROVIDER,
+            has: &[Has::Some(PLAIN, Form::Json, &["provider", "*"])],
+        },
+        Login {
+            said: A_PROVIDER,
+            has: &[Has::Some(COMMENTED, Form::Json, &["provider", "*"])],
+        },
+        // Of the many variables of its providers these were seen.
+        Login {
+            said: "by ANTHROPIC_API_KEY",
+            has: &[Has::Set("ANTHROPIC_API_KEY")],
+        },
+        Login {
+            said: "by OPENAI_API_KEY",
+            has: &[Has::Set("OPENAI_API_KEY")],
+        },
+    ],
+    without: "it has no model to ask",
+    remedy: "run `opencode auth login`",
+};
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,8 @@ const MOST: usize = 256 * 1024;
 /// How much of its words a sentence of ours has, in characters.
 const QUOTED: usize = 240;
 
-/// What `program` prints when it is started with `word` and ends well; else why not, in words that follow "it does not start".
+/// What `program` prints when it is started with `word` and ends well, on its error output where nothing else is; else why not, in
+/// words that follow "it does not start".
 ///
 /// It is started with `env`, in the root folder, so that no project's settings are read. Dropped, it kills what it started.
 pub(super) async fn ask(program: &Utf8Path, word: &str, env: Environment<'_>) -> Result<String, String> {
@@ -68,7 +69,10 @@ pub(super) async fn ask(program: &Utf8Path, word: &str, env: Environment<'_>) ->
     match said {
         Err(_) => Err(format!("it did not end within {} s", DEADLINE.as_secs())),
         Ok(Err(error)) => Err(error.to_string()),
-        Ok(Ok(status)) if status.success() => Ok(String::from_utf8_lossy(&out).into_owned()),
+        Ok(Ok(status)) if status.success() => {
+            let said = if out.trim_ascii().is_empty() { &err } else { &out };
+            Ok(String::from_utf8_lossy(said).into_owned())
+        }
         Ok(Ok(status)) => {
             let words = [&err, &out].map(|bytes| in_short(&String::from_utf8_lossy(bytes)));
             Err(match words.into_iter().find(|words| !words.is_empty()) {
@@ -139,6 +143,15 @@ pub(super) fn version_in(text: &str) -> Option<&str> {
         })
 }
 
+/// Whether `help` names this option, and not only one that begins or ends like it.
+pub(super) fn names(help: &str, option: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    help.match_indices(option).any(|(at, _)| {
+        let (before, after) = (&help[..at], &help[at + option.len()..]);
+        !before.ends_with(is_part) && !after.starts_with(is_part)
+    })
+}
+
 /// The numbers that a version begins with.
 pub(super) fn numbers(version: &str) -> impl Iterator<Item = u64> {
     let end = version.find(['-', '+']).unwrap_or(version.len());
@@ -168,6 +181,21 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(version_in(said), version, "{said}");
+        }
+    }
+
+    #[test]
+    fn an_option_is_named_by_a_whole_word() {
+        for (help, is_named) in [
+            ("  -m, --model <MODEL>", true),
+            ("--model=", true),
+            ("[--model]", true),
+            ("--models", false),
+            ("--model-list", false),
+            ("--no--model", false),
+            ("", false),
+        ] {
+            assert_eq!(names(help, "--model"), is_named, "{help}");
         }
     }
 

@@ -6,7 +6,7 @@ use ao_domain::port::runtime::Place;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 
-use super::checkup::Finding;
+use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
     Argv, Begins, Choices, DialogRules, Environment, Event, Files, Keys, Own, ScreenRules, Sheet, Word,
     event, event_when,
@@ -126,7 +126,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--add-dir",
             "--prompt-interactive",
         ],
-        own_files,
+        own_files: |env| KEPT.findings(env),
     }),
 };
 
@@ -234,22 +234,72 @@ fn object<'a>(of: &'a mut Value, name: &str) -> &'a mut Value {
     &mut of[name]
 }
 
-/// What its own files say: how it will log in.
-fn own_files(env: Environment<'_>) -> Vec<Finding> {
-    let settings = value_of(env, "HOME").map(|home| Utf8Path::new(home).join(".qwen"));
-    let login = if value_of(env, "OPENAI_API_KEY").is_some() {
-        Finding::good("login", "by OPENAI_API_KEY")
-    } else if settings.is_some_and(|folder| {
-        folder.join("oauth_creds.json").is_file() || folder.join("settings.json").is_file()
-    }) {
-        Finding::good("login", "by its own record")
-    } else {
-        let said = "no login is found: it will ask for one at its start";
-        Finding::bad(
-            "login",
-            said,
-            "run `qwen` once, or set OPENAI_API_KEY for the daemon",
-        )
-    };
-    vec![login]
-}
+/// Where it keeps what it knows of its user.
+const HOME: At = At {
+    variable: Some("QWEN_HOME"),
+    home: ".qwen",
+    file: "",
+};
+const SETTINGS: At = HOME.file("settings.json");
+const SELECTED: &[&str] = &["security", "auth", "selectedType"];
+const BY_OAUTH: &str = "qwen-oauth";
+const BY_KEY: Has = Has::Other(SETTINGS, Form::Json, SELECTED, BY_OAUTH);
+const ITS_SETTINGS: &str = "its settings have one";
+
+/// A key alone logs it in nowhere: it asks for the kind of login, until its settings or three variables say which.
+const KEPT: Kept = Kept {
+    folder: HOME,
+    records: &[
+        Record {
+            what: "settings",
+            at: SETTINGS,
+            form: Form::Json,
+            well: "",
+            ill: "it does not start",
+        },
+        Record {
+            what: "trust",
+            at: HOME.file("trustedFolders.json"),
+            form: Form::Json,
+            well: "what it was answered is in {}",
+            ill: "where its settings have it ask, it does not start",
+        },
+    ],
+    logins: &[
+        Login {
+            said: "by OPENAI_API_KEY",
+            has: &[
+                Has::Set("OPENAI_API_KEY"),
+                Has::Set("OPENAI_BASE_URL"),
+                Has::Set("OPENAI_MODEL"),
+            ],
+        },
+        Login {
+            said: "by OPENAI_API_KEY",
+            has: &[Has::Set("OPENAI_API_KEY"), BY_KEY],
+        },
+        Login {
+            said: ITS_SETTINGS,
+            has: &[
+                BY_KEY,
+                Has::Some(SETTINGS, Form::Json, &["security", "auth", "apiKey"]),
+            ],
+        },
+        Login {
+            said: ITS_SETTINGS,
+            has: &[BY_KEY, Has::Some(SETTINGS, Form::Json, &["env", "*"])],
+        },
+        Login {
+            said: "by its own record",
+            has: &[
+                Has::Text(SETTINGS, Form::Json, SELECTED, BY_OAUTH),
+                Has::Some(HOME.file("oauth_creds.json"), Form::Json, &[]),
+            ],
+        },
+    ],
+    without: "it will ask for one at its start",
+    remedy: "run `qwen` once, or set OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL for the daemon",
+};
+
+#[cfg(test)]
+mod tests;

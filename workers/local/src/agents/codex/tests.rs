@@ -1,6 +1,7 @@
 use ao_domain::PermissionMode;
 use ao_domain::port::agent::Agents as _;
 
+use super::super::checkup::tests::{found, logs_in};
 use super::super::{Registry, tests::request};
 use super::*;
 
@@ -127,21 +128,28 @@ fn its_record_tells_of_interrupts_and_of_errors() {
 
 #[test]
 fn a_login_that_is_missing_and_settings_that_do_not_read_are_found() {
-    let found = |files: &[(&str, &str)]| -> Vec<(&'static str, bool)> {
-        let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir(home.path().join(".codex")).unwrap();
-        for (name, text) in files {
-            std::fs::write(home.path().join(".codex").join(name), text).unwrap();
-        }
-        let env = [("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
-        own_files(&env)
-            .into_iter()
-            .map(|finding| (finding.what, finding.remedy.is_none()))
-            .collect()
-    };
-    assert_eq!(found(&[]), [("trust", true), ("login", false)]);
-    assert_eq!(found(&[("config.toml", "= 3")]), [("settings", false)]);
-    assert_eq!(found(&[("auth.json", "{}")]), [("trust", true), ("login", true)]);
-    let own = found(&[("config.toml", "model_provider = \"mine\"")]);
-    assert_eq!(own, [("trust", true), ("login", true)]);
+    let look = SHEET.checkup.unwrap().own_files;
+    let config = |text| (".codex/config.toml", text);
+    assert_eq!(found(look, &[], &[]), [("trust", true), ("login", false)]);
+    assert_eq!(found(look, &[config("= 3")], &[])[0], ("trust", false));
+    for (auth, is_one) in [
+        (r#"{"OPENAI_API_KEY": "k"}"#, true),
+        (r#"{"tokens": {"access_token": "t"}}"#, true),
+        (r#"{"OPENAI_API_KEY": null}"#, false),
+        ("{", false),
+    ] {
+        assert_eq!(
+            logs_in(look, &[(".codex/auth.json", auth)], &[]),
+            is_one,
+            "{auth}"
+        );
+    }
+    for (text, is_one) in [
+        ("model_provider = \"mine\"", true),
+        ("model_provider = \"openai\"", false),
+        ("# model_provider = \"mine\"", false),
+    ] {
+        assert_eq!(logs_in(look, &[config(text)], &[]), is_one, "{text}");
+    }
+    assert_eq!(look(&[])[0].what, "home");
 }
