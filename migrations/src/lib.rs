@@ -55,9 +55,10 @@ mod m0010_pull_requests;
 mod m0011_lives;
 mod m0012_claims;
 mod m0013_walls;
+mod m0014_signals_in_words;
 
 /// The version this program writes: the number of its newest migration.
-pub const VERSION: u32 = 13;
+pub const VERSION: u32 = 14;
 
 /// The version a migration's recorded name stands for, such as 3 for `m0003_sessions`; `None` for a name that is not
 /// of that form.
@@ -87,6 +88,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_lives::Migration),
             Box::new(m0012_claims::Migration),
             Box::new(m0013_walls::Migration),
+            Box::new(m0014_signals_in_words::Migration),
         ]
     }
 }

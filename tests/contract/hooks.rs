@@ -243,6 +243,96 @@ fn what_another_agent_says_in_a_session_is_a_mere_sign_of_life() {
     assert!(world.session(&id)["nativeId"].is_null());
 }
 
+/// Beside its state: which tool it uses, why it waits, and, in its own record, what it calls the conversation.
+#[test]
+fn what_an_agent_says_beside_its_state_is_shown_with_it() {
+    let mut world = World::with_agent(AO, env!("CARGO_BIN_EXE_stand-in-agent"));
+    let id = world.spawn_claude("hello");
+    world.keep_the_conversation(&id);
+    let session = world.session(&id);
+    let native = session["nativeId"].as_str().unwrap().to_owned();
+    let secret = secret(&world, &session);
+    let says = |world: &World, event: &str, payload: &str| {
+        let payload = format!("{{\"session_id\":\"{native}\",{payload}");
+        assert_eq!(
+            hook_of(world, "claude-code", &id, &secret, "1", event, &payload),
+            0
+        );
+    };
+    // What it is given is longer than what is kept of a payload.
+    let given = "x".repeat(20_000);
+    says(
+        &world,
+        "PreToolUse",
+        &format!(r#""tool_name":"Bash","tool_input":{{"command":"{given}"}}}}"#),
+    );
+    let works = world.until(&id, "tool", "Bash");
+    assert_eq!(works["reason"], "it says that it works: it uses Bash");
+    says(&world, "PermissionRequest", r#""tool_name":"Write"}"#);
+    let asks = world.until(&id, "tool", "Write");
+    assert_eq!(
+        (&asks["status"], &asks["reason"]),
+        (
+            &json!("needs_input"),
+            &json!("a person has to decide: it wants to use Write")
+        )
+    );
+    says(&world, "PostToolUse", r#""tool_name":"Write"}"#);
+    assert_eq!(world.until(&id, "status", "working")["tool"], Value::Null);
+    says(&world, "PreToolUse", r#""tool_name":"Bash"}"#);
+    world.until(&id, "tool", "Bash");
+    says(&world, "Stop", r#""last_assistant_message":"done"}"#);
+    assert_eq!(world.until(&id, "status", "idle")["tool"], Value::Null);
+    says(&world, "PreToolUse", r#""tool_name":"Bash"}"#);
+    world.until(&id, "tool", "Bash");
+
+    let folder = world.dir.join("home/.claude/projects/web");
+    let file = folder.join(format!("{native}.jsonl"));
+    let write = |lines: &[Value]| {
+        let mut open = fs::OpenOptions::new().append(true).open(&file).unwrap();
+        for line in lines {
+            writeln!(open, "{line}").unwrap();
+        }
+    };
+    let called = |title: &str| json!({"type": "ai-title", "aiTitle": title, "sessionId": native});
+    write(&[called("A greeting")]);
+    world.until(&id, "summary", "A greeting");
+    let got = world.ao(&["session", "get", &id]).ok().out;
+    for row in ["summary", "A greeting", "tool", "Bash"] {
+        assert!(got.contains(row), "{row}: {got}");
+    }
+    // Nobody reads while it goes on: what it was called last counts then, and so does what it did last.
+    world.kill_9();
+    let now = world.query("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')");
+    let interrupted = json!({"type": "user", "uuid": "21c68c1b-cb35-464e-8cec-ae2472522e62", "timestamp": now.trim(),
+        "message": {"content": [{"type": "text", "text": "[Request interrupted by user]"}]}});
+    write(&[called("Another greeting"), interrupted, called("Three greetings")]);
+    world.start();
+    world.until(&id, "summary", "Three greetings");
+    let waits = world.until(&id, "status", "idle");
+    assert_eq!(
+        (&waits["reason"], &waits["tool"]),
+        (
+            &json!("it says that it waits for work ([Request interrupted by user])"),
+            &Value::Null
+        )
+    );
+
+    says(&world, "SessionEnd", r#""reason":"prompt_input_exit"}"#);
+    let ended = world.until(&id, "status", "unknown");
+    assert_eq!(
+        ended["reason"],
+        "it says that it ended (prompt_input_exit), but its process runs"
+    );
+    // What one used that is gone is used no more.
+    says(&world, "PreToolUse", r#""tool_name":"Bash"}"#);
+    world.until(&id, "tool", "Bash");
+    let pid = ended["agentPid"].as_u64().unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    assert_eq!(world.until(&id, "status", "terminated")["tool"], Value::Null);
+}
+
 #[test]
 fn a_hook_disturbs_no_agent_whatever_happens() {
     let world = World::new(AO);

@@ -49,6 +49,10 @@ pub(crate) struct Kind {
     pub(crate) trusts: fn(&mut World),
     /// If it would not ask about a stranger's code then: what is said of it, and what is done instead.
     pub(crate) warned: Option<(&'static str, &'static str)>,
+    /// What it calls the tool that it writes a file with.
+    pub(crate) writes: &'static str,
+    /// What makes it call a conversation something; if nothing does here, why.
+    pub(crate) calls: Result<fn(&mut World), &'static str>,
     /// What its own record has of a conversation.
     pub(crate) record: fn(&Utf8Path, &str) -> Option<Recorded>,
 }
@@ -60,6 +64,8 @@ pub(crate) struct Recorded {
     pub(crate) prompts: Vec<String>,
     /// What it said at the end of each turn, or in between.
     pub(crate) said: Vec<String>,
+    /// What it calls the conversation.
+    pub(crate) summary: Option<String>,
 }
 
 fn has(screen: &[&str], words: &[&str]) -> bool {
@@ -154,6 +160,13 @@ pub(crate) const CLAUDE: Kind = Kind {
         world.set("CLAUDE_CODE_SANDBOXED", "1"); // all is trusted where it says something
     },
     warned: None,
+    writes: "Write",
+    calls: Ok(|world| {
+        world.set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "");
+        // Nobody but the model is asked for anything.
+        world.set("HTTPS_PROXY", "http://127.0.0.1:9");
+        world.set("NO_PROXY", "127.0.0.1");
+    }),
     record: |home, native| {
         let lines = lines(below(&home.join(".claude/projects"), &format!("{native}.jsonl"))?)?;
         Some(Recorded {
@@ -167,6 +180,7 @@ pub(crate) const CLAUDE: Kind = Kind {
                 |line| line["type"] == "assistant",
                 "/message/content/0/text",
             ),
+            summary: texts(&lines, |line| line["type"] == "ai-title", "/aiTitle").pop(),
         })
     },
 };
@@ -214,12 +228,18 @@ pub(crate) const CODEX: Kind = Kind {
         fs::write(file, config + &trusted).unwrap();
     },
     warned: None,
+    writes: "Bash",
+    calls: Ok(|_| {}),
     record: |home, native| {
         let lines = lines(below(&home.join(".codex/sessions"), &format!("-{native}.jsonl"))?)?;
         let item = |kind: &'static str| move |line: &Value| line["payload"]["item"]["type"] == kind;
         Some(Recorded {
             prompts: texts(&lines, item("UserMessage"), "/payload/item/content/0/text"),
             said: texts(&lines, item("AgentMessage"), "/payload/item/content/0/text"),
+            summary: {
+                let index = crate::kinds::lines(home.join(".codex/session_index.jsonl"))?;
+                texts(&index, |line| line["id"] == native, "/thread_name").pop()
+            },
         })
     },
 };
@@ -268,6 +288,8 @@ pub(crate) const QWEN: Kind = Kind {
         write(world, ".qwen/trustedFolders.json", &trusted);
     },
     warned: None,
+    writes: "write_file",
+    calls: Err("it finds a name only where it was told of a fast model"),
     record: |home, native| {
         let lines = lines(below(&home.join(".qwen/projects"), &format!("{native}.jsonl"))?)?;
         Some(Recorded {
@@ -277,6 +299,12 @@ pub(crate) const QWEN: Kind = Kind {
                 |line| line["type"] == "assistant",
                 "/message/parts/0/text",
             ),
+            summary: texts(
+                &lines,
+                |line| line["subtype"] == "custom_title",
+                "/systemPayload/customTitle",
+            )
+            .pop(),
         })
     },
 };
@@ -313,6 +341,8 @@ pub(crate) const COPILOT: Kind = Kind {
         write(world, ".copilot/config.json", &trusted);
     },
     warned: Some(NOT_STARTED),
+    writes: "create",
+    calls: Ok(|_| {}),
     record: |home, native| {
         let lines = lines(home.join(format!(".copilot/session-state/{native}/events.jsonl")))?;
         Some(Recorded {
@@ -322,6 +352,14 @@ pub(crate) const COPILOT: Kind = Kind {
                 |line| line["type"] == "assistant.message",
                 "/data/content",
             ),
+            summary: {
+                let file = home.join(format!(".copilot/session-state/{native}/workspace.yaml"));
+                let text = fs::read_to_string(file).ok()?;
+                let (_, name) = text.split_once("\nname: ")?;
+                let name = name.strip_prefix("|-\n").unwrap_or(name);
+                let (name, _) = name.split_once("\nuser_named").unwrap_or((name, ""));
+                Some(name.to_owned())
+            },
         })
     },
 };
@@ -369,6 +407,8 @@ pub(crate) const KIMI: Kind = Kind {
         }
     },
     warned: None,
+    writes: "Write",
+    calls: Ok(|_| {}),
     record: |home, native| {
         let lines = lines(below(
             &home.join(".kimi-code/sessions"),
@@ -382,6 +422,11 @@ pub(crate) const KIMI: Kind = Kind {
         Some(Recorded {
             prompts: texts(&lines, |line| line["type"] == "turn.prompt", "/input/0/text"),
             said: texts(&lines, is("assistant"), "/message/message/content/0/text"),
+            summary: {
+                let state = below(&home.join(".kimi-code/sessions"), &format!("{native}/state.json"))?;
+                let state: Value = serde_json::from_str(&fs::read_to_string(state).ok()?).ok()?;
+                state["title"].as_str().map(str::to_owned)
+            },
         })
     },
 };
@@ -436,6 +481,8 @@ pub(crate) const GROK: Kind = Kind {
         write(world, ".grok/trusted_folders.toml", &trusted);
     },
     warned: Some(NOT_STARTED),
+    writes: "write",
+    calls: Ok(|_| {}),
     record: |home, native| {
         let file = below(
             &home.join(".grok/sessions"),
@@ -450,6 +497,11 @@ pub(crate) const GROK: Kind = Kind {
                 .map(plain)
                 .collect(),
             said: texts(&lines, |line| line["type"] == "assistant", "/content"),
+            summary: {
+                let file = below(&home.join(".grok/sessions"), &format!("{native}/summary.json"))?;
+                let summary: Value = serde_json::from_str(&fs::read_to_string(file).ok()?).ok()?;
+                summary["generated_title"].as_str().map(str::to_owned)
+            },
         })
     },
 };
@@ -489,6 +541,8 @@ pub(crate) const OPENCODE: Kind = Kind {
     runs_theirs: false,
     trusts: |_| {},
     warned: None,
+    writes: "write",
+    calls: Ok(|_| {}),
     record: |home, native| {
         let file = home.join(".local/share/opencode/opencode.db");
         if !file.exists() {
@@ -506,6 +560,10 @@ pub(crate) const OPENCODE: Kind = Kind {
         Some(Recorded {
             prompts: said("user"),
             said: said("assistant"),
+            summary: Some(ao_tests::query_file(
+                &file,
+                &format!("SELECT title FROM session WHERE id = '{native}'"),
+            )),
         })
     },
 };

@@ -74,7 +74,12 @@ mod strangers {
 
 fn run(kind: &'static Kind, test: &str, step: fn(&mut Real)) {
     // For those that do not say when there is some quota again.
-    let ready = |world: &mut World| world.set("AO_WALL_RETRY", "12s");
+    let ready = |world: &mut World| {
+        world.set("AO_WALL_RETRY", "12s");
+        if let (true, Ok(calls)) = (test.starts_with("it_works"), kind.calls) {
+            calls(world);
+        }
+    };
     if let Some(mut real) = Real::of_with(kind, test, ready) {
         step(&mut real);
     }
@@ -125,6 +130,10 @@ fn said(real: &Real, id: &str, text: &str) -> Value {
     real.until(id, "idle")
 }
 
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn it_works_and_what_is_shown_is_what_it_wrote_down(real: &mut Real) {
     let id = real.spawn(
         &["--permissions", "accept-edits"],
@@ -145,12 +154,28 @@ fn it_works_and_what_is_shown_is_what_it_wrote_down(real: &mut Real) {
     settle("its record has the end of the turn", || {
         record(real, native).said.last().map(String::as_str) == done["lastMessage"].as_str()
     });
-    let prompt = record(real, native).prompts[0]
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
+    let prompt = in_one_line(&record(real, native).prompts[0]);
     assert_eq!(done["title"].as_str(), Some(prompt.as_str()));
     passed(real, "id, title and last message are those of its own record");
+    let told = real
+        .world
+        .query("SELECT coalesce(group_concat(tool, ' '), '') FROM signals");
+    assert!(
+        !told.is_empty() && told.split_whitespace().all(|tool| tool == real.kind.writes),
+        "{told}"
+    );
+    assert_eq!(real.world.session(&id)["tool"], Value::Null, "it is used no more");
+    passed(real, "which tool it uses is told while it does");
+    settle("what it calls the conversation is shown", || {
+        let called = record(real, native).summary.as_deref().map(in_one_line);
+        called.is_some() == real.kind.calls.is_ok()
+            && real.world.session(&id)["summary"].as_str() == called.as_deref()
+    });
+    note(
+        real.kind,
+        "what it calls the conversation is shown",
+        real.kind.calls.err().unwrap_or("yes"),
+    );
     let [worktree, repository] = real.status_of_git(&done);
     assert_eq!((worktree.trim(), repository.trim()), ("?? hello.txt", ""));
     passed(real, "leaves nothing of ours in the worktree");

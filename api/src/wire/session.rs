@@ -228,6 +228,12 @@ pub struct Session {
     /// What the agent said at the end of its last turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_message: Option<String>,
+    /// What the agent calls the conversation by itself; absent where it calls it nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The tool that it uses, or wants to use once a person has decided; absent where it uses none, or does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
     /// The dialog that it has open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialog: Option<Dialog>,
@@ -355,6 +361,12 @@ impl Session {
             display_name: session.display_name.clone(),
             title: session.title.clone(),
             last_message: session.last_message.clone(),
+            summary: session.summary.clone(),
+            // What one used that is gone is used no more.
+            tool: session
+                .tool
+                .clone()
+                .filter(|_| matches!(doing, Doing::Working | Doing::NeedsDecision)),
             dialog: session.dialog.as_ref().map(Dialog::from),
             trouble: session.trouble.clone(),
             wall_until: shown.wall_until,

@@ -31,6 +31,9 @@ fuzz_target!(|bytes: &[u8]| {
             }
             assert!(signal.wall.is_none_or(|wall| wall.at == now && (wall.is_told == (wall.until > now))));
             assert!(signal.last_message.is_none_or(|message| message.len() <= 4 * 1024));
+            for line in [signal.summary, signal.why, signal.tool.and_then(|tool| tool.begun().map(str::to_owned))].into_iter().flatten() {
+                assert!(!line.is_empty() && line.chars().count() <= 120 && !line.contains('\n'));
+            }
             assert!(signal.prompt.is_none_or(|prompt| prompt.len() <= text.len() * 3));
             assert!(signal.trouble.is_none_or(|trouble| !trouble.is_empty() && trouble.chars().count() <= 250 && !trouble.contains('\n')));
         }

@@ -12,6 +12,8 @@ pub const STEPS: &[&str] = &[
     "asks nothing where it may do everything",
     "uses a tool",
     "id, title and last message are those of its own record",
+    "which tool it uses is told while it does",
+    "what it calls the conversation is shown",
     "leaves nothing of ours in the worktree",
     "a dialog is seen, with its text and its choices",
     "a message is held while it is open, and not typed",

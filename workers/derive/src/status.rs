@@ -377,28 +377,32 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
     let (status, reason) = match session.activity.state {
         ActivityState::WaitingInput => (
             Status::NeedsInput,
-            match session.dialog.as_ref().and_then(question) {
-                Some(question) => format!("a person has to decide: {question}"),
+            match decision(session) {
+                Some(decision) => format!("a person has to decide: {decision}"),
                 None => "a person has to decide".to_owned(),
             },
         ),
         ActivityState::Active => (
             Status::Working,
-            match &session.delay {
-                Some(delay) => format!("it waits to try again: {delay}"),
-                None => "it says that it works".to_owned(),
+            match (&session.delay, &session.tool) {
+                (Some(delay), _) => format!("it waits to try again: {delay}"),
+                (None, Some(tool)) => format!("it says that it works: it uses {tool}"),
+                (None, None) => "it says that it works".to_owned(),
             },
         ),
         ActivityState::Idle => (
             Status::Idle,
             match &session.trouble {
                 Some(trouble) => format!("an error ended its last turn, and it waits: {trouble}"),
-                None => "it says that it waits for work".to_owned(),
+                None => format!("it says that it waits for work{}", in_its_words(session)),
             },
         ),
         ActivityState::Exited => (
             Status::Unknown,
-            "it says that it ended, but its process runs".to_owned(),
+            format!(
+                "it says that it ended{}, but its process runs",
+                in_its_words(session)
+            ),
         ),
     };
     until(
@@ -427,6 +431,27 @@ pub(crate) fn at_the_wall(wall: Wall) -> String {
             wall.until
         )
     }
+}
+
+/// What a person has to decide: the question on its screen, else the tool its hook names, else why it says that it waits.
+fn decision(session: &Session) -> Option<String> {
+    let question = session.dialog.as_ref().and_then(question);
+    let tool = || {
+        session
+            .tool
+            .as_ref()
+            .map(|tool| format!("it wants to use {tool}"))
+    };
+    question
+        .map(str::to_owned)
+        .or_else(tool)
+        .or_else(|| session.said_why.clone())
+}
+
+/// Why it is in its state, in brackets, where it says so.
+fn in_its_words(session: &Session) -> String {
+    let why = session.said_why.as_ref();
+    why.map(|why| format!(" ({why})")).unwrap_or_default()
 }
 
 fn waits_for(session: &Session) -> &'static str {
@@ -466,6 +491,9 @@ fn end_in_words(session: &Session) -> String {
                 "the machine was restarted under it: ao session restore {}{anew}",
                 session.id
             )
+        }
+        (_, Some(exit)) if session.activity.state == ActivityState::Exited => {
+            format!("the agent ended with {exit}{}", in_its_words(session))
         }
         (_, Some(exit)) => format!("the agent ended with {exit}"),
         (Some(EndReason::RuntimeDead), None) => "its process is gone without an exit record".to_owned(),

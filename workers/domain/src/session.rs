@@ -379,6 +379,12 @@ pub struct Session {
     pub title: Option<String>,
     /// What the agent said last, at the end of a turn.
     pub last_message: Option<String>,
+    /// What it calls the conversation by itself.
+    pub summary: Option<String>,
+    /// The tool that it uses, or wants to use once a person has decided.
+    pub tool: Option<String>,
+    /// Why it is in the state that it last said, in its own words.
+    pub said_why: Option<String>,
     /// What its screen asks, while a dialog is open.
     pub dialog: Option<Dialog>,
     /// What it waits for in the middle of its work, in its screen's words: another try after an error.

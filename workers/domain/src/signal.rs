@@ -56,11 +56,46 @@ pub struct Signal {
     pub prompt: Option<String>,
     /// Whether it begins a turn now, with that prompt. One that is asked while it works begins later.
     pub begins: bool,
+    /// The tool that it begins or ends to use, where the payload names it.
+    pub tool: Option<ToolUse>,
+    /// Why it is in that state, in its own words, where the payload has some.
+    pub why: Option<String>,
+    /// What it calls the conversation by itself, in one line, where it does.
+    pub summary: Option<String>,
     /// What ended its turn, where that was an error.
     pub trouble: Option<String>,
     /// The quota that was used up, where that error was it. With no state beside it, it is said of a turn that may be known to have
     /// ended already: only the time counts.
     pub wall: Option<Wall>,
+}
+
+/// What a hook says of a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolUse {
+    /// It is used from now on, or is to be used once a person has decided.
+    Begins(String),
+    /// It was used, or is not going to be. `None`: the hook does not say which.
+    Ends(Option<String>),
+}
+
+impl ToolUse {
+    /// The tool that is used from now on, if one is.
+    pub fn begun(&self) -> Option<&str> {
+        match self {
+            Self::Begins(tool) => Some(tool),
+            Self::Ends(_) => None,
+        }
+    }
+
+    /// The tool in use once this was said, where `used` was before. Of several at once the one that began last is told of; that another
+    /// has ended says nothing of it.
+    #[must_use]
+    pub fn after(&self, used: Option<String>) -> Option<String> {
+        match self {
+            Self::Begins(tool) => Some(tool.clone()),
+            Self::Ends(ended) => used.filter(|used| ended.as_ref().is_some_and(|ended| ended != used)),
+        }
+    }
 }
 
 /// A quota that is used up, and with it all that an agent can do.

@@ -23,6 +23,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often to look for a file that is not there yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// How often to look what the agent calls the conversation, where that stands in another file.
+const NAME_AGAIN: Duration = Duration::from_secs(2);
+
 /// The child. A fresh value every incarnation.
 pub struct Transcript {
     id: SessionId,
@@ -99,7 +102,7 @@ impl Transcript {
             event: note.event.to_owned(),
             boot: String::new(),
             boot_ms: 0,
-            at: note.at,
+            at: note.at.unwrap_or_else(|| self.clock.now()),
             payload: note.payload,
             truncated: false,
         };
@@ -122,18 +125,36 @@ impl Child for Transcript {
         let mut follow = self.transcripts.follow(&file);
         let mut last: Option<String> = None;
         let mut is_first = true;
+        let mut name_seen: Option<String> = None;
         loop {
+            let look_again = self.clock.now().plus(NAME_AGAIN);
+            let news = async {
+                tokio::select! {
+                    biased;
+                    lines = follow.lines() => lines,
+                    () = self.clock.reaches(look_again) => Ok(Vec::new()),
+                }
+            };
             let lines = tokio::select! {
                 biased;
                 () = ctx.stopping() => return Ok(Done),
-                lines = ctx.beating(follow.lines()) => lines?,
+                lines = ctx.beating(news) => lines?,
             };
             let mut notes: Vec<Note> = lines.iter().filter_map(|line| agent.note(line)).collect();
-            // Of what was there before we looked the newest word counts: the others were overtaken by it.
-            if std::mem::take(&mut is_first) {
-                notes.drain(..notes.len().saturating_sub(1));
+            // Of what was there before we looked the newest word counts, and what the conversation was called last: the others were
+            // overtaken by them.
+            if !lines.is_empty() && std::mem::take(&mut is_first) {
+                let names = |note: &Note| {
+                    let signal = agent.signal(note.event, &note.payload, self.clock.now());
+                    signal.is_some_and(|signal| signal.summary.is_some())
+                };
+                let (mut named, mut told): (Vec<Note>, Vec<Note>) = notes.into_iter().partition(names);
+                notes = named.pop().into_iter().chain(told.pop()).collect();
             }
-            if notes.is_empty() {
+            let native = session.native_id.as_deref();
+            let named = native.and_then(|native| agent.named(native, &self.env));
+            let named = named.filter(|note| name_seen.as_ref() != Some(&note.id));
+            if notes.is_empty() && named.is_none() {
                 continue;
             }
             // A run that began since has a secret of its own; what was written before it began is not about it.
@@ -141,9 +162,18 @@ impl Child for Transcript {
                 Some(now) => session = now,
                 None => return Ok(Done),
             }
+            if let Some(note) = named.filter(|_| session.first_signal_at.is_some()) {
+                let signal = agent.signal(note.event, &note.payload, self.clock.now());
+                let is_news = signal.is_some_and(|signal| signal.summary != session.summary);
+                name_seen = Some(note.id.clone());
+                notes.extend(is_news.then_some(note));
+            }
             for note in notes {
-                let is_ours =
-                    note.at >= session.phase_at || session.first_signal_at.is_some_and(|at| note.at >= at);
+                // What has no time is about the conversation, and no sign that this run of it lives.
+                let is_ours = match (note.at, session.first_signal_at) {
+                    (Some(at), heard) => at >= session.phase_at || heard.is_some_and(|heard| at >= heard),
+                    (None, heard) => heard.is_some(),
+                };
                 if is_ours && last.as_ref() != Some(&note.id) {
                     last = Some(note.id.clone());
                     self.put(ctx, &session, note).await?;

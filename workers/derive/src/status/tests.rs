@@ -46,6 +46,9 @@ pub(crate) fn live() -> Session {
         native_id: None,
         title: None,
         last_message: None,
+        summary: None,
+        tool: None,
+        said_why: None,
         dialog: None,
         delay: None,
         trouble: None,
@@ -219,6 +222,21 @@ fn rows() -> Vec<(&'static str, Session, Habits, Timestamp)> {
             at(1_020),
         ),
         (
+            "the agent ended by itself, and said why",
+            Session {
+                phase: Phase::Finished,
+                end_reason: Some(EndReason::Exited),
+                process: Some(ProcessFacts {
+                    exit: Some(Exit::Code(0)),
+                    ..process(Looked::Dead)
+                }),
+                said_why: Some("prompt_input_exit".to_owned()),
+                ..heard(ActivityState::Exited)
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
             "it waits for a place",
             in_phase(Phase::Queued),
             REPORTS,
@@ -309,8 +327,26 @@ fn rows() -> Vec<(&'static str, Session, Habits, Timestamp)> {
             at(1_020),
         ),
         (
+            "it says which tool it uses",
+            Session {
+                tool: Some("Bash".to_owned()),
+                ..heard(ActivityState::Active)
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
             "it says that it waits",
             heard(ActivityState::Idle),
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "it says that it waits, and why",
+            Session {
+                said_why: Some("user_interrupt".to_owned()),
+                ..heard(ActivityState::Idle)
+            },
             REPORTS,
             at(1_020),
         ),
@@ -425,6 +461,25 @@ fn rows() -> Vec<(&'static str, Session, Habits, Timestamp)> {
                     menu: None,
                 }),
                 ..live()
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "it has a dialog open, says for which tool, and its screen is not read yet",
+            Session {
+                tool: Some("Bash".to_owned()),
+                said_why: Some("Tool permission requested".to_owned()),
+                ..heard(ActivityState::WaitingInput)
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "it has a dialog open, and says why",
+            Session {
+                said_why: Some("User question requested".to_owned()),
+                ..heard(ActivityState::WaitingInput)
             },
             REPORTS,
             at(1_020),

@@ -238,8 +238,8 @@ pub struct Note {
     pub id: String,
     /// One of the agent's events, as [`Agent::signal`] knows them.
     pub event: &'static str,
-    /// When it happened.
-    pub at: Timestamp,
+    /// When it happened; `None` where the agent does not say.
+    pub at: Option<Timestamp>,
     /// What the event says, in the form of the agent's own hooks.
     pub payload: String,
 }
@@ -304,6 +304,12 @@ pub trait Agent: Send + Sync + 'static {
 
     /// What a line of that file says which no hook does.
     fn note(&self, line: &str) -> Option<Note>;
+
+    /// What it calls the conversation `native_id`, where that stands in a file beside the conversation, with the environment it runs
+    /// in. `None` while it calls it nothing, and for an agent whose hooks or whose transcript tell. Looks at the file system.
+    fn named(&self, _native_id: &str, _env: &[(String, String)]) -> Option<Note> {
+        None
+    }
 
     /// How it shows that it takes a message, where it was `asked` this last; `None` where it takes none.
     fn prompt(&self, _asked: Option<&str>) -> Option<Prompt> {

@@ -65,6 +65,9 @@ pub struct Model {
     pub wall_at: Option<String>,
     pub wall_until: Option<String>,
     pub wall_told: bool,
+    pub tool: Option<String>,
+    pub said_why: Option<String>,
+    pub summary: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -124,6 +127,9 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
         replaces: parse_opt(TABLE, key, "replaces", row.replaces.as_deref())?,
         foreign_code: row.foreign_code,
         wall: wall(&row)?,
+        summary: row.summary,
+        tool: row.tool,
+        said_why: row.said_why,
         delay: row.delay,
         trouble: row.trouble,
         model: row.model,

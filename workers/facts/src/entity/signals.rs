@@ -19,6 +19,7 @@ pub struct Model {
     pub at: String,
     pub boot: String,
     pub boot_ms: i64,
+    pub tool: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -41,6 +42,7 @@ impl TryFrom<Model> for SignalSeen {
             agent: row.agent,
             event: row.event,
             boot: row.boot,
+            tool: row.tool,
         })
     }
 }

@@ -47,6 +47,8 @@ pub struct SignalSeen {
     pub boot: String,
     /// Milliseconds since that boot.
     pub boot_ms: u64,
+    /// The tool that began to be used, or was asked for, with it.
+    pub tool: Option<String>,
 }
 
 /// A round that is due at a time.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ao_domain::{ActivityState, HookRecord, Seen, SessionId, Signal, Timestamp, Wall};
+use ao_domain::{ActivityState, HookRecord, Seen, SessionId, Signal, Timestamp, ToolUse, Wall};
 use ao_supervisor::Incarnation;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
@@ -313,8 +313,8 @@ async fn store_record(
     let stored = tx
         .run(
             "signals",
-            "INSERT INTO signals (event_id, session_id, generation, agent, event, state, at, boot, boot_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id) DO NOTHING",
+            "INSERT INTO signals (event_id, session_id, generation, agent, event, state, at, boot, boot_ms, tool)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id) DO NOTHING",
             [
                 record.id.as_str().into(),
                 session.as_str().into(),
@@ -325,6 +325,7 @@ async fn store_record(
                 record.at.to_string().into(),
                 record.boot.as_str().into(),
                 i64::try_from(record.boot_ms).unwrap_or(i64::MAX).into(),
+                signal.tool.as_ref().and_then(ToolUse::begun).into(),
             ],
         )
         .await?;
@@ -354,6 +355,9 @@ struct Heard {
     native_id: Option<String>,
     title: Option<String>,
     last_message: Option<String>,
+    summary: Option<String>,
+    tool: Option<String>,
+    why: Option<String>,
     delay: Option<String>,
     trouble: Option<String>,
     wall: Option<Wall>,
@@ -397,6 +401,9 @@ impl Heard {
             native_id: row.native_id.clone(),
             title: row.title.clone(),
             last_message: row.last_message.clone(),
+            summary: row.summary.clone(),
+            tool: row.tool.clone(),
+            why: row.said_why.clone(),
             delay: row.delay.clone(),
             trouble: row.trouble.clone(),
             wall: sessions::wall(row)?,
@@ -409,7 +416,14 @@ impl Heard {
         let at = record.at.to_string();
         self.first_signal_at.get_or_insert_with(|| at.clone());
         if let Some(id) = &signal.native_id {
+            // What it called the conversation before says nothing of another.
+            if self.native_id.as_ref().is_some_and(|known| known != id) {
+                self.summary = None;
+            }
             self.native_id = Some(id.clone());
+        }
+        if let Some(summary) = &signal.summary {
+            self.summary = Some(summary.clone());
         }
         if let Some(title) = &signal.title {
             self.title = Some(title.clone());
@@ -451,6 +465,17 @@ impl Heard {
             Some(wall) => Some(wall.sharpened_by(self.wall)),
             None => self.wall.filter(|_| waits_on),
         };
+        let works = matches!(state, ActivityState::Active | ActivityState::WaitingInput);
+        let used = self.tool.take().filter(|_| works);
+        self.tool = match &signal.tool {
+            Some(tool) => tool.after(used),
+            None => used,
+        };
+        // A reason is one of its state, and of the tool that it has to do with.
+        let is_same = self.state == state.as_str() && signal.tool.is_none();
+        if signal.why.is_some() || !is_same {
+            self.why.clone_from(&signal.why);
+        }
         // A dialog stays until a look does not find it any more.
         self.delay = None;
         if self.state != state.as_str() {
@@ -468,6 +493,9 @@ impl Heard {
             .col_expr(Column::NativeId, Expr::value(self.native_id))
             .col_expr(Column::Title, Expr::value(self.title))
             .col_expr(Column::LastMessage, Expr::value(self.last_message))
+            .col_expr(Column::Summary, Expr::value(self.summary))
+            .col_expr(Column::Tool, Expr::value(self.tool))
+            .col_expr(Column::SaidWhy, Expr::value(self.why))
             .col_expr(Column::Delay, Expr::value(self.delay))
             .col_expr(Column::Trouble, Expr::value(self.trouble))
             .col_expr(

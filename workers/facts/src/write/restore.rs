@@ -60,10 +60,14 @@ pub(super) async fn restore_in(tx: &WriteTx, id: &SessionId, new: NewRun) -> Res
         .col_expr(Column::WallAt, nothing())
         .col_expr(Column::WallUntil, nothing())
         .col_expr(Column::WallTold, Expr::value(false))
+        .col_expr(Column::Tool, nothing())
+        .col_expr(Column::SaidWhy, nothing())
         .col_expr(Column::UpdatedAt, Expr::value(now))
         .filter(Column::Id.eq(id.as_str()));
     if new.start_over {
-        update = update.col_expr(Column::NativeId, nothing());
+        update = update
+            .col_expr(Column::NativeId, nothing())
+            .col_expr(Column::Summary, nothing());
     }
     // A worktree that was taken back is made again, from its branch where that is still there. Whose branch that is by now the record
     // of the worktree tells; without a record it is somebody's, checked out and never removed as ours.

@@ -1,6 +1,6 @@
 //! What observers write.
 
-use ao_domain::{ActivityState, Exit, Looked, Phase, Seen, Signal};
+use ao_domain::{ActivityState, Exit, Looked, Phase, Seen, Signal, ToolUse};
 use ao_facts::{Applied, AppliedSignal, FactsError, ObservationWriter, Recorded};
 use sea_orm::ConnectionTrait;
 
@@ -193,6 +193,80 @@ async fn signals_move_the_activity_and_the_offset_together() {
         (later.activity.since, later.first_signal_at),
         (at(14), Some(at(11)))
     );
+}
+
+#[tokio::test]
+async fn a_tool_is_told_of_while_it_is_used_and_a_reason_while_its_state_lasts() {
+    use ActivityState::{Active, Exited, Idle, WaitingInput};
+    let (_place, store) = world().await;
+    let id = spawn(&store, "web").await;
+    put(&store, &id, Phase::Live).await;
+    let begins = |tool: &str| Some(ToolUse::Begins(tool.to_owned()));
+    let ends = |tool: &str| Some(ToolUse::Ends(Some(tool.to_owned())));
+    let rounds = [
+        (Active, None, None, [None, None]),
+        (Active, begins("Bash"), None, [Some("Bash"), None]),
+        // What is asked of it meanwhile ends no tool.
+        (Active, None, None, [Some("Bash"), None]),
+        (WaitingInput, begins("Bash"), None, [Some("Bash"), None]),
+        // The same dialog, told of once more.
+        (
+            WaitingInput,
+            None,
+            Some("it asks"),
+            [Some("Bash"), Some("it asks")],
+        ),
+        (WaitingInput, None, None, [Some("Bash"), Some("it asks")]),
+        (Active, ends("Bash"), None, [None, None]),
+        // Of two at once the one that began last.
+        (Active, begins("Read"), None, [Some("Read"), None]),
+        (Active, begins("Write"), None, [Some("Write"), None]),
+        (Active, ends("Read"), None, [Some("Write"), None]),
+        (Active, Some(ToolUse::Ends(None)), None, [None, None]),
+        (Active, begins("Bash"), None, [Some("Bash"), None]),
+        (Idle, None, Some("interrupted"), [None, Some("interrupted")]),
+        (Idle, None, None, [None, Some("interrupted")]),
+        (WaitingInput, None, Some("it asks"), [None, Some("it asks")]),
+        (WaitingInput, begins("Write"), None, [Some("Write"), None]),
+        (Exited, None, Some("logout"), [None, Some("logout")]),
+    ];
+    let mut told = Vec::new();
+    for (number, (state, tool, why, known)) in (1_u64..).zip(rounds) {
+        told.extend(tool.as_ref().map(|tool| tool.begun().map(str::to_owned)));
+        let mut said = hook(&id, number, Some(state));
+        (said.signal.tool, said.signal.why) = (tool, why.map(str::to_owned));
+        apply(&store, (number - 1) * 100, &[said]).await;
+        let now = get(&store, &id).await;
+        assert_eq!([now.tool.as_deref(), now.said_why.as_deref()], known, "{number}");
+    }
+    let kept = store.reader().signals(&id, 100).await.unwrap();
+    let kept: Vec<_> = kept.into_iter().rev().filter_map(|signal| signal.tool).collect();
+    assert_eq!(kept, told.into_iter().flatten().collect::<Vec<_>>());
+    // One that is overtaken moves neither.
+    let mut late = hook(&id, 1, Some(Active));
+    (late.record.id, late.signal.tool) = ("late".to_owned(), begins("Bash"));
+    apply(&store, 1_700, &[late]).await;
+    assert_eq!(get(&store, &id).await.tool, None);
+}
+
+#[tokio::test]
+async fn what_a_conversation_is_called_is_not_said_of_another() {
+    let (_place, store) = world().await;
+    let id = spawn(&store, "web").await;
+    put(&store, &id, Phase::Live).await;
+    let said = |number, native: &str, summary: Option<&str>| {
+        let mut said = hook(&id, number, None);
+        said.signal.native_id = Some(native.to_owned());
+        said.signal.summary = summary.map(str::to_owned);
+        said
+    };
+    let summary = async || get(&store, &id).await.summary;
+    apply(&store, 0, &[said(1, "n-1", Some("Fixing it"))]).await;
+    assert_eq!(summary().await.as_deref(), Some("Fixing it"));
+    apply(&store, 100, &[said(2, "n-1", None)]).await;
+    assert_eq!(summary().await.as_deref(), Some("Fixing it"));
+    apply(&store, 200, &[said(3, "n-2", None)]).await;
+    assert_eq!(summary().await, None);
 }
 
 /// A transcript is written later than hooks are run: what it tells of before the last hook moves nothing.

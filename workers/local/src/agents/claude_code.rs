@@ -60,6 +60,8 @@ pub(super) const SHEET: Sheet = Sheet {
         title: Some("prompt"),
         last_message: Some("last_assistant_message"),
         prompt: Some("prompt"),
+        tool: Some("tool_name"),
+        summary: Some("summary"),
         trouble: Some("error"),
         // Its words have the time to the minute, its transcript to the second; of a key that is paid for by use neither has any.
         walls: &["rate_limit"],
@@ -75,6 +77,7 @@ pub(super) const SHEET: Sheet = Sheet {
             path: &["projects", "*", "{}.jsonl"],
         },
         notes: NOTES,
+        named: None,
     }),
     screen: Some(ScreenRules {
         place: Place::Rules,
@@ -127,19 +130,20 @@ pub(super) const SHEET: Sheet = Sheet {
 const EVENTS: &[Event] = &[
     event("SessionStart", None),
     event("UserPromptSubmit", Some(ActivityState::Active)),
-    event("PreToolUse", Some(ActivityState::Active)),
+    event("PreToolUse", Some(ActivityState::Active)).begins_tool(),
     // As the dialog opens. The notification about it comes six seconds later, if it is still open.
-    event("PermissionRequest", Some(ActivityState::WaitingInput)),
+    event("PermissionRequest", Some(ActivityState::WaitingInput)).begins_tool(),
     event("Elicitation", Some(ActivityState::WaitingInput)),
     event("ElicitationResult", Some(ActivityState::Active)),
-    event("PostToolUse", Some(ActivityState::Active)),
-    event("PostToolUseFailure", Some(ActivityState::Active)),
+    event("PostToolUse", Some(ActivityState::Active)).ends_tool(),
+    event("PostToolUseFailure", Some(ActivityState::Active)).ends_tool(),
     event_when(
         "Notification",
         "notification_type",
         &["permission_prompt"],
         Some(ActivityState::WaitingInput),
-    ),
+    )
+    .says_why("message"),
     // A minute after a turn nobody has answered: it waits for work.
     event_when(
         "Notification",
@@ -153,8 +157,9 @@ const EVENTS: &[Event] = &[
     event("StopFailure", Some(ActivityState::Idle)),
     // The process goes on with another conversation.
     event_when("SessionEnd", "reason", &["clear", "resume"], None),
-    event("SessionEnd", Some(ActivityState::Exited)),
-    event(INTERRUPTED, Some(ActivityState::Idle)),
+    event("SessionEnd", Some(ActivityState::Exited)).says_why("reason"),
+    event(INTERRUPTED, Some(ActivityState::Idle)).says_why("interrupted"),
+    event(NAMED, None),
     event(REFUSED, None),
     Event {
         begins: true,
@@ -168,6 +173,9 @@ const INTERRUPTED: &str = "transcript.interrupted";
 /// A message that was typed while it worked is told of when it is queued. When its turn begins, after the Stop of the one before,
 /// only the transcript says so.
 const TURN_BEGAN: &str = "transcript.turn";
+
+/// What it calls the conversation by itself. (What a person calls it is in other lines.)
+const NAMED: &str = "transcript.named";
 
 /// Why a turn is going to end, and to the second until when there is no other.
 const REFUSED: &str = "transcript.refused";
@@ -184,6 +192,7 @@ const NOTES: &[NoteRules] = &[
             ),
         ],
         event: INTERRUPTED,
+        payload: &[("interrupted", "/message/content/*/text")],
         ..USERS_LINE
     },
     NoteRules {
@@ -194,6 +203,15 @@ const NOTES: &[NoteRules] = &[
         ],
         event: TURN_BEGAN,
         ..USERS_LINE
+    },
+    // Without a time: it is written again whenever the file has grown a lot.
+    NoteRules {
+        event: NAMED,
+        has: "\"ai-title\"",
+        of: &[("/type", Is::Text("ai-title"))],
+        id: None,
+        at: None,
+        payload: &[("summary", "/aiTitle")],
     },
     // When a used-up quota is full again.
     NoteRules {
@@ -215,7 +233,7 @@ const USERS_LINE: NoteRules = NoteRules {
     has: "\"type\":\"user\"",
     of: &[],
     id: Some("/uuid"),
-    at: "/timestamp",
+    at: Some("/timestamp"),
     payload: &[("prompt", "/message/content")],
 };
 

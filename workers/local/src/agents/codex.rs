@@ -7,8 +7,8 @@ use toml_edit::{Array, InlineTable, Value};
 
 use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules, Sheet, Word,
-    event, no_env, nothing_before,
+    Argv, Begins, Choices, DialogRules, Event, Files, Is, Keys, NameIn, Named, NoteRules, Own, ScreenRules,
+    Sheet, Word, event, no_env, nothing_before,
 };
 use super::{Checkup, folders, hooks};
 
@@ -65,6 +65,8 @@ pub(super) const SHEET: Sheet = Sheet {
         title: Some("prompt"),
         last_message: Some("last_assistant_message"),
         prompt: Some("prompt"),
+        tool: Some("tool_name"),
+        summary: Some("summary"),
         trouble: Some("error"),
         said: Some("said"),
         walls: &["usage_limit_exceeded", "usage limit", "429 Too Many Requests"],
@@ -78,6 +80,16 @@ pub(super) const SHEET: Sheet = Sheet {
             path: &["sessions", "*", "*", "*", "rollout-*-{}.jsonl"],
         },
         notes: NOTES,
+        named: Some(Named {
+            event: NAMED,
+            file: Files {
+                home: ".codex",
+                variable: Some("CODEX_HOME"),
+                // Of all conversations.
+                path: &["session_index.jsonl"],
+            },
+            name: NameIn::Lines("id", "thread_name"),
+        }),
     }),
     screen: Some(ScreenRules {
         place: Place::Open,
@@ -130,17 +142,19 @@ pub(super) const SHEET: Sheet = Sheet {
 const EVENTS: &[Event] = &[
     event("SessionStart", None),
     event("UserPromptSubmit", Some(ActivityState::Active)),
-    event("PreToolUse", Some(ActivityState::Active)),
-    event("PostToolUse", Some(ActivityState::Active)),
-    event("PermissionRequest", Some(ActivityState::WaitingInput)),
+    event("PreToolUse", Some(ActivityState::Active)).begins_tool(),
+    event("PostToolUse", Some(ActivityState::Active)).ends_tool(),
+    event("PermissionRequest", Some(ActivityState::WaitingInput)).begins_tool(),
     event("Stop", Some(ActivityState::Idle)),
     event("SessionEnd", Some(ActivityState::Exited)),
-    event(ABORTED, Some(ActivityState::Idle)),
+    event(ABORTED, Some(ActivityState::Idle)).says_why("reason"),
     event(FAILED, Some(ActivityState::Idle)),
+    event(NAMED, None),
 ];
 
 const ABORTED: &str = "rollout.aborted";
 const FAILED: &str = "rollout.failed";
+const NAMED: &str = "index.named";
 
 const NOTES: &[NoteRules] = &[
     NoteRules {
@@ -150,7 +164,7 @@ const NOTES: &[NoteRules] = &[
             ("/type", Is::Text("event_msg")),
             ("/payload/type", Is::Text("turn_aborted")),
         ],
-        payload: &[],
+        payload: &[("reason", "/payload/reason")],
         ..LINE
     },
     NoteRules {
@@ -174,7 +188,7 @@ const LINE: NoteRules = NoteRules {
     has: "",
     of: &[],
     id: None,
-    at: "/timestamp",
+    at: Some("/timestamp"),
     payload: &[],
 };
 

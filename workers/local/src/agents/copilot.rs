@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules, Sheet, Word,
-    event, event_when,
+    Argv, Begins, Choices, DialogRules, Event, Files, Is, Keys, NameIn, Named, NoteRules, Own, ScreenRules,
+    Sheet, Word, event, event_when,
 };
 use super::{Checkup, folders, hooks, unknown_home, value_of};
 
@@ -60,6 +60,8 @@ pub(super) const SHEET: Sheet = Sheet {
         title: Some("prompt"),
         last_message: Some("message"),
         prompt: Some("prompt"),
+        tool: Some("toolName"),
+        summary: Some("summary"),
         trouble: Some("/error/name"),
         said: Some("/error/message"),
         walls: &["429", "rate limit", "quota"],
@@ -73,6 +75,16 @@ pub(super) const SHEET: Sheet = Sheet {
             path: &["session-state", "{}", "events.jsonl"],
         },
         notes: NOTES,
+        named: Some(Named {
+            event: NAMED,
+            file: Files {
+                home: ".copilot",
+                variable: Some("COPILOT_HOME"),
+                path: &["session-state", "{}", "workspace.yaml"],
+            },
+            // Its first prompt, until it has found another word for it.
+            name: NameIn::Mapping("name"),
+        }),
     }),
     screen: Some(ScreenRules {
         // Between rules where a terminal does not tell it its colours: ours does.
@@ -124,32 +136,35 @@ pub(super) const SHEET: Sheet = Sheet {
 const EVENTS: &[Event] = &[
     event("sessionStart", None),
     event("userPromptSubmitted", Some(ActivityState::Active)),
-    event("preToolUse", Some(ActivityState::Active)),
-    event("postToolUse", Some(ActivityState::Active)),
-    event("postToolUseFailure", Some(ActivityState::Active)),
+    event("preToolUse", Some(ActivityState::Active)).begins_tool(),
+    event("postToolUse", Some(ActivityState::Active)).ends_tool(),
+    event("postToolUseFailure", Some(ActivityState::Active)).ends_tool(),
     event_when(
         "notification",
         "notification_type",
         &["permission_prompt", "elicitation_dialog"],
         Some(ActivityState::WaitingInput),
-    ),
+    )
+    .says_why("message"),
     event("notification", None),
     event("agentStop", Some(ActivityState::Idle)),
     event("errorOccurred", Some(ActivityState::Idle)),
-    event("sessionEnd", Some(ActivityState::Exited)),
-    event(ABORTED, Some(ActivityState::Idle)),
+    event("sessionEnd", Some(ActivityState::Exited)).says_why("reason"),
+    event(ABORTED, Some(ActivityState::Idle)).says_why("reason"),
     event(SAID, None),
+    event(NAMED, None),
 ];
 
 const ABORTED: &str = "events.abort";
 const SAID: &str = "events.said";
+const NAMED: &str = "workspace.named";
 
 const NOTES: &[NoteRules] = &[
     NoteRules {
         event: ABORTED,
         has: "\"type\":\"abort\"",
         of: &[("/type", Is::Text("abort"))],
-        payload: &[],
+        payload: &[("reason", "/data/reason")],
         ..LINE
     },
     NoteRules {
@@ -169,7 +184,7 @@ const LINE: NoteRules = NoteRules {
     has: "",
     of: &[],
     id: Some("/id"),
-    at: "/timestamp",
+    at: Some("/timestamp"),
     payload: &[],
 };
 

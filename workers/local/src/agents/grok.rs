@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Keys, Own, ScreenRules, Sheet, Word, event,
-    event_when,
+    Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Keys, NameIn, Named, Own, ScreenRules,
+    Sheet, Word, event, event_when,
 };
 use super::{Checkup, folders, hooks, unknown_home};
 
@@ -22,7 +22,7 @@ pub(super) const SHEET: Sheet = Sheet {
         reports: true,
         greets: true,
         prompted: true,
-        transcribes: false,
+        transcribes: true,
         chooses: true,
         takes: Some(Takes {
             queues: false,
@@ -64,6 +64,8 @@ pub(super) const SHEET: Sheet = Sheet {
         title: Some("prompt"),
         last_message: Some("lastAssistantMessage"),
         prompt: Some("prompt"),
+        tool: Some("tool_name"),
+        summary: Some("summary"),
         trouble: Some("error"),
         said: None,
         walls: &["rate_limit", "429"],
@@ -77,6 +79,15 @@ pub(super) const SHEET: Sheet = Sheet {
             path: &["sessions", "*", "{}", "chat_history.jsonl"],
         },
         notes: &[],
+        named: Some(Named {
+            event: NAMED,
+            file: Files {
+                home: ".grok",
+                variable: Some("GROK_HOME"),
+                path: &["sessions", "*", "{}", "summary.json"],
+            },
+            name: NameIn::Object("generated_title"),
+        }),
     }),
     screen: Some(ScreenRules {
         place: Place::Frame,
@@ -132,22 +143,24 @@ pub(super) const SHEET: Sheet = Sheet {
 const EVENTS: &[Event] = &[
     event("SessionStart", None),
     event("UserPromptSubmit", Some(ActivityState::Active)),
-    event("PreToolUse", Some(ActivityState::Active)),
-    event("PostToolUse", Some(ActivityState::Active)),
-    event("PostToolUseFailure", Some(ActivityState::Active)),
+    event("PreToolUse", Some(ActivityState::Active)).begins_tool(),
+    event("PostToolUse", Some(ActivityState::Active)).ends_tool(),
+    event("PostToolUseFailure", Some(ActivityState::Active)).ends_tool(),
     event_when(
         "Notification",
         "notificationType",
         &["permission_prompt", "elicitation_dialog"],
         Some(ActivityState::WaitingInput),
-    ),
+    )
+    .says_why("message"),
     event("Notification", None),
     // The last of all says so too: it is no end of a turn.
     event_when("Stop", "reason", &["shutdown"], Some(ActivityState::Exited)),
     event("Stop", Some(ActivityState::Idle)),
-    event("StopCancelled", Some(ActivityState::Idle)),
+    event("StopCancelled", Some(ActivityState::Idle)).says_why("reason"),
     event("StopFailure", Some(ActivityState::Idle)),
     event("SessionEnd", Some(ActivityState::Exited)),
+    event(NAMED, None),
 ];
 
 const HOME: At = At {
@@ -161,6 +174,9 @@ const HOOKS: &str = "hooks/ao.json";
 
 /// What it was answered about folders, below its folder.
 const TRUSTED: &str = "trusted_folders.toml";
+
+/// What it calls the conversation: a file beside that has it.
+const NAMED: &str = "summary.named";
 
 /// A file of ours beside its user's hooks; each asks its environment whose it is, and says nothing outside a session of ours.
 fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {

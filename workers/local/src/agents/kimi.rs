@@ -56,6 +56,9 @@ pub(super) const SHEET: Sheet = Sheet {
         title: Some("/prompt/0/text"),
         last_message: Some("message"),
         prompt: Some("/prompt/0/text"),
+        tool: Some("tool_name"),
+        // Its first prompt, until it has found another word for it.
+        summary: Some("session_title"),
         trouble: Some("error_type"),
         said: Some("error_message"),
         walls: &[
@@ -81,9 +84,10 @@ pub(super) const SHEET: Sheet = Sheet {
                 ("/message/message/toolCalls", Is::Empty),
             ],
             id: None,
-            at: "/time",
+            at: Some("/time"),
             payload: &[("message", "/message/message/content/*/text")],
         }],
+        named: None,
     }),
     screen: Some(ScreenRules {
         place: Place::Frame,
@@ -134,16 +138,17 @@ const EVENTS: &[Event] = &[
         "tool_name",
         &["AskUserQuestion"],
         Some(ActivityState::WaitingInput),
-    ),
-    event("PreToolUse", Some(ActivityState::Active)),
-    event("PostToolUse", Some(ActivityState::Active)),
-    event("PostToolUseFailure", Some(ActivityState::Active)),
-    event("PermissionRequest", Some(ActivityState::WaitingInput)),
+    )
+    .begins_tool(),
+    event("PreToolUse", Some(ActivityState::Active)).begins_tool(),
+    event("PostToolUse", Some(ActivityState::Active)).ends_tool(),
+    event("PostToolUseFailure", Some(ActivityState::Active)).ends_tool(),
+    event("PermissionRequest", Some(ActivityState::WaitingInput)).begins_tool(),
     event("PermissionResult", Some(ActivityState::Active)),
     event("Stop", Some(ActivityState::Idle)),
     event("StopFailure", Some(ActivityState::Idle)),
-    event("Interrupt", Some(ActivityState::Idle)),
-    event("SessionEnd", Some(ActivityState::Exited)),
+    event("Interrupt", Some(ActivityState::Idle)).says_why("reason"),
+    event("SessionEnd", Some(ActivityState::Exited)).says_why("reason"),
     event(SAID, None),
 ];
 

@@ -18,6 +18,7 @@ mod kimi;
 mod launch;
 mod notes;
 mod opencode;
+mod payload;
 mod probe;
 mod qwen;
 mod sheet;
@@ -35,11 +36,10 @@ use ao_domain::port::agent::{
     PrepareError, Shows,
 };
 use ao_domain::port::runtime::{Prompt, Screen};
-use ao_domain::{PermissionMode, Signal, Timestamp, Wall};
+use ao_domain::{PermissionMode, Signal, Timestamp, ToolUse, Wall};
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::tz::TimeZone;
-use serde_json::Value;
-use sheet::{Argv, Event, Sheet};
+use sheet::{Argv, Event, Sheet, Tool};
 
 /// Every agent there is, in the order to show them.
 const SHEETS: &[&Sheet] = &[
@@ -223,7 +223,7 @@ impl Agent for Described {
             .filter(|known| known.name == event)
             .peekable();
         named.peek()?;
-        let payload: Value = serde_json::from_str(payload).unwrap_or_default();
+        let payload = payload::read(payload);
         let text = |key: Option<&str>| {
             let key = key?;
             let value = if key.starts_with('/') {
@@ -256,6 +256,13 @@ impl Agent for Described {
             title: text(keys.title).and_then(in_one_line),
             last_message: text(keys.last_message).map(|message| cut(message, MESSAGE_MAX).to_owned()),
             prompt: text(keys.prompt).map(unwrapped),
+            tool: found.and_then(|known| match known.tool {
+                Tool::Unsaid => None,
+                Tool::Begins => text(keys.tool).and_then(in_one_line).map(ToolUse::Begins),
+                Tool::Ends => Some(ToolUse::Ends(text(keys.tool).and_then(in_one_line))),
+            }),
+            why: found.and_then(|known| text(known.why)).and_then(in_one_line),
+            summary: text(keys.summary).and_then(in_one_line),
             trouble: match (text(keys.trouble).or(found.and_then(|known| known.trouble)), said) {
                 (Some(kind), said) => Some(trouble(kind, said)),
                 (None, said) => said.filter(|_| keys.said.is_some()).and_then(in_one_line),
@@ -274,6 +281,10 @@ impl Agent for Described {
 
     fn note(&self, line: &str) -> Option<Note> {
         notes::note(self.sheet.own?.notes, line)
+    }
+
+    fn named(&self, native_id: &str, env: &[(String, String)]) -> Option<Note> {
+        notes::named(self.sheet.own?.named.as_ref()?, native_id, env)
     }
 
     fn prompt(&self, asked: Option<&str>) -> Option<Prompt> {

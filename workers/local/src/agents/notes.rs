@@ -1,16 +1,73 @@
 //! What an agent writes down itself: where its file is, and what a line of it tells that no hook does.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+
 use ao_domain::Timestamp;
 use ao_domain::port::agent::Note;
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::own_folder;
-use super::sheet::{Environment, Files, Is, NoteRules};
+use super::sheet::{Environment, Files, Is, NameIn, Named, NoteRules};
 
 /// Ours, so that a line's name is nobody else's.
 const NAMESPACE: Uuid = Uuid::from_u128(0x1f0a_93c7_62d4_4b19_8e55_c6b0_27f4_9d38);
+
+/// How much of the end of a file is read for a name: it is at the end of one that is long.
+const NAMES_MAX: u64 = 256 * 1024;
+
+/// What the file that `named` describes calls the conversation `id`.
+pub(super) fn named(named: &Named, id: &str, env: Environment<'_>) -> Option<Note> {
+    let mut file = File::open(file(&named.file, id, env)?).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(NAMES_MAX)))
+        .ok()?;
+    let mut bytes = Vec::new();
+    file.take(NAMES_MAX).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let (said, name) = name(named.name, &text, id)?;
+    Some(Note {
+        // By all that is said with it: a name that comes back is told of again.
+        id: Uuid::new_v5(&NAMESPACE, format!("{id} {said}").as_bytes())
+            .simple()
+            .to_string(),
+        event: named.event,
+        at: None,
+        payload: json!({"summary": name}).to_string(),
+    })
+}
+
+/// The name, and the piece of the text that says it.
+fn name<'a>(is: NameIn, text: &'a str, id: &str) -> Option<(&'a str, String)> {
+    let text_of = |value: &Value, key: &str| Some(value.get(key)?.as_str()?.to_owned());
+    match is {
+        NameIn::Lines(whose, name) => text
+            .lines()
+            .rev()
+            .filter(|line| line.contains(id))
+            .find_map(|line| {
+                let said: Value = serde_json::from_str(line).ok()?;
+                let name = text_of(&said, name).filter(|_| text_of(&said, whose).as_deref() == Some(id))?;
+                Some((line, name))
+            }),
+        NameIn::Object(name) => Some((text, text_of(&serde_json::from_str(text).ok()?, name)?)),
+        NameIn::Mapping(name) => {
+            let mut lines = text.lines();
+            let of = |line: &'a str| line.strip_prefix(name)?.strip_prefix(':');
+            let value = lines.by_ref().find_map(of)?.trim();
+            let block = lines.take_while(|line| line.starts_with(' ') || line.is_empty());
+            let name = match value.as_bytes() {
+                [b'|' | b'>', ..] => block.map(str::trim).collect::<Vec<_>>().join("\n"),
+                [b'"', ..] => serde_json::from_str(value).ok()?,
+                [b'\'', .., b'\''] => value[1..value.len() - 1].replace("''", "'"),
+                _ => value.to_owned(),
+            };
+            Some((text, name))
+        }
+    }
+}
 
 /// The newest file that `files` describes for the conversation `id`. An id of theirs is a file name; what is none names no
 /// conversation.
@@ -70,9 +127,11 @@ pub(super) fn note(rules: &[NoteRules], line: &str) -> Option<Note> {
     let id = named
         .filter(|id| id.len() == 32)
         .unwrap_or_else(|| Uuid::new_v5(&NAMESPACE, line.as_bytes()).simple().to_string());
-    let at = match said.pointer(rule.at)? {
-        Value::String(at) => at.parse().ok()?,
-        at => Timestamp::from_millis(at.as_i64()?),
+    let at = match rule.at.map(|at| said.pointer(at)) {
+        None => None,
+        Some(None) => return None,
+        Some(Some(Value::String(at))) => Some(at.parse().ok()?),
+        Some(Some(at)) => Some(Timestamp::from_millis(at.as_i64()?)),
     };
     let mut payload = Map::new();
     for (name, at) in rule.payload {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Environment, Event, Files, Keys, Own, ScreenRules, Sheet, Word,
-    event, event_when,
+    Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
+    Sheet, Word, event, event_when,
 };
 use super::{Checkup, hooks, value_of};
 
@@ -32,7 +32,7 @@ pub(super) const SHEET: Sheet = Sheet {
         reports: true,
         greets: true,
         prompted: true,
-        transcribes: false,
+        transcribes: true,
         chooses: true,
         takes: Some(Takes {
             // What is typed while it works goes into the turn that runs, and nothing says that it did.
@@ -70,6 +70,8 @@ pub(super) const SHEET: Sheet = Sheet {
         title: Some("prompt"),
         last_message: Some("last_assistant_message"),
         prompt: Some("prompt"),
+        tool: Some("tool_name"),
+        summary: Some("summary"),
         trouble: Some("error"),
         walls: &["rate_limit", "rate_limit_exceeded", "quota_exceeded"],
         ..Keys::NONE
@@ -81,7 +83,18 @@ pub(super) const SHEET: Sheet = Sheet {
             variable: None,
             path: &["projects", "*", "chats", "{}.jsonl"],
         },
-        notes: &[],
+        notes: &[NoteRules {
+            event: NAMED,
+            has: "\"custom_title\"",
+            of: &[
+                ("/type", Is::Text("system")),
+                ("/subtype", Is::Text("custom_title")),
+            ],
+            id: Some("/uuid"),
+            at: Some("/timestamp"),
+            payload: &[("summary", "/systemPayload/customTitle")],
+        }],
+        named: None,
     }),
     screen: Some(ScreenRules {
         place: Place::Rules,
@@ -135,16 +148,17 @@ const EVENTS: &[Event] = &[
     // Once more after each result of a tool, with an empty prompt.
     event("UserPromptSubmit", Some(ActivityState::Active)),
     // After the dialog, if there was one.
-    event("PreToolUse", Some(ActivityState::Active)),
-    event("PermissionRequest", Some(ActivityState::WaitingInput)),
-    event("PostToolUse", Some(ActivityState::Active)),
-    event("PostToolUseFailure", Some(ActivityState::Active)),
+    event("PreToolUse", Some(ActivityState::Active)).begins_tool(),
+    event("PermissionRequest", Some(ActivityState::WaitingInput)).begins_tool(),
+    event("PostToolUse", Some(ActivityState::Active)).ends_tool(),
+    event("PostToolUseFailure", Some(ActivityState::Active)).ends_tool(),
     event_when(
         "Notification",
         "notification_type",
         &["permission_prompt"],
         Some(ActivityState::WaitingInput),
-    ),
+    )
+    .says_why("message"),
     // Within half a second of every end of a turn, also where it was interrupted.
     event_when(
         "Notification",
@@ -156,8 +170,12 @@ const EVENTS: &[Event] = &[
     event("Stop", Some(ActivityState::Idle)),
     event("StopFailure", Some(ActivityState::Idle)),
     event_when("SessionEnd", "reason", &["clear", "resume"], None),
-    event("SessionEnd", Some(ActivityState::Exited)),
+    event("SessionEnd", Some(ActivityState::Exited)).says_why("reason"),
+    event(NAMED, None),
 ];
+
+/// What it calls the conversation: its record has it. It finds a name only where it was told of a fast model.
+const NAMED: &str = "chat.named";
 
 fn defaults(request: &LaunchRequest<'_>) -> Utf8PathBuf {
     request.files.join("defaults.json")

@@ -116,6 +116,30 @@ pub(super) struct Own {
     pub(super) file: Files,
     /// What its lines say that no hook does; of those that fit a line the first counts.
     pub(super) notes: &'static [NoteRules],
+    /// Where it writes down what it calls the conversation, where that is another file.
+    pub(super) named: Option<Named>,
+}
+
+/// Where an agent writes down what it calls a conversation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    /// The event that tells of it: one of the sheet's, with a dot in its name, and with the name as `summary` in its payload.
+    pub(super) event: &'static str,
+    /// Where the file is.
+    pub(super) file: Files,
+    /// Where the name is in it.
+    pub(super) name: NameIn,
+}
+
+/// Where a name is in a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NameIn {
+    /// In the last of its lines (JSON objects) that has the conversation's id under the first key, under the second.
+    Lines(&'static str, &'static str),
+    /// A JSON object has it under this key.
+    Object(&'static str),
+    /// A mapping in YAML has it under this key, in a line, or in an indented block below it.
+    Mapping(&'static str),
 }
 
 /// Where an agent keeps a file about a conversation.
@@ -140,8 +164,8 @@ pub(super) struct NoteRules {
     pub(super) of: &'static [(&'static str, Is)],
     /// Where its name is, 32 hex digits but for dashes; a line without one is named by all that it says.
     pub(super) id: Option<&'static str>,
-    /// When it was written: RFC 3339, or milliseconds since 1970.
-    pub(super) at: &'static str,
+    /// When it was written: RFC 3339, or milliseconds since 1970. `None` of one that does not say.
+    pub(super) at: Option<&'static str>,
     /// Members of the payload, and where the line has each.
     pub(super) payload: &'static [(&'static str, &'static str)],
 }
@@ -232,6 +256,47 @@ pub(super) struct Event {
     pub(super) begins: bool,
     /// What ended a turn, where nothing but the event itself says so.
     pub(super) trouble: Option<&'static str>,
+    /// What it says of the tool that the payload names.
+    pub(super) tool: Tool,
+    /// Where the payload says why, in words that tell a person something.
+    pub(super) why: Option<&'static str>,
+}
+
+/// What an event says of a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tool {
+    /// Nothing.
+    Unsaid,
+    /// It is used from now on, or is to be.
+    Begins,
+    /// It is used no more.
+    Ends,
+}
+
+impl Event {
+    /// The same, and the tool that it names is used from now on, or is to be.
+    pub(super) const fn begins_tool(self) -> Event {
+        Event {
+            tool: Tool::Begins,
+            ..self
+        }
+    }
+
+    /// The same, and the tool that it names is used no more.
+    pub(super) const fn ends_tool(self) -> Event {
+        Event {
+            tool: Tool::Ends,
+            ..self
+        }
+    }
+
+    /// The same, which says why under this key.
+    pub(super) const fn says_why(self, key: &'static str) -> Event {
+        Event {
+            why: Some(key),
+            ..self
+        }
+    }
 }
 
 /// An event that always says the same.
@@ -242,6 +307,8 @@ pub(super) const fn event(name: &'static str, state: Option<ActivityState>) -> E
         state,
         begins: false,
         trouble: None,
+        tool: Tool::Unsaid,
+        why: None,
     }
 }
 
@@ -269,6 +336,10 @@ pub(super) struct Keys {
     pub(super) last_message: Option<&'static str>,
     /// What it was asked, whole.
     pub(super) prompt: Option<&'static str>,
+    /// The tool that an event is about.
+    pub(super) tool: Option<&'static str>,
+    /// What it calls the conversation by itself.
+    pub(super) summary: Option<&'static str>,
     /// What kind of error ended a turn; the last message says it in words.
     pub(super) trouble: Option<&'static str>,
     /// What an error says, where the last message does not.
@@ -285,6 +356,8 @@ impl Keys {
         title: None,
         last_message: None,
         prompt: None,
+        tool: None,
+        summary: None,
         trouble: None,
         said: None,
         walls: &[],

@@ -23,14 +23,15 @@ pub(super) const SHEET: Sheet = Sheet {
     events: &[
         event("started", None),
         event("working", Some(ActivityState::Active)),
-        event("waiting-for-work", Some(ActivityState::Idle)),
-        event("needs-decision", Some(ActivityState::WaitingInput)),
-        event("ended", Some(ActivityState::Exited)),
+        event("waiting-for-work", Some(ActivityState::Idle)).says_why("reason"),
+        event("needs-decision", Some(ActivityState::WaitingInput)).says_why("reason"),
+        event("ended", Some(ActivityState::Exited)).says_why("reason"),
     ],
     keys: Keys {
         native_id: None,
         title: Some("title"),
         last_message: Some("message"),
+        summary: Some("summary"),
         ..Keys::NONE
     },
     own: None,

@@ -1,4 +1,5 @@
 use ao_domain::ActivityState;
+use serde_json::Value;
 
 use super::*;
 
@@ -571,6 +572,42 @@ async fn what_is_set_up_for_one_agent_stays_while_another_s_goes() {
                 assert_same(&world.settings(), &theirs, &format!("{when}, {b}"));
                 assert!(world.repository() == repository, "{when}, {b}");
             }
+        }
+    }
+}
+
+/// Whatever an agent writes where a tool, a reason or a title of its own should stand, what is kept of it is one short line.
+#[test]
+fn what_is_said_of_tools_and_reasons_and_titles_is_one_line() {
+    let registry = registry();
+    for sheet in SHEETS {
+        let agent = registry.get(sheet.description.id).unwrap();
+        for event in sheet.events {
+            let long = format!("a\n\u{1b}[31m {}", "\u{e4}".repeat(500));
+            let mut payload = serde_json::Map::new();
+            if let Some((key, words)) = event.when {
+                payload.insert(key.to_owned(), words[0].into());
+            }
+            let keys = [sheet.keys.tool, sheet.keys.summary, event.why];
+            for key in keys.into_iter().flatten() {
+                payload.entry(key).or_insert_with(|| long.as_str().into());
+            }
+            let payload = Value::Object(payload).to_string();
+            let said = agent.signal(event.name, &payload, at()).unwrap();
+            let line = |text: &str| {
+                assert!(
+                    text.chars().count() <= TITLE_MAX && !text.contains(char::is_control),
+                    "{}: {text:?}",
+                    event.name
+                );
+            };
+            assert_eq!(said.why.is_some(), event.why.is_some(), "{}", event.name);
+            assert_eq!(said.summary.is_some(), sheet.keys.summary.is_some());
+            assert_eq!(said.tool.is_some(), event.tool != Tool::Unsaid, "{}", event.name);
+            if let Some(ToolUse::Begins(tool) | ToolUse::Ends(Some(tool))) = &said.tool {
+                line(tool);
+            }
+            said.why.iter().chain(&said.summary).for_each(|text| line(text));
         }
     }
 }

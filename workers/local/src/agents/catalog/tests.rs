@@ -281,8 +281,8 @@ async fn what_each_agent_can_do() {
         claude-code: interactive messages queues model resume hooks record dialogs; argument; default accept-edits auto bypass-permissions
         codex: interactive messages model resume hooks record dialogs; argument; default accept-edits auto bypass-permissions
         opencode: interactive messages queues model resume hooks dialogs; argument; default accept-edits bypass-permissions
-        grok: interactive messages model resume hooks dialogs; argument; default accept-edits auto bypass-permissions
-        qwen: interactive messages model resume hooks dialogs; argument; default accept-edits auto bypass-permissions
+        grok: interactive messages model resume hooks record dialogs; argument; default accept-edits auto bypass-permissions
+        qwen: interactive messages model resume hooks record dialogs; argument; default accept-edits auto bypass-permissions
         copilot: interactive messages model resume hooks record dialogs; argument; default accept-edits bypass-permissions
         kimi: interactive messages model resume hooks record dialogs; first-message; default accept-edits auto bypass-permissions
         cursor: interactive model resume hooks; argument; default bypass-permissions

@@ -221,7 +221,7 @@ fn its_transcript_tells_of_interrupts_and_of_turns() {
     );
     let noted = note(&user(r#""promptSource":"typed","message":{"content":"x"}"#)).unwrap();
     assert_eq!(noted.id, "21c68c1bcb35464e8cecae2472522e62");
-    assert_eq!(noted.at.to_string(), "2026-11-28T10:49:45.389Z");
+    assert_eq!(noted.at.unwrap().to_string(), "2026-11-28T10:49:45.389Z");
     // Results of tools, what a sub-agent is told, and everything else says nothing.
     assert_eq!(
         event(r#""message":{"content":[{"type":"tool_result","content":"[Request interrupted by user]"}]}"#),
@@ -285,8 +285,8 @@ fn a_used_up_quota_is_a_wall_with_an_end() {
         "message": {"content": [{"type": "text", "text": subscribed}]}, "error": "rate_limit", "isSidechain": false,
         "quotaLimits": {"status": "rejected", "resetsAt": 1_795_985_353, "rateLimitType": "five_hour"}, "isApiErrorMessage": true});
     let noted = super::super::notes::note(NOTES, &line.to_string()).unwrap();
-    let signal = agent.signal(noted.event, &noted.payload, noted.at).unwrap();
-    assert_eq!((noted.at, signal.state), (at(), None));
+    let signal = agent.signal(noted.event, &noted.payload, at()).unwrap();
+    assert_eq!((noted.at, signal.state), (Some(at()), None));
     assert_eq!(
         signal.wall,
         Some(Wall::met(at(), time("2026-11-29T20:49:13.000Z")))

@@ -103,8 +103,8 @@ fn its_record_tells_of_interrupts_and_of_errors() {
     };
     let trouble = |payload: &str| {
         let note = line(payload).unwrap();
-        assert_eq!(note.at.to_string(), "2026-11-29T17:43:44.815Z");
-        let signal = codex.signal(note.event, &note.payload, note.at).unwrap();
+        assert_eq!(note.at.unwrap().to_string(), "2026-11-29T17:43:44.815Z");
+        let signal = codex.signal(note.event, &note.payload, note.at.unwrap()).unwrap();
         assert_eq!(signal.state, Some(ActivityState::Idle));
         signal.trouble
     };

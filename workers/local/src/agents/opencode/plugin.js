@@ -9,6 +9,8 @@ export const ao = async () => {
   const children = new Set(); // sessions of its own helpers
   const said = new Map(); // message id -> its texts, by part
   const last = new Map(); // session id -> the id of the last message of the agent's
+  const called = new Map(); // session id -> what it is called
+  const tools = new Map(); // call id -> its tool
   const failed = new Map(); // session id -> what its turn is going to end with
   let queue = Promise.resolve();
 
@@ -36,6 +38,14 @@ export const ao = async () => {
           if (of.info?.parentID) children.add(of.info.id);
           else tell("created", of.info?.id, {});
           break;
+        case "session.updated": {
+          const { id, title } = of.info ?? {};
+          // What it is called before it was called anything.
+          if (!title || title.startsWith("New session - ") || called.get(id) === title) break;
+          called.set(id, title);
+          tell("named", id, { summary: title });
+          break;
+        }
         case "message.updated":
           if (of.info?.role === "assistant") last.set(of.info.sessionID, of.info.id);
           break;
@@ -64,7 +74,7 @@ export const ao = async () => {
         }
         case "permission.asked":
         case "question.asked":
-          tell("asked", of.sessionID, {});
+          tell("asked", of.sessionID, { tool: tools.get(of.tool?.callID) });
           break;
         case "permission.replied":
         case "question.replied":
@@ -79,6 +89,14 @@ export const ao = async () => {
           break;
         }
       }
+    },
+    "tool.execute.before": async ({ tool, sessionID, callID }) => {
+      tools.set(callID, tool);
+      tell("tool", sessionID, { tool });
+    },
+    "tool.execute.after": async ({ tool, sessionID, callID }) => {
+      tools.delete(callID);
+      tell("tool-over", sessionID, { tool });
     },
     "chat.message": async (input, output) => {
       const texts = (output.parts ?? []).filter((part) => part.type === "text" && !part.synthetic);
