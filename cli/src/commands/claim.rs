@@ -105,9 +105,13 @@ mod tests {
         expect_test::expect![[r"
             session web-1 claimed PR #7
               code: a stranger's, its branch lies in another repository
-              checkout: nothing was checked out; to get there, in its worktree: git fetch origin pull/7/head && git switch --detach FETCH_HEAD
+              checkout: nothing was checked out; its agent takes what lies in its worktree for yours: look at that code in a session of its own (ao spawn --claim-pr 7)
               taken over from web-2"]]
         .assert_eq(&said(&json!({"takenOverFrom": ["web-2"], "foreignCode": true})));
+        expect_test::expect![[r"
+            session web-1 claimed PR #7
+              checkout: nothing was checked out; to get there, in its worktree: git fetch origin pull/7/head && git switch --detach FETCH_HEAD"]]
+        .assert_eq(&said(&json!({})));
         assert_eq!(
             said(&json!({"ok": false})),
             "web-1 is to have PR #7; its forge has not answered yet: ao pr ls --session web-1"

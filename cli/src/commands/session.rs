@@ -563,6 +563,7 @@ pub(crate) mod tests {
         expect_test::expect![[r#"
             id: web-1
             project: web
+            summary: Tidying up
             said last: all done
             role: worker
             status: working
@@ -570,6 +571,7 @@ pub(crate) mod tests {
             since: 2026-06-24T12:00:00.000Z
             evidence: process
             activity: active
+            tool: Bash
             phase: ended
             wanted: run
             harness: shell

@@ -109,7 +109,7 @@ pub enum Preparation {
         file: Utf8PathBuf,
         /// What in it says so.
         said: Trusted,
-        /// The session's own folders: what is said of these alone was said in an earlier run, and is taken out.
+        /// The session's own folders: what a list says of these alone was said in an earlier run, and is taken out.
         own: Vec<Utf8PathBuf>,
         /// The repository they are worktrees of.
         repo: Utf8PathBuf,

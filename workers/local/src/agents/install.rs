@@ -157,7 +157,7 @@ fn make(folder: &Utf8Path) -> io::Result<()> {
 
 /// Takes out what `file` says of a session's own folders, and looks that it says nothing of what they lie in.
 fn distrust(file: &Utf8Path, said: &Trusted, own: &[Utf8PathBuf], repo: &Utf8Path) -> io::Result<()> {
-    let known = |folder: &str| -> io::Result<()> {
+    let trusted = |folder: &str| -> io::Result<()> {
         Err(io::Error::other(format!(
             "it trusts `{folder}` by a person's word, and a stranger's code in a worktree of `{repo}` would not be asked about: \
              take that out of it, or use another agent"
@@ -183,7 +183,7 @@ fn distrust(file: &Utf8Path, said: &Trusted, own: &[Utf8PathBuf], repo: &Utf8Pat
                     inside.any(|inside| known.iter().any(|folder| inside.starts_with(folder)))
                 };
                 if let Some(folder) = rest.iter().find(covers) {
-                    known(folder)?;
+                    trusted(folder)?;
                 }
                 if rest.len() == folders.len() {
                     return Ok(None);
@@ -202,7 +202,7 @@ fn distrust(file: &Utf8Path, said: &Trusted, own: &[Utf8PathBuf], repo: &Utf8Pat
                 .iter()
                 .chain(own)
                 .find(|folder| trusts(folder))
-                .map_or(Ok(()), |folder| known(folder.as_str()))
+                .map_or(Ok(()), |folder| trusted(folder.as_str()))
         }
     }
 }
@@ -654,6 +654,36 @@ mod tests {
         }
         std::fs::write(&file, "{ not json").unwrap();
         assert!(list().is_err());
+        std::fs::write(&file, "// Its own.\n").unwrap();
+        list().unwrap();
+        // A link to what it lies in, and a project that is a worktree itself.
+        let place = file.parent().unwrap();
+        let main = place.join("code/main");
+        std::fs::create_dir_all(main.join(".git/worktrees/side")).unwrap();
+        std::fs::write(main.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+        std::fs::write(main.join(".git/worktrees/side/commondir"), "../..\n").unwrap();
+        let side = place.join("side");
+        std::fs::create_dir(&side).unwrap();
+        std::fs::write(side.join(".git"), format!("gitdir: {main}/.git/worktrees/side\n")).unwrap();
+        std::os::unix::fs::symlink(place.join("code"), place.join("link")).unwrap();
+        for (folder, is_trusted) in [
+            (main.clone(), true),
+            (place.join("link"), true),
+            (place.join("other"), false),
+        ] {
+            let text = serde_json::json!({"trustedFolders": [folder]}).to_string();
+            std::fs::write(&file, text).unwrap();
+            let done = write(&Preparation::Untrusted {
+                file: file.clone(),
+                said: Trusted::List("trustedFolders".to_owned()),
+                own: vec!["/data/worktrees/web-1".into()],
+                repo: side.clone(),
+            });
+            assert_eq!(done.is_err(), is_trusted, "{folder}");
+        }
+        // Where nobody knows where it keeps its things.
+        let nowhere = Preparation::NoFile { file: "x/y".into() };
+        assert!(write(&nowhere).is_err());
 
         let file = file.with_extension("toml");
         let tables = || distrust(&file, Trusted::Tables("folders".to_owned()));
