@@ -325,7 +325,8 @@ fn a_running_session_is_given_a_pull_request_and_nothing_is_checked_out() {
     assert!(
         said.contains(&format!("session {id} claimed PR #{strange}"))
             && said.contains("nothing was checked out")
-            && said.contains(&format!("git fetch origin pull/{strange}/head"))
+            && said.contains(&format!("ao spawn --claim-pr {strange}"))
+            && !said.contains("git fetch")
             && said.contains("a stranger's"),
         "{said}"
     );
