@@ -391,7 +391,8 @@ fn messages_of_every_length_arrive_whole_and_once(real: &mut Real) {
     });
     real.until(&id, "idle");
     assert_eq!(real.model.turns_with(put), 1);
-    for part in ["line 1 ", "line 400 ", "line 800 ", "the end of it all"] {
+    // Its tool may leave the middle out, and says so: then its model reads on.
+    for part in ["line 1 ", "line 800 ", "the end of it all"] {
         assert!(real.model.requests_with(part) > 0, "it has not read `{part}`");
     }
     passed(
