@@ -195,7 +195,8 @@ pub fn screen_look(session: &Session, now: Timestamp) -> Option<Duration> {
         ActivityState::Active => 2_000,
         // What it asks before it says anything, after a turn, or when a person calls for it.
         ActivityState::Idle if session.first_signal_at.is_none() && is_new(session.phase_at) => 500,
-        ActivityState::Idle if session.first_signal_at.is_none() => 5_000,
+        // That it is there says nothing of what it asks then: on a slow machine that is painted later.
+        ActivityState::Idle if session.activity.since <= session.phase_at => 5_000,
         // What waits for a quota may wait for days.
         ActivityState::Idle if recent => 1_000,
         ActivityState::Idle if session.messages_waiting > 0 && session.wall_at(now).is_none() => 1_000,

@@ -93,8 +93,12 @@ pub(super) fn plan(shared: &Shared, text: &str, request: &Request) -> Plan {
             "read" => {
                 let path = text.split_whitespace().find(|word| word.starts_with('/'));
                 let path = path.unwrap_or_default();
-                call(tools, READERS, &[(PATHS, json!(path))])
-                    .or_else(|| run(tools, &format!("cat '{path}'"), false))
+                // Some give nothing of a long file where it is not said how much.
+                let known = [
+                    (PATHS, json!(path)),
+                    (&["view_range"] as &[&str], json!([1, 400])),
+                ];
+                call(tools, READERS, &known).or_else(|| run(tools, &format!("cat '{path}'"), false))
             }
             "write" => {
                 let (file, content) = words.split_once(' ').unwrap_or((words, ""));

@@ -785,3 +785,28 @@ fn a_dead_process_is_never_shown_as_working() {
         }
     }
 }
+
+/// An agent that has said that it is there, and has not yet been asked anything, may still paint a question: on a slow machine that
+/// takes its time. One that waits for work after a turn is left alone.
+#[test]
+fn a_question_that_is_painted_late_is_looked_for() {
+    let started = live().phase_at;
+    let greeted = Session {
+        first_signal_at: Some(started.plus(Duration::from_secs(1))),
+        activity: Activity {
+            state: ActivityState::Idle,
+            since: started,
+        },
+        ..live()
+    };
+    let later = started.plus(Duration::from_secs(600));
+    assert_eq!(screen_look(&greeted, later), Some(Duration::from_secs(5)));
+    let worked = Session {
+        activity: Activity {
+            state: ActivityState::Idle,
+            since: started.plus(Duration::from_secs(2)),
+        },
+        ..greeted
+    };
+    assert_eq!(screen_look(&worked, later), None);
+}
