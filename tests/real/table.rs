@@ -265,10 +265,9 @@ fn a_hostile_prompt_of_a_hundred_kilobytes_arrives_whole(real: &mut Real) {
         (refused.status, &refused.json()["code"]),
         (400, &json!("INVALID_COMMAND"))
     );
-    passed(
-        real,
-        "a hostile prompt of 100 kB arrives whole, and a zero byte is refused",
-    );
+    if real.kind.shortens.is_none() {
+        passed(real, step);
+    }
     real.kill(&id, &[]);
 }
 
