@@ -65,6 +65,9 @@ fn a_folder_s_name_is_written_as_it_writes_it() {
             "a-very-long-name-of-a-project-that-is-c",
         ),
     ] {
-        assert_eq!(slug(name), slug_of_it, "{name}");
+        let file = trust_file("/home/me/.kimi-code".into(), &Utf8Path::new("/w").join(name));
+        let name_of_it = file.file_name().unwrap();
+        let hash = name_of_it.rsplit('_').next().unwrap();
+        assert_eq!(name_of_it, format!("wd_{slug_of_it}_{hash}"), "{name}");
     }
 }
