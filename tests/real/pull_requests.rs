@@ -224,6 +224,7 @@ fn a_failing_check_reaches_the_agent_once_and_the_merge_completes_its_session() 
         .query("SELECT CAST(count(*) AS TEXT) FROM episodes WHERE closed_at IS NULL");
     assert_eq!(open, "0");
     stage.claude.until(&id, "mergeable");
+    stage.claude.typed(&id); // the log of its run goes with it
     stage.github.merge(REPO, number);
     let done = stage.claude.world.until(&id, "phase", "ended");
     assert_eq!(
@@ -426,6 +427,7 @@ fn a_pull_request_is_found_and_its_session_completed_whatever_is_cut() {
         });
         let completed = format!("watch.completed.{side}");
         stage.claude.world.arm(&completed, deed);
+        stage.claude.typed(&id); // the log of its run goes with it
         stage.github.merge(REPO, pull);
         stage.get_over(&completed, deed);
         let done = stage.claude.world.until(&id, "phase", "ended");
@@ -462,6 +464,7 @@ fn a_merge_takes_a_worktree_away_where_its_project_asks_for_it_and_nothing_would
         if is_kept {
             std::fs::write(&own, "written by a person").unwrap();
         }
+        stage.claude.typed(&id); // the log of its run goes with it
         stage.github.merge(REPO, number);
         let done = world.until(&id, "phase", "ended");
         assert_eq!(done["endReason"], "completed");
