@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item};
 
 use super::sheet::Environment;
-use super::{install, own_folder, value_of};
+use super::{members, own_folder, value_of};
 
 /// How an agent's installation is looked over.
 #[derive(Clone, Copy, Debug)]
@@ -219,7 +219,7 @@ impl Form {
                 .parse::<DocumentMut>()
                 .map(|all| as_json(all.as_item()))
                 .map_err(|error| error.message().to_owned()),
-            Self::List(name) => install::listed(&text, name)
+            Self::List(name) => members::listed(&text, name)
                 .and_then(|_| Ok(serde_json::from_str(&uncommented(&text))?))
                 .map_err(|error| error.to_string()),
             Self::Json | Self::Folder | Self::Any => {

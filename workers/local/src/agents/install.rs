@@ -4,17 +4,17 @@
 //! be a link: what it points to is replaced, as a whole, so that whoever reads sees the old one or the new one. Everything is
 //! safe to repeat.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::time::{Duration, Instant};
 
 use ao_domain::port::agent::{Preparation, PrepareError, Trusted};
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::value::RawValue;
 use tokio::sync::OwnedMutexGuard;
 
+use super::blocks::{with_block, without_block};
 use super::entries;
+use super::members::{headed, texts, with_element, with_member};
 
 /// A lock that nobody has renewed for so long is nobody's (proper-lockfile's rule, by which Claude Code goes).
 const STALE: Duration = Duration::from_secs(10);
@@ -248,195 +248,6 @@ fn read(file: &Utf8Path) -> io::Result<Option<String>> {
         Ok(_) => std::fs::read_to_string(file).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// Changes what follows the comments at the beginning of a JSON text, which some programs write there.
-fn headed(text: &str, change: impl FnOnce(&str) -> io::Result<Option<String>>) -> io::Result<Option<String>> {
-    let (head, body) = without_head(text);
-    Ok(change(body)?.map(|changed| format!("{head}{changed}")))
-}
-
-/// The comments at the beginning of a JSON text, and what follows them.
-fn without_head(text: &str) -> (&str, &str) {
-    let comments = text
-        .split_inclusive('\n')
-        .take_while(|line| line.trim_start().starts_with("//"));
-    text.split_at(comments.map(str::len).sum())
-}
-
-/// The texts in a list of a JSON text, as they are looked through where a stranger's code is started.
-pub(super) fn listed(text: &str, name: &str) -> io::Result<Vec<String>> {
-    texts(without_head(text).1, name)
-}
-
-fn texts(body: &str, name: &str) -> io::Result<Vec<String>> {
-    let members = Members::of(body)?;
-    Ok(serde_json::from_str(members.get(name).unwrap_or("[]"))?)
-}
-
-/// The text with that member set; `None` when it is already.
-fn with_member(text: &str, path: &[String], value: &str) -> io::Result<Option<String>> {
-    let Some((name, rest)) = path.split_first() else {
-        return Ok((text != value).then(|| value.to_owned()));
-    };
-    let mut members = Members::of(if text.trim().is_empty() { "{}" } else { text })?;
-    let inner = members
-        .get(name)
-        .unwrap_or(if rest.is_empty() { "" } else { "{}" });
-    let Some(changed) = with_member(inner, rest, value)? else {
-        return Ok(None);
-    };
-    members.set(name, changed);
-    Ok(Some(members.text()))
-}
-
-/// The text with that element in the list at `path`; `None` when it is there already.
-fn with_element(text: &str, path: &[String], value: &str) -> io::Result<Option<String>> {
-    let mut inner = if text.trim().is_empty() {
-        "{}".to_owned()
-    } else {
-        text.to_owned()
-    };
-    for name in path {
-        inner = Members::of(&inner)?.get(name).unwrap_or("[]").to_owned();
-        if inner == "[]" {
-            break;
-        }
-    }
-    let list: Vec<Box<RawValue>> = serde_json::from_str(&inner)?;
-    if list.iter().any(|known| known.get() == value) {
-        return Ok(None);
-    }
-    let all: Vec<&str> = list.iter().map(|known| known.get()).chain([value]).collect();
-    with_member(text, path, &format!("[{}]", all.join(", ")))
-}
-
-/// The lines that a block of ours stands between.
-fn marks(name: &str) -> (String, String) {
-    (format!("{BEGIN}{name}"), format!("# <<< ao: {name}"))
-}
-
-/// Where a block of ours stands, and what stands in it. Whole lines are compared: a name may begin like another.
-fn block<'a>(text: &'a str, name: &str) -> Option<(std::ops::Range<usize>, &'a str)> {
-    let (begin, end) = marks(name);
-    let mut at = 0;
-    let mut first = None;
-    for line in text.split_inclusive('\n') {
-        let bare = line.trim_end();
-        match first {
-            None if bare == begin || bare.strip_prefix(begin.as_str()) == Some(JOINED) => {
-                first = Some((at, at + line.len(), bare != begin));
-            }
-            Some((start, inner, is_joined)) if bare == end => {
-                let after = at + line.len();
-                // The end of a line that was not there is ours, too, as long as nothing was written behind it.
-                let is_ours = is_joined && after == text.len() && text[..start].ends_with('\n');
-                return Some((start - usize::from(is_ours)..after, &text[inner..at]));
-            }
-            _ => {}
-        }
-        at += line.len();
-    }
-    None
-}
-
-/// How the beginning of one of ours begins.
-const BEGIN: &str = "# >>> ao: ";
-
-/// What stands behind a beginning before which the end of a line was added.
-const JOINED: &str = " (line end added)";
-
-/// A TOML text with a block of ours at its end. What it makes has to read: a table that is there already would be there twice.
-fn with_block(text: &str, name: &str, inner: &str) -> io::Result<Option<String>> {
-    if block(text, name).is_some_and(|(_, known)| known == inner) {
-        return Ok(None);
-    }
-    let text = without_block(text, name).unwrap_or_else(|| text.to_owned());
-    let (begin, end) = marks(name);
-    let joined = !text.is_empty() && !text.ends_with('\n');
-    let (line_end, word) = if joined { ("\n", JOINED) } else { ("", "") };
-    let new = format!("{text}{line_end}{begin}{word}\n{inner}{end}\n");
-    new.parse::<toml_edit::DocumentMut>().map_err(|error| {
-        io::Error::other(format!(
-            "with our hooks in it it would not read: {}",
-            error.message()
-        ))
-    })?;
-    Ok(Some(new))
-}
-
-/// The text without that block; `None` where there is none.
-fn without_block(text: &str, name: &str) -> Option<String> {
-    let (place, _) = block(text, name)?;
-    let (before, rest) = (&text[..place.start], &text[place.end..]);
-    let is_joined = text[place]
-        .lines()
-        .next()
-        .is_some_and(|line| line.ends_with(JOINED));
-    // The end of a line that was added before this one stands before the next one of ours then.
-    match rest.split_once('\n') {
-        Some((next, more)) if is_joined && next.starts_with(BEGIN) && !next.ends_with(JOINED) => {
-            Some(format!("{before}{next}{JOINED}\n{more}"))
-        }
-        _ => Some(format!("{before}{rest}")),
-    }
-}
-
-/// A JSON object whose values stay as they were written.
-struct Members(Vec<(String, String)>);
-
-impl Members {
-    fn of(text: &str) -> io::Result<Members> {
-        struct Ordered;
-        impl<'de> serde::de::Visitor<'de> for Ordered {
-            type Value = Vec<(String, String)>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members: Vec<(String, String)> = Vec::new();
-                let mut at: HashMap<String, usize> = HashMap::new();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    // Of a name that stands there twice the last one counts, as everywhere.
-                    match at.get(&name) {
-                        Some(known) => value.get().clone_into(&mut members[*known].1),
-                        None => {
-                            at.insert(name.clone(), members.len());
-                            members.push((name, value.get().to_owned()));
-                        }
-                    }
-                }
-                Ok(members)
-            }
-        }
-        let mut reader = serde_json::Deserializer::from_str(text);
-        let members = serde::Deserializer::deserialize_map(&mut reader, Ordered)?;
-        reader.end()?;
-        Ok(Members(members))
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(known, _)| known == name)?;
-        Some(found.1.as_str())
-    }
-
-    fn set(&mut self, name: &str, value: String) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some(known) => known.1 = value,
-            None => self.0.push((name.to_owned(), value)),
-        }
-    }
-
-    fn text(&self) -> String {
-        let members: Vec<String> = self
-            .0
-            .iter()
-            .map(|(name, value)| format!("{}: {value}", serde_json::Value::from(name.as_str())))
-            .collect();
-        format!("{{\n{}\n}}", members.join(",\n"))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Adding an agent is adding a file with a `Sheet` and a line in `SHEETS`; the conformance tests below run over
 //! the registry, so a new agent adds its cases by being in it.
 
+mod blocks;
 mod catalog;
 mod checkup;
 mod claude_code;
@@ -16,6 +17,7 @@ mod hooks;
 mod install;
 mod kimi;
 mod launch;
+mod members;
 mod notes;
 mod opencode;
 mod payload;
