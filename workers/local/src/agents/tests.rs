@@ -39,6 +39,30 @@ pub(crate) fn at() -> Timestamp {
     "2026-11-29T17:49:13.793Z".parse().unwrap()
 }
 
+/// What an agent calls the conversation `native`, where these files are below its user's home, and the name of the note that tells of it.
+pub(crate) fn named(agent: &str, native: &str, files: &[(&str, &str)]) -> Option<(String, String)> {
+    let home = tempfile::tempdir().unwrap();
+    for (file, text) in files {
+        let file = home.path().join(file);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    let env = [("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
+    let registry = registry();
+    let agent = registry.get(agent).unwrap();
+    let note = agent.named(native, &env)?;
+    // Its name is about the conversation, whenever it was found.
+    assert_eq!(note.at, None);
+    let signal = agent.signal(note.event, &note.payload, at()).unwrap();
+    assert_eq!((signal.state, signal.title), (None, None), "{}", note.payload);
+    Some((signal.summary?, note.id))
+}
+
+/// That name alone.
+pub(crate) fn name(agent: &str, native: &str, files: &[(&str, &str)]) -> Option<String> {
+    named(agent, native, files).map(|(name, _)| name)
+}
+
 /// What every agent owes, asked of every agent in the registry.
 #[test]
 fn conformance() {

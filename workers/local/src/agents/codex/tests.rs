@@ -1,8 +1,9 @@
 use ao_domain::PermissionMode;
 use ao_domain::port::agent::Agents as _;
 
+use super::super::Registry;
 use super::super::checkup::tests::{found, logs_in};
-use super::super::{Registry, tests::request};
+use super::super::tests::{name, named, request};
 use super::*;
 
 /// The values behind `-c` that a launch has, by name.
@@ -124,6 +125,62 @@ fn its_record_tells_of_interrupts_and_of_errors() {
     // A line is named by what it says: told of twice, it counts once.
     assert_eq!(line(failed).unwrap().id, line(failed).unwrap().id);
     assert_ne!(line(failed).unwrap().id, line(nested).unwrap().id);
+}
+
+/// What is in the index for a conversation.
+fn indexed(native: &str, name: &str, second: u32) -> String {
+    let at = format!("2026-11-30T01:22:{second:02}.155223617Z");
+    format!(
+        "{}\n",
+        serde_json::json!({"id": native, "thread_name": name, "updated_at": at})
+    )
+}
+
+#[test]
+fn its_index_of_all_conversations_names_each_by_its_last_entry() {
+    const INDEX: &str = ".codex/session_index.jsonl";
+    let (first, renamed) = (indexed("abc", "Mend it", 1), indexed("abc", "Mend\nthe door", 2));
+    let other = indexed("def", "Of abc: \"id\":\"abc\"", 3);
+    let index = |entries: &[&str]| name(ID, "abc", &[(INDEX, &entries.concat())]);
+    assert_eq!(index(&[&first]).as_deref(), Some("Mend it"));
+    assert_eq!(index(&[&first, &renamed]).as_deref(), Some("Mend the door"));
+    // What others are called is not its name, also where they speak of it.
+    assert_eq!(index(&[&first, &other]).as_deref(), Some("Mend it"));
+    assert_eq!(index(&[&other]), None);
+    // The last line may be half written, or not be one of these at all.
+    for end in [&renamed[..renamed.len() / 2], "abc", "{\"id\":\"abc\"}\n", "\n\n"] {
+        assert_eq!(index(&[&first, end]).as_deref(), Some("Mend it"), "{end}");
+    }
+    assert_eq!(index(&[&first[..30]]), None);
+    assert_eq!(index(&[]), None);
+    assert_eq!(name(ID, "abc", &[]), None);
+    // It is told of once, and again when it comes back.
+    let told = |entries: &[&str]| named(ID, "abc", &[(INDEX, &entries.concat())]).unwrap().1;
+    assert_eq!(told(&[&first]), told(&[&first, &other]));
+    assert_ne!(
+        told(&[&first]),
+        told(&[&first, &renamed, &indexed("abc", "Mend it", 4)])
+    );
+}
+
+#[test]
+fn of_an_index_that_is_long_its_end_is_read() {
+    const INDEX: &str = ".codex/session_index.jsonl";
+    let ours = indexed("abc", "Mend it", 1);
+    let others: String = (0..40_000)
+        .map(|at| indexed("def", "\u{20ac}", at % 60))
+        .collect();
+    assert!(others.len() > 2_000_000);
+    let index = |entries: &[&str]| name(ID, "abc", &[(INDEX, &entries.concat())]);
+    assert_eq!(index(&[&others, &ours]).as_deref(), Some("Mend it"));
+    // What is called nothing among its last two thousand is not looked for further back, at every look.
+    assert_eq!(index(&[&ours, &others]), None);
+    // Where the piece that is read begins within a line, or a letter, that line is no harm.
+    let letters = "\u{20ac}".repeat(300_000);
+    for shift in ["", "x", "xx"] {
+        let long = indexed("abc", &format!("{letters}{shift}"), 2);
+        assert_eq!(index(&[&long, &ours]).as_deref(), Some("Mend it"));
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use super::super::checkup::tests::{found, logs_in};
+use super::super::tests::name;
 use super::*;
 
 #[test]
@@ -37,4 +38,63 @@ fn what_logs_it_in_is_found_and_what_does_not_read_is_told() {
         assert!(logs_in(look, &[], &[variable]), "{variable}");
     }
     assert_eq!(look(&[])[0].what, "home");
+}
+
+#[test]
+fn its_workspace_of_a_conversation_names_it() {
+    const WORKSPACE: &str = ".copilot/session-state/abc/workspace.yaml";
+    let workspace = |name: &str| {
+        format!(
+            "id: abc\ncwd: /w/t\nclient_name: github/cli\n{name}\nuser_named: false\nsummary_count: 0\nupdated_at: 2026-11-30\n"
+        )
+    };
+    let called = |it: &str| name(ID, "abc", &[(WORKSPACE, &workspace(it))]);
+    for (it, is) in [
+        ("name: Mend it", "Mend it"),
+        ("name: \"Mend: \\\"it\\\"\"", "Mend: \"it\""),
+        ("name: '- it''s: mended'", "- it's: mended"),
+        ("name: |-\n  Mend it\n  at last", "Mend it at last"),
+        (
+            "name: |-\n  Mend it\n\n    user_named: true\n  name: another\n",
+            "Mend it user_named: true name: another",
+        ),
+        ("name: |2-\n    indented\n  less", "indented less"),
+        ("name: >-\n  Mend it\n  at last", "Mend it at last"),
+        ("names: none\nname: Mend it\nname_of: none", "Mend it"),
+    ] {
+        assert_eq!(called(it).as_deref(), Some(is), "{it}");
+    }
+    for it in [
+        "name:",
+        "name: \"\"",
+        "name: |-",
+        "name: \"half",
+        "named: it",
+        "  name: it",
+        "x: y",
+    ] {
+        assert_eq!(called(it), None, "{it}");
+    }
+    // Half written, it is called by what is there; or nothing, and the next look finds it.
+    let whole = workspace("name: |-\n  Mend it\n  at last");
+    let cut = |behind: &str| {
+        let end = whole.find(behind).unwrap() + behind.len();
+        name(ID, "abc", &[(WORKSPACE, &whole[..end])])
+    };
+    assert_eq!(cut("at l").as_deref(), Some("Mend it at l"));
+    assert_eq!((cut("name: |"), cut("cwd"), cut("")), (None, None, None));
+    // Each conversation has its own.
+    let other = (".copilot/session-state/def/workspace.yaml", whole.as_str());
+    assert_eq!(name(ID, "abc", &[other]), None);
+    let both = [other, (WORKSPACE, &workspace("name: Mine"))];
+    assert_eq!(name(ID, "abc", &both).as_deref(), Some("Mine"));
+    assert_eq!(name(ID, "abc", &[]), None);
+    // Its name is its first prompt at first, which may be long; of a file that is longer than any prompt nothing is guessed.
+    let asked = |lines: usize| format!("name: |-\n{}", "  a line that is asked\n".repeat(lines));
+    let long = called(&asked(8_000)).unwrap();
+    assert!(
+        long.starts_with("a line that is asked a line") && long.len() == 120,
+        "{long}"
+    );
+    assert_eq!(called(&asked(100_000)), None);
 }
