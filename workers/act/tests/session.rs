@@ -69,11 +69,19 @@ impl Clock for Hands {
 }
 
 /// An agent that reports, so that its silence means something.
-struct Reporter(Description);
+struct Reporter {
+    description: Description,
+    /// Where a person says that it need not ask. It is there at first, so that a stranger's code is not started.
+    trusted: Utf8PathBuf,
+    /// How often it was looked whether it is.
+    looks: AtomicU32,
+    /// Whether a person says so right after a look, to another session of it.
+    is_trusted_after_a_look: AtomicBool,
+}
 
 impl Agent for Reporter {
     fn description(&self) -> &Description {
-        &self.0
+        &self.description
     }
 
     fn plan(&self, _: &LaunchRequest<'_>) -> Result<LaunchPlan, AgentError> {
@@ -81,7 +89,7 @@ impl Agent for Reporter {
             argv: vec!["/bin/true".to_owned()],
             env: Vec::new(),
             before: vec![Preparation::NoFile {
-                file: "/never".into(),
+                file: self.trusted.clone(),
             }],
         })
     }
@@ -115,7 +123,7 @@ impl Agents for Reporter {
     }
 
     fn ids(&self) -> Vec<&'static str> {
-        vec![self.0.id]
+        vec![self.description.id]
     }
 
     fn withdraw<'a>(
@@ -127,14 +135,21 @@ impl Agents for Reporter {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Nothing that it asks for can be done.
     fn prepare<'a>(&'a self, what: &'a Preparation) -> PortFuture<'a, Result<(), PrepareError>> {
-        let error = PrepareError {
-            doing: "looking whether it asks",
-            path: what.file().to_owned(),
-            source: std::io::Error::other("it would not"),
-        };
-        Box::pin(async { Err(error) })
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        let file = what.file();
+        if file.exists() {
+            let error = PrepareError {
+                doing: "looking whether it asks",
+                path: file.to_owned(),
+                source: std::io::Error::other("it would not"),
+            };
+            return Box::pin(async { Err(error) });
+        }
+        if self.is_trusted_after_a_look.load(Ordering::SeqCst) {
+            std::fs::write(file, "").unwrap();
+        }
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -375,6 +390,7 @@ struct Stage {
     facts: Reader,
     clock: Arc<Hands>,
     runtime: Arc<Undying>,
+    agent: Arc<Reporter>,
     parts: Parts,
 }
 
@@ -404,6 +420,13 @@ impl Stage {
             }),
         };
         let runtime = Arc::new(Undying::default());
+        let agent = Arc::new(Reporter {
+            description,
+            trusted: data.join("trusted"),
+            looks: AtomicU32::new(0),
+            is_trusted_after_a_look: AtomicBool::new(false),
+        });
+        std::fs::write(&agent.trusted, "").unwrap();
         let parts = Parts {
             facts: store.reader(),
             outcomes: store.outcomes(),
@@ -413,7 +436,7 @@ impl Stage {
             provisioner: Arc::new(Obliging),
             machine: Arc::new(Obliging),
             processes: Arc::new(Undying::default()),
-            agents: Arc::new(Reporter(description)),
+            agents: agent.clone(),
             letters: Arc::new(Drawer),
             clock: clock.clone(),
             setup: Arc::new(Setup {
@@ -447,6 +470,7 @@ impl Stage {
             store,
             clock,
             runtime,
+            agent,
             parts,
         }
     }
@@ -603,6 +627,53 @@ async fn what_cannot_be_made_ready_stops_a_stranger_s_code_alone() {
         "{why}"
     );
     assert_eq!(stage.runtime.created.load(Ordering::SeqCst), 1, "it was started");
+    root.stop().await;
+}
+
+/// While a session comes up a person may answer another one of that agent, for the whole repository: what was made ready is looked at again
+/// right before a stranger's code is started.
+#[tokio::test]
+async fn what_a_person_says_while_a_stranger_s_code_comes_up_stops_its_start() {
+    for is_said in [true, false] {
+        let stage = Stage::set(0).await;
+        let trusted = &stage.agent.trusted;
+        std::fs::remove_file(trusted).unwrap();
+        stage
+            .agent
+            .is_trusted_after_a_look
+            .store(is_said, Ordering::SeqCst);
+        let strange = stage.want_of_a_stranger().await;
+        let root = stage.run(&[&strange]).await;
+        let over = |session: &ao_domain::Session| matches!(session.phase, Phase::Live | Phase::Ended);
+        let session = stage.until(&strange, over).await;
+        assert!(session.foreign_code);
+        let created = stage.runtime.created.load(Ordering::SeqCst);
+        assert_eq!((created, trusted.exists()), (u32::from(!is_said), is_said));
+        if is_said {
+            assert_eq!(session.phase, Phase::Ended);
+            let why = session.failure.unwrap();
+            assert!(why.contains("looking whether it asks"), "{why}");
+        }
+        assert_eq!(
+            stage.agent.looks.load(Ordering::SeqCst),
+            2,
+            "when it was made ready, and before it is started"
+        );
+        root.stop().await;
+    }
+}
+
+/// A person's own code may be trusted at any time.
+#[tokio::test]
+async fn what_a_person_says_while_their_own_code_comes_up_is_no_matter() {
+    let stage = Stage::set(0).await;
+    std::fs::remove_file(&stage.agent.trusted).unwrap();
+    stage.agent.is_trusted_after_a_look.store(true, Ordering::SeqCst);
+    let own = stage.want().await;
+    let root = stage.run(&[&own]).await;
+    let session = stage.until(&own, |session| session.phase == Phase::Live).await;
+    assert!(!session.foreign_code && stage.agent.trusted.exists());
+    assert_eq!(stage.agent.looks.load(Ordering::SeqCst), 1);
     root.stop().await;
 }
 
