@@ -11,5 +11,6 @@ mod opening;
 mod outcomes;
 mod pulls;
 mod reading;
+mod salvage;
 mod support;
 mod triggers;
