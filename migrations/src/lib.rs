@@ -56,9 +56,10 @@ mod m0011_lives;
 mod m0012_claims;
 mod m0013_walls;
 mod m0014_signals_in_words;
+mod m0015_retries;
 
 /// The version this program writes: the number of its newest migration.
-pub const VERSION: u32 = 14;
+pub const VERSION: u32 = 15;
 
 /// The version a migration's recorded name stands for, such as 3 for `m0003_sessions`; `None` for a name that is not
 /// of that form.
@@ -89,6 +90,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_claims::Migration),
             Box::new(m0013_walls::Migration),
             Box::new(m0014_signals_in_words::Migration),
+            Box::new(m0015_retries::Migration),
         ]
     }
 }

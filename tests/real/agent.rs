@@ -31,6 +31,20 @@ impl Real {
 
     /// An agent of this kind, in a world that `ready` makes ready before its daemon is started.
     pub(crate) fn of_with(kind: &'static Kind, test: &str, ready: impl FnOnce(&mut World)) -> Option<Real> {
+        Self::set_up(kind, test, kind.setup, ready)
+    }
+
+    /// An agent of this kind in a home in which nobody has set it up.
+    pub(crate) fn unset(kind: &'static Kind, test: &str) -> Option<Real> {
+        Self::set_up(kind, test, kind.unset.with, |_| {})
+    }
+
+    fn set_up(
+        kind: &'static Kind,
+        test: &str,
+        setup: fn(&mut World, &Model),
+        ready: impl FnOnce(&mut World),
+    ) -> Option<Real> {
         let program = installed(kind.program);
         let node = if kind.needs_node {
             installed_in("node", "node/bin")
@@ -55,7 +69,7 @@ impl Real {
         world.set("npm_config_registry", "http://127.0.0.1:9/");
         world.set("npm_config_fetch_retries", "0");
         world.set("AO_AGENT", kind.id);
-        (kind.setup)(&mut world, &model);
+        setup(&mut world, &model);
         ready(&mut world);
         world.start();
         world

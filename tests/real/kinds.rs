@@ -33,6 +33,11 @@ pub(crate) struct Kind {
     pub(crate) wall_told: Option<i64>,
     /// Where it tries again by itself for longer than anybody waits here: what its status says, why a message waits, and what is so.
     pub(crate) wall_shown: Option<[&'static str; 3]>,
+    /// How many refusals it tries again after, for as long as its status can be read, and how it says that it does: until when, or that
+    /// it does; if on its screen nothing tells that from work, what is so.
+    pub(crate) retries: (u8, Result<&'static str, &'static str>),
+    /// What it asks in a home in which nobody has set it up.
+    pub(crate) unset: Unset,
     /// What it shows once a `!` has made its line a command.
     pub(crate) command_mode: &'static str,
     /// The keys that interrupt it.
@@ -55,6 +60,26 @@ pub(crate) struct Kind {
     pub(crate) calls: Result<fn(&mut World), &'static str>,
     /// What its own record has of a conversation.
     pub(crate) record: fn(&Utf8Path, &str) -> Option<Recorded>,
+}
+
+/// An agent's first start.
+pub(crate) struct Unset {
+    /// What a person has all the same: a key in their environment, or where a model is.
+    pub(crate) with: fn(&mut World, &Model),
+    /// What it asks, one after the other, or why it asks nothing.
+    pub(crate) asks: Result<&'static [(&'static str, Reply)], &'static str>,
+    /// Whether it does what it was asked after that; else a login goes on elsewhere.
+    pub(crate) goes_on: bool,
+}
+
+/// What a person does about a question.
+pub(crate) enum Reply {
+    /// Takes the choice of this key by `ao session answer`.
+    Answer(&'static str),
+    /// There is none to take: types this at the terminal.
+    Types(&'static str),
+    /// There is none to take: a login, which has an end elsewhere.
+    Nothing,
 }
 
 /// What an agent's own record says.
@@ -112,6 +137,9 @@ const NOT_STARTED: (&str, &str) = (
     "it would not ask then: it is not started, and its session says what to do",
 );
 
+/// How most tell of it.
+const TRIES: &str = "it tries again by itself and shows that as work: what is sent waits until it is done";
+
 fn write(world: &World, name: &str, text: &str) {
     let file = world.dir.join("home").join(name);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -147,6 +175,22 @@ pub(crate) const CLAUDE: Kind = Kind {
     wall: "STUB: wall",
     wall_told: None,
     wall_shown: None,
+    retries: (5, Ok("it waits until ")),
+    unset: Unset {
+        with: |world, model| {
+            world.set("ANTHROPIC_BASE_URL", &model.url());
+            world.set("ANTHROPIC_AUTH_TOKEN", "stub");
+            world.set("ANTHROPIC_API_KEY", "sk-ant-stub-0123456789-0123456789");
+            world.set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+            world.set("DISABLE_AUTOUPDATER", "1");
+        },
+        asks: Ok(&[
+            ("Choose the text style", Reply::Answer("2")),
+            ("Do you want to use this API key?", Reply::Answer("yes")),
+            ("Security notes", Reply::Answer("1")),
+        ]),
+        goes_on: true,
+    },
     command_mode: "shell mode",
     interrupt: &["\u{1b}"],
     at_once: 4,
@@ -197,8 +241,7 @@ pub(crate) const CODEX: Kind = Kind {
         let url = model.url();
         let config = format!(
             "model = \"stub-model\"\nmodel_provider = \"stub\"\n\n[model_providers.stub]\nname = \"stub\"\n\
-             base_url = \"{url}/v1\"\nwire_api = \"responses\"\nenv_key = \"STUB_KEY\"\n\
-             request_max_retries = 0\nstream_max_retries = 0\n"
+             base_url = \"{url}/v1\"\nwire_api = \"responses\"\nenv_key = \"STUB_KEY\"\n"
         );
         fs::write(folder.join("config.toml"), config).unwrap();
         world.set("STUB_KEY", "stub");
@@ -215,6 +258,16 @@ pub(crate) const CODEX: Kind = Kind {
     wall: "STUB: wall 30\nSTUB: say through",
     wall_told: Some(60),
     wall_shown: None,
+    retries: (4, Err(TRIES)),
+    unset: Unset {
+        with: |_, _| {},
+        asks: Ok(&[
+            ("Choose how you want to use Codex", Reply::Answer("3")),
+            ("Sign in another way", Reply::Answer("1")),
+            ("Paste or type your API key below", Reply::Types("sk-stub\r")),
+        ]),
+        goes_on: false,
+    },
     command_mode: "Shell mode",
     interrupt: &["\u{1b}"],
     at_once: 4,
@@ -276,6 +329,15 @@ pub(crate) const QWEN: Kind = Kind {
         "its agent works",
         "it tries again by itself for minutes and tells nobody: it is shown as working, and what is sent waits",
     ]),
+    retries: (4, Err(TRIES)),
+    unset: Unset {
+        with: |_, _| {},
+        asks: Ok(&[
+            ("Connect a Provider", Reply::Answer("3")),
+            ("Step 1/7", Reply::Answer("1")),
+        ]),
+        goes_on: false,
+    },
     command_mode: "shell mode enabled",
     interrupt: &["\u{1b}"],
     at_once: 4,
@@ -330,6 +392,12 @@ pub(crate) const COPILOT: Kind = Kind {
     wall: "STUB: wall",
     wall_told: None,
     wall_shown: None,
+    retries: (4, Err(TRIES)),
+    unset: Unset {
+        with: |world, _| world.set("COPILOT_AUTO_UPDATE", "false"),
+        asks: Ok(&[("Please use /login", Reply::Nothing)]),
+        goes_on: false,
+    },
     command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
     at_once: 4,
@@ -386,6 +454,12 @@ pub(crate) const KIMI: Kind = Kind {
     wall: "STUB: wall",
     wall_told: None,
     wall_shown: None,
+    retries: (5, Ok("it waits until ")),
+    unset: Unset {
+        with: |world, _| world.set("KIMI_CODE_NO_AUTO_UPDATE", "1"),
+        asks: Ok(&[("Run /login", Reply::Nothing)]),
+        goes_on: false,
+    },
     command_mode: "shell mode",
     interrupt: &["\u{1b}"],
     at_once: 4,
@@ -470,6 +544,12 @@ pub(crate) const GROK: Kind = Kind {
         "waits to try again",
         "it tries again by itself, and says on its screen alone that it does: that is named, and what is sent waits",
     ]),
+    retries: (3, Ok("it waits to try again: ")),
+    unset: Unset {
+        with: |world, _| world.set("GROK_DISABLE_AUTOUPDATER", "1"),
+        asks: Ok(&[("", Reply::Answer("l"))]),
+        goes_on: false,
+    },
     command_mode: "Run shell command",
     interrupt: &["\u{3}"],
     at_once: 4,
@@ -532,6 +612,16 @@ pub(crate) const OPENCODE: Kind = Kind {
     wall: "STUB: wall 35\nSTUB: say through",
     wall_told: Some(2),
     wall_shown: None,
+    retries: (3, Ok("it waits until ")),
+    unset: Unset {
+        with: |world, _| {
+            world.set("OPENCODE_DISABLE_AUTOUPDATE", "1");
+            world.set("OPENCODE_DISABLE_MODELS_FETCH", "1");
+            world.set("OPENCODE_DISABLE_LSP_DOWNLOAD", "1");
+        },
+        asks: Err("it asks nothing: nobody has to log in to what its maker lets everybody use"),
+        goes_on: false,
+    },
     command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
     // Each of them would wait for what the one before it could not fetch.

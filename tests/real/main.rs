@@ -7,6 +7,7 @@ mod agent;
 mod catalog;
 mod claude;
 mod claude_code;
+mod first_start;
 mod foreign_code;
 mod kinds;
 mod messages;

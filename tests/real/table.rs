@@ -44,6 +44,7 @@ table! {
     messages_of_every_length_arrive_whole_and_once
     a_line_that_was_made_a_command_gets_no_message
     turns_that_end_badly_end_and_the_next_goes_well
+    an_error_that_is_tried_again_is_named_and_it_goes_on
     a_killed_one_goes_on_with_its_conversation
     at_a_quota_wall_nothing_is_typed_before_its_end
     a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing
@@ -86,11 +87,11 @@ fn run(kind: &'static Kind, test: &str, step: fn(&mut Real)) {
 }
 
 /// Writes down that `real` passed a step, or why it cannot take it and what is done instead.
-fn passed(real: &Real, step: &str) {
+pub(crate) fn passed(real: &Real, step: &str) {
     note(real.kind, step, "yes");
 }
 
-fn note(kind: &Kind, step: &str, how: &str) {
+pub(crate) fn note(kind: &Kind, step: &str, how: &str) {
     assert!(matrix::STEPS.contains(&step), "`{step}` is no step of the matrix");
     let line = format!("{}\t{}\t{step}\t{how}\n", kind.id, version(kind));
     print!("{line}");
@@ -125,7 +126,7 @@ fn record(real: &Real, native: &str) -> Recorded {
 }
 
 /// Waits until `id` says so, and waits for work.
-fn said(real: &Real, id: &str, text: &str) -> Value {
+pub(crate) fn said(real: &Real, id: &str, text: &str) -> Value {
     real.world.until(id, "lastMessage", text);
     real.until(id, "idle")
 }
@@ -487,6 +488,72 @@ fn turns_that_end_badly_end_and_the_next_goes_well(real: &mut Real) {
     let ended = real.until(&id, "terminated");
     assert_eq!(ended["exit"], json!({"signal": 9}));
     passed(real, "one that was killed has ended, with its signal");
+    real.kill(&id, &[]);
+}
+
+/// Its model is overloaded for a while. What is sent meanwhile is not typed before it has gone on.
+fn an_error_that_is_tried_again_is_named_and_it_goes_on(real: &mut Real) {
+    const STEP: &str = "an error that it tries again after is named, with when it does";
+    let id = real.spawn(&[], "STUB: say ready");
+    said(real, &id, "ready");
+    let (refusals, told) = real.kind.retries;
+    let asked = format!("STUB: error 529 {refusals}\nSTUB: say at last");
+    real.world.ao(&["send", &id, &asked, "--wait"]).ok();
+    if let Ok(says) = told {
+        settle("the wait is named", || {
+            let session = real.world.session(&id);
+            let reason = session["reason"].as_str().unwrap_or_default();
+            session["status"] == "working" && reason.starts_with(says) && reason.contains(" to try again: ")
+        });
+    }
+    let typed = real.typed(&id).len();
+    let sent = real.world.ao(&["send", &id, "STUB: say next"]).ok().out;
+    let (_, held) = sent.split_once("queued (").unwrap_or_else(|| panic!("{sent}"));
+    let until = held
+        .strip_prefix("its agent waits until ")
+        .and_then(|rest| rest.split(' ').next())
+        .map(|until| until.parse::<Timestamp>().unwrap().as_millis());
+    assert!(
+        told.is_err() || held.contains("to try again after an error: "),
+        "{sent}"
+    );
+    said(real, &id, "next");
+    let session = real.world.session(&id);
+    assert!(
+        !session["reason"].to_string().contains("try again"),
+        "{session:#}"
+    );
+    // Where nothing says until when, its turn is over first.
+    let not_before = until.or(real.model.answered("at last")).unwrap();
+    let typed = &real.typed(&id)[typed..];
+    assert!(!typed.is_empty());
+    for entry in typed {
+        let at: Timestamp = entry["at"].as_str().unwrap().parse().unwrap();
+        // Screens say whole seconds.
+        let at = at.as_millis() + if until.is_some() { 1_000 } else { 0 };
+        assert!(at >= not_before, "{not_before} {entry:#}");
+    }
+    let messages = real.messages(&id);
+    assert!(
+        messages.iter().all(|message| message["state"] == "accepted"),
+        "{messages:#?}"
+    );
+    for text in ["at last", "say next"] {
+        assert!(real.model.answered(text).is_some(), "{text} was not done");
+    }
+    assert_eq!(real.model.turns_with("say next"), 1);
+    match told {
+        Ok(says) if says.contains("until") => {
+            assert!(until.is_some(), "{sent}");
+            passed(real, STEP);
+        }
+        Ok(_) => note(
+            real.kind,
+            STEP,
+            "it tells that it waits, and which try it is, not for how long: that is named, and what is sent waits",
+        ),
+        Err(why) => note(real.kind, STEP, why),
+    }
     real.kill(&id, &[]);
 }
 

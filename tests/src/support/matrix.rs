@@ -26,11 +26,13 @@ pub const STEPS: &[&str] = &[
     "a line that a person made a command is left alone",
     "an interrupt ends the turn",
     "an error of the API ends the turn, and is named",
+    "an error that it tries again after is named, with when it does",
     "a quota wall is named, with its end or with when it is tried again",
     "nothing is typed before, and delivery goes on after",
     "one that was killed has ended, with its signal",
     "killed and restored, it goes on with the same conversation",
     "a hundred kills of the daemon while a message is typed lose and double nothing",
+    "asks at its first start, where nobody has set it up, and an answer closes that",
     "asks whether a stranger's code is trusted, and an answer closes that",
     "asks about it also where a person trusts the repository",
 ];

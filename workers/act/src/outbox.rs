@@ -303,7 +303,7 @@ impl SessionChild {
         let shows = agent.shows(&screen);
         let seen = ao_facts::ScreenSeen {
             dialog: shows.dialog,
-            delay: shows.delay,
+            delay: shows.retry.map(|retry| retry.seen(now, session.delay.as_ref())),
         };
         if (&seen.dialog, &seen.delay) == (&session.dialog, &session.delay) {
             return Ok(again);

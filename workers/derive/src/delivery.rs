@@ -197,7 +197,7 @@ fn held_back(session: &Session, shown: &Shown, now: Timestamp) -> Option<Deliver
         }),
         // Until its screen shows it no more.
         (Status::Working, _, Some(delay)) => Some(Delivery::Hold {
-            why: format!("its agent waits to try again after an error: {delay}"),
+            why: format!("its agent {} after an error: {}", delay.waits(), delay.said),
             until: None,
         }),
         _ => None,

@@ -386,7 +386,7 @@ fn without_prs(session: &Session, habits: Habits, watch: Watch, now: Timestamp) 
         ActivityState::Active => (
             Status::Working,
             match (&session.delay, &session.tool) {
-                (Some(delay), _) => format!("it waits to try again: {delay}"),
+                (Some(delay), _) => format!("it {}: {}", delay.waits(), delay.said),
                 (None, Some(tool)) => format!("it says that it works: it uses {tool}"),
                 (None, None) => "it says that it works".to_owned(),
             },

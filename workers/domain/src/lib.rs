@@ -46,7 +46,7 @@ pub use session::{
     Provisioning, QueuedFor, Session, SessionKind, SessionSetup, UnknownWord, WorktreeState, later_wins,
 };
 pub use shared_path::{InvalidSharedPath, shared_path};
-pub use signal::{HookRecord, Signal, ToolUse, Wall};
+pub use signal::{Delay, HookRecord, Signal, ToolUse, Wall};
 pub use time::{InvalidTime, Timestamp};
 pub use worktree::{Holding, Repository, WorktreeOwner, shell_word, undo_line};
 

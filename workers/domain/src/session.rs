@@ -7,7 +7,7 @@ use std::str::FromStr;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::{Dialog, Exit, Holding, PrSummary, ProcessId, ProjectId, SessionId, Timestamp, Wall};
+use crate::{Delay, Dialog, Exit, Holding, PrSummary, ProcessId, ProjectId, SessionId, Timestamp, Wall};
 
 /// A word that is not in the closed list it was read for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -387,8 +387,8 @@ pub struct Session {
     pub said_why: Option<String>,
     /// What its screen asks, while a dialog is open.
     pub dialog: Option<Dialog>,
-    /// What it waits for in the middle of its work, in its screen's words: another try after an error.
-    pub delay: Option<String>,
+    /// What it waits for in the middle of its work: another try after an error.
+    pub delay: Option<Delay>,
     /// What ended its last turn, where that was an error.
     pub trouble: Option<String>,
     /// The used-up quota that it was refused for last, and has not worked since.

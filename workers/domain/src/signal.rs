@@ -98,6 +98,25 @@ impl ToolUse {
     }
 }
 
+/// A wait in the middle of an agent's work: it tries again after an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delay {
+    /// After what, in its screen's words, and which try it is.
+    pub said: String,
+    /// When it tries again; `None` where it does not say.
+    pub until: Option<Timestamp>,
+}
+
+impl Delay {
+    /// That it waits, and until when, for whoever has it say who and why.
+    pub fn waits(&self) -> String {
+        match self.until {
+            Some(until) => format!("waits until {until} to try again"),
+            None => "waits to try again".to_owned(),
+        }
+    }
+}
+
 /// A quota that is used up, and with it all that an agent can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wall {

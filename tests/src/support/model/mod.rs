@@ -66,6 +66,8 @@ pub struct Asked {
     pub aside: bool,
     /// What was answered: `text`, `tool NAME`, `error CODE`.
     pub answer: String,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
 }
 
 /// The server. Ends when it is dropped.
@@ -215,6 +217,15 @@ impl Model {
         walls.values().copied().collect()
     }
 
+    /// When a request was first answered with what it asked for whose newest text has this in it, in milliseconds since 1970.
+    pub fn answered(&self, part: &str) -> Option<i64> {
+        let all = self.asked();
+        let is_one = |asked: &&Asked| asked.tools > 0 && !asked.aside && !asked.answer.starts_with("error");
+        let mut ones = all.iter().filter(is_one);
+        ones.find(|asked| asked.text.contains(part))
+            .map(|asked| asked.at_ms)
+    }
+
     /// How many turns were begun whose newest text has this in it.
     pub fn turns_with(&self, part: &str) -> usize {
         let all = self.asked();
@@ -308,6 +319,7 @@ fn answer(stream: &TcpStream, shared: &Shared, method: &str, path: &str, body: &
             results: request.results,
             aside: request.aside,
             answer: word,
+            at_ms: jiff::Timestamp::now().as_millisecond(),
         });
     if let Some(code) = plan.error {
         let mut refused = shared.refused.lock().expect("no thread panics with it");

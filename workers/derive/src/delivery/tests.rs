@@ -1,6 +1,6 @@
 use ao_domain::port::agent::Takes;
 use ao_domain::{
-    Activity, ActivityState, Choice, Dialog, EndReason, Exit, Looked, ProcessFacts, SessionId, Wall,
+    Activity, ActivityState, Choice, Delay, Dialog, EndReason, Exit, Looked, ProcessFacts, SessionId, Wall,
 };
 use expect_test::expect_file;
 
@@ -232,7 +232,23 @@ fn rows() -> Vec<(&'static str, Session, Habits, Message, Timestamp)> {
         (
             "it works, and waits to try again after an error",
             Session {
-                delay: Some("529 Overloaded, attempt 3/10".to_owned()),
+                delay: Some(Delay {
+                    said: "529 Overloaded, attempt 3/10".to_owned(),
+                    until: None,
+                }),
+                ..says(Active)
+            },
+            QUEUES,
+            text(),
+            soon,
+        ),
+        (
+            "it works, and waits to try again after an error, and until when",
+            Session {
+                delay: Some(Delay {
+                    said: "529 Overloaded, attempt 3/10".to_owned(),
+                    until: Some(at(1_033)),
+                }),
                 ..says(Active)
             },
             QUEUES,

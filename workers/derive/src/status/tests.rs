@@ -1,7 +1,7 @@
 use super::*;
 use ao_domain::{
-    Activity, Ci, Desired, Exit, Looked, Mergeability, PrState, PrSummary, ProcessFacts, ProjectId, Review,
-    SessionId, SessionKind, Wall, WorktreeState,
+    Activity, Ci, Delay, Desired, Exit, Looked, Mergeability, PrState, PrSummary, ProcessFacts, ProjectId,
+    Review, SessionId, SessionKind, Wall, WorktreeState,
 };
 use expect_test::expect_file;
 
@@ -353,7 +353,22 @@ fn rows() -> Vec<(&'static str, Session, Habits, Timestamp)> {
         (
             "it works, and its screen says that it waits for another try",
             Session {
-                delay: Some("529 Overloaded, attempt 3/10".to_owned()),
+                delay: Some(Delay {
+                    said: "529 Overloaded, attempt 3/10".to_owned(),
+                    until: None,
+                }),
+                ..heard(ActivityState::Active)
+            },
+            REPORTS,
+            at(1_020),
+        ),
+        (
+            "it works, and its screen says that it waits for another try, and until when",
+            Session {
+                delay: Some(Delay {
+                    said: "529 Overloaded, attempt 3/10".to_owned(),
+                    until: Some(at(1_033)),
+                }),
                 ..heard(ActivityState::Active)
             },
             REPORTS,

@@ -1,10 +1,12 @@
 //! What ao has to know about a kind of agent: one small description, and nothing else, per agent.
 
+use std::time::Duration;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::PortFuture;
 use super::runtime::{Prompt, Screen};
-use crate::{Dialog, PermissionMode, SessionId, Signal, Timestamp};
+use crate::{Delay, Dialog, PermissionMode, SessionId, Signal, Timestamp};
 
 /// What a launch of an agent is asked for.
 #[derive(Clone, Debug)]
@@ -283,8 +285,32 @@ pub struct Takes {
 pub struct Shows {
     /// The dialog that is open.
     pub dialog: Option<Dialog>,
-    /// What it waits for in the middle of its work, in its own words, without a count of seconds.
-    pub delay: Option<String>,
+    /// What it waits for in the middle of its work.
+    pub retry: Option<Retry>,
+}
+
+/// A wait for another try after an error, as a screen shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// After what, and which try it is, without a count of seconds.
+    pub said: String,
+    /// How long it says that it waits.
+    pub pause: Option<Duration>,
+}
+
+impl Retry {
+    /// The same as a fact that was seen at `now`. While it is the one that is `known` it ends when that said: some count down, some
+    /// show the whole pause to its end.
+    #[must_use]
+    pub fn seen(self, now: Timestamp, known: Option<&Delay>) -> Delay {
+        match known.filter(|known| known.said == self.said) {
+            Some(known) => known.clone(),
+            None => Delay {
+                said: self.said,
+                until: self.pause.map(|pause| now.plus(pause)),
+            },
+        }
+    }
 }
 
 /// One kind of agent.
@@ -360,4 +386,38 @@ pub trait Agents: Send + Sync + 'static {
 pub struct Program {
     /// Absolute path.
     pub path: Utf8PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One counts down, another shows the whole pause to its end: both end when they first said.
+    #[test]
+    fn a_wait_ends_when_it_was_first_said_to() {
+        let shown = |said: &str, seconds: u64| Retry {
+            said: said.to_owned(),
+            pause: Some(Duration::from_secs(seconds)),
+        };
+        let at = Timestamp::from_millis;
+        let first = shown("529, attempt 1", 4).seen(at(10_000), None);
+        assert_eq!(first.until, Some(at(14_000)));
+        assert_eq!(shown("529, attempt 1", 2).seen(at(12_100), Some(&first)), first);
+        assert_eq!(shown("529, attempt 1", 4).seen(at(13_000), Some(&first)), first);
+        let second = shown("529, attempt 2", 8).seen(at(15_000), Some(&first));
+        assert_eq!(second.until, Some(at(23_000)));
+        assert_eq!(
+            second.waits(),
+            "waits until 1970-01-01T00:00:23.000Z to try again"
+        );
+        let untold = Retry {
+            pause: None,
+            ..shown("529", 0)
+        };
+        let untold = untold.seen(at(1), None);
+        assert_eq!(
+            (untold.until, untold.waits().as_str()),
+            (None, "waits to try again")
+        );
+    }
 }

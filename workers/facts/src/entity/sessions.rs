@@ -1,6 +1,6 @@
 //! `sessions`, read together with `session_process`.
 
-use ao_domain::{Activity, Session, Wall};
+use ao_domain::{Activity, Delay, Session, Wall};
 use sea_orm::entity::prelude::*;
 
 use super::{json, json_opt, number, parse, parse_opt, session_process};
@@ -50,6 +50,7 @@ pub struct Model {
     pub last_message: Option<String>,
     pub dialog: Option<String>,
     pub delay: Option<String>,
+    pub delay_until: Option<String>,
     pub trouble: Option<String>,
     pub messages_waiting: i64,
     pub waiting_since: Option<String>,
@@ -127,10 +128,10 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
         replaces: parse_opt(TABLE, key, "replaces", row.replaces.as_deref())?,
         foreign_code: row.foreign_code,
         wall: wall(&row)?,
+        delay: delay(&row)?,
         summary: row.summary,
         tool: row.tool,
         said_why: row.said_why,
-        delay: row.delay,
         trouble: row.trouble,
         model: row.model,
         last_message: row.last_message,
@@ -152,6 +153,14 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
 }
 
 /// The wall a row has.
+pub(crate) fn delay(row: &Model) -> Result<Option<Delay>, FactsError> {
+    let Some(said) = row.delay.clone() else {
+        return Ok(None);
+    };
+    let until = parse_opt("sessions", &row.id, "delay_until", row.delay_until.as_deref())?;
+    Ok(Some(Delay { said, until }))
+}
+
 pub(crate) fn wall(row: &Model) -> Result<Option<Wall>, FactsError> {
     let at = |column, text: &Option<String>| parse_opt("sessions", &row.id, column, text.as_deref());
     let times = at("wall_at", &row.wall_at)?.zip(at("wall_until", &row.wall_until)?);

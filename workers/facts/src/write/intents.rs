@@ -596,6 +596,7 @@ fn row_of(
         last_message: Set(None),
         dialog: Set(None),
         delay: Set(None),
+        delay_until: Set(None),
         trouble: Set(None),
         wall_at: Set(None),
         wall_until: Set(None),

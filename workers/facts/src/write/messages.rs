@@ -1,6 +1,8 @@
 //! Messages to agents: sent, brought on, and proved to have arrived.
 
-use ao_domain::{ActivityState, Dialog, Message, MessageKind, MessageState, Phase, SessionId, Timestamp};
+use ao_domain::{
+    ActivityState, Delay, Dialog, Message, MessageKind, MessageState, Phase, SessionId, Timestamp,
+};
 use ao_supervisor::Incarnation;
 use camino::Utf8PathBuf;
 use sea_orm::ActiveValue::Set;
@@ -275,7 +277,12 @@ pub struct ScreenSeen {
     /// The dialog that is open.
     pub dialog: Option<Dialog>,
     /// What it waits for in the middle of its work.
-    pub delay: Option<String>,
+    pub delay: Option<Delay>,
+}
+
+/// When it tries again, as a column has it.
+pub(super) fn until(delay: Option<&Delay>) -> Option<String> {
+    Some(delay?.until?.to_string())
 }
 
 impl ObservationWriter {
@@ -304,7 +311,8 @@ impl ObservationWriter {
         }
         let done = update
             .col_expr(Column::Dialog, Expr::value(seen.dialog.as_ref().map(text_of)))
-            .col_expr(Column::Delay, Expr::value(seen.delay))
+            .col_expr(Column::DelayUntil, Expr::value(until(seen.delay.as_ref())))
+            .col_expr(Column::Delay, Expr::value(seen.delay.map(|delay| delay.said)))
             .col_expr(Column::UpdatedAt, Expr::value(now.to_string()))
             .filter(Column::Id.eq(session.as_str()))
             .filter(Column::Generation.eq(generation))

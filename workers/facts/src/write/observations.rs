@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use ao_domain::{ActivityState, HookRecord, Seen, SessionId, Signal, Timestamp, ToolUse, Wall};
+use ao_domain::{ActivityState, Delay, HookRecord, Seen, SessionId, Signal, Timestamp, ToolUse, Wall};
 use ao_supervisor::Incarnation;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
-use super::messages::{Asked, prove};
+use super::messages::{Asked, prove, until};
 use super::{WriteTx, get};
 use crate::entity::{number, session_process, sessions, text_of};
 use crate::error::{read, write};
@@ -358,7 +358,7 @@ struct Heard {
     summary: Option<String>,
     tool: Option<String>,
     why: Option<String>,
-    delay: Option<String>,
+    delay: Option<Delay>,
     trouble: Option<String>,
     wall: Option<Wall>,
     /// When a hook last said a state: what a transcript tells of before that comes too late.
@@ -404,7 +404,7 @@ impl Heard {
             summary: row.summary.clone(),
             tool: row.tool.clone(),
             why: row.said_why.clone(),
-            delay: row.delay.clone(),
+            delay: sessions::delay(row)?,
             trouble: row.trouble.clone(),
             wall: sessions::wall(row)?,
             last_at,
@@ -496,7 +496,8 @@ impl Heard {
             .col_expr(Column::Summary, Expr::value(self.summary))
             .col_expr(Column::Tool, Expr::value(self.tool))
             .col_expr(Column::SaidWhy, Expr::value(self.why))
-            .col_expr(Column::Delay, Expr::value(self.delay))
+            .col_expr(Column::DelayUntil, Expr::value(until(self.delay.as_ref())))
+            .col_expr(Column::Delay, Expr::value(self.delay.map(|delay| delay.said)))
             .col_expr(Column::Trouble, Expr::value(self.trouble))
             .col_expr(
                 Column::WallAt,

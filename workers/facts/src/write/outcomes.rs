@@ -109,7 +109,8 @@ impl OutcomeWriter {
             // Its screen shows the end by now.
             update = update
                 .col_expr(Column::Dialog, Expr::value(Option::<String>::None))
-                .col_expr(Column::Delay, Expr::value(Option::<String>::None));
+                .col_expr(Column::Delay, Expr::value(Option::<String>::None))
+                .col_expr(Column::DelayUntil, Expr::value(Option::<String>::None));
         }
         if changes.discard {
             update = update.col_expr(Column::Discard, Expr::value(true));

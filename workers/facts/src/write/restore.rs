@@ -56,6 +56,7 @@ pub(super) async fn restore_in(tx: &WriteTx, id: &SessionId, new: NewRun) -> Res
         .col_expr(Column::Failure, nothing())
         .col_expr(Column::Dialog, nothing())
         .col_expr(Column::Delay, nothing())
+        .col_expr(Column::DelayUntil, nothing())
         .col_expr(Column::Trouble, nothing())
         .col_expr(Column::WallAt, nothing())
         .col_expr(Column::WallUntil, nothing())

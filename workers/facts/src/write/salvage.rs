@@ -132,6 +132,7 @@ fn row_of(found: &Found, ticket: i64, now: &str) -> sessions::ActiveModel {
         last_message: Set(None),
         dialog: Set(None),
         delay: Set(None),
+        delay_until: Set(None),
         trouble: Set(None),
         wall_at: Set(None),
         wall_until: Set(None),

@@ -146,6 +146,7 @@ async fn each_column_of_a_session_is_told_of_or_is_not() {
         ("last_message", "'m'"),
         ("dialog", "'{}'"),
         ("delay", "'d'"),
+        ("delay_until", "'2027-01-01T00:00:00.000Z'"),
         ("trouble", "'t'"),
         ("wall_at", "'2027-01-01T00:00:00.000Z'"),
         ("wall_until", "'2027-01-01T00:00:00.000Z'"),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Word, event, event_when,
+    Sheet, Stands, Word, event, event_when,
 };
 use super::{Checkup, folders, hooks};
 
@@ -103,13 +103,32 @@ pub(super) const SHEET: Sheet = Sheet {
                 choices: Choices::Listed {
                     mark: "\u{276f}",
                     explained: false,
+                    stands: Stands::Above,
                 },
+            },
+            // At its first start: its colours, with a sample of them below, and what to mind.
+            DialogRules {
+                foot: &["Syntax theme:"],
+                below: 0,
+                begins: Begins::Line(&["Choose the text style"]),
+                choices: Choices::Listed {
+                    mark: "\u{276f}",
+                    explained: false,
+                    stands: Stands::Apart,
+                },
+            },
+            DialogRules {
+                foot: &["Press Enter to continue"],
+                below: 0,
+                begins: Begins::Line(&["Security notes"]),
+                choices: Choices::Enter,
             },
         ],
         delay: Some(DelayRules {
             has: "",
             waits: " \u{b7} retrying in ",
             attempt: "attempt ",
+            tells: true,
         }),
     }),
     checkup: Some(Checkup {

@@ -7,8 +7,8 @@ use toml_edit::{Array, InlineTable, Value};
 
 use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Event, Files, Is, Keys, NameIn, Named, NoteRules, Own, ScreenRules,
-    Sheet, Word, event, no_env, nothing_before,
+    Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Is, Keys, NameIn, Named, NoteRules, Own,
+    ScreenRules, Sheet, Stands, Word, event, no_env, nothing_before,
 };
 use super::{Checkup, folders, hooks};
 
@@ -116,10 +116,29 @@ pub(super) const SHEET: Sheet = Sheet {
                 choices: Choices::Listed {
                     mark: "\u{203a}",
                     explained: false,
+                    stands: Stands::Above,
                 },
             },
+            // How to log in, and a key to do so with.
+            DialogRules {
+                foot: &["Press enter to continue"],
+                below: 1,
+                begins: Begins::Line(&["Welcome to Codex"]),
+                choices: Choices::Numbered(&['>']),
+            },
+            DialogRules {
+                foot: &["Press enter to save"],
+                below: 2,
+                begins: Begins::Line(&["> "]),
+                choices: Choices::Typed,
+            },
         ],
-        delay: None,
+        delay: Some(DelayRules {
+            has: "Reconnecting...",
+            waits: " (",
+            attempt: "",
+            tells: false,
+        }),
     }),
     checkup: Some(Checkup {
         seen: "0.169.0",

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
     Argv, Begins, Choices, DialogRules, Event, Files, Is, Keys, NameIn, Named, NoteRules, Own, ScreenRules,
-    Sheet, Word, event, event_when,
+    Sheet, Stands, Word, event, event_when,
 };
 use super::{Checkup, folders, hooks, unknown_home, value_of};
 
@@ -62,8 +62,8 @@ pub(super) const SHEET: Sheet = Sheet {
         prompt: Some("prompt"),
         tool: Some("toolName"),
         summary: Some("summary"),
-        trouble: Some("/error/name"),
-        said: Some("/error/message"),
+        trouble: None,
+        said: Some("said"),
         walls: &["429", "rate limit", "quota"],
         until: None,
     },
@@ -110,7 +110,15 @@ pub(super) const SHEET: Sheet = Sheet {
                 choices: Choices::Listed {
                     mark: "\u{276f}",
                     explained: false,
+                    stands: Stands::Above,
                 },
+            },
+            // That it is not logged in: it takes texts all the same, and does nothing with them.
+            DialogRules {
+                foot: &["Please use /login to sign in to use Copilot"],
+                below: 4,
+                begins: Begins::Foot,
+                choices: Choices::Typed,
             },
         ],
         delay: None,
@@ -148,14 +156,17 @@ const EVENTS: &[Event] = &[
     .says_why("message"),
     event("notification", None),
     event("agentStop", Some(ActivityState::Idle)),
-    event("errorOccurred", Some(ActivityState::Idle)),
+    // It says of each that it can go on after it, and does after most: its record has the one that ends a turn.
+    event("errorOccurred", None),
     event("sessionEnd", Some(ActivityState::Exited)).says_why("reason"),
     event(ABORTED, Some(ActivityState::Idle)).says_why("reason"),
+    event(FAILED, Some(ActivityState::Idle)),
     event(SAID, None),
     event(NAMED, None),
 ];
 
 const ABORTED: &str = "events.abort";
+const FAILED: &str = "events.failed";
 const SAID: &str = "events.said";
 const NAMED: &str = "workspace.named";
 
@@ -165,6 +176,13 @@ const NOTES: &[NoteRules] = &[
         has: "\"type\":\"abort\"",
         of: &[("/type", Is::Text("abort"))],
         payload: &[("reason", "/data/reason")],
+        ..LINE
+    },
+    NoteRules {
+        event: FAILED,
+        has: "\"type\":\"session.error\"",
+        of: &[("/type", Is::Text("session.error"))],
+        payload: &[("said", "/data/message")],
         ..LINE
     },
     NoteRules {

@@ -1,16 +1,21 @@
 //! What an agent shows on its screen and tells by no hook: dialogs, and waits in the middle of its work.
 
-use ao_domain::port::agent::Shows;
+use std::time::Duration;
+
+use ao_domain::port::agent::{Retry, Shows};
 use ao_domain::port::runtime::Screen;
 use ao_domain::{Choice, Dialog, Menu};
 
-use super::sheet::{Begins, Choices, DelayRules, DialogRules, ScreenRules};
+use super::sheet::{Begins, Choices, DelayRules, DialogRules, ScreenRules, Stands};
 
 /// Longest text of a dialog kept, in lines: what it is about stands at its end.
 const LINES_MAX: usize = 40;
 
 /// What has so many lines that look like choices is no dialog.
 const CHOICES_MAX: usize = 10;
+
+/// Longest pause between two tries that is believed, in seconds: a day.
+const PAUSE_MAX: u64 = 24 * 60 * 60;
 
 /// How many lines the foot of a dialog takes in a narrow window.
 const FOOT_MAX: usize = 3;
@@ -21,13 +26,16 @@ const SIDES: [char; 4] = ['\u{2502}', '\u{2503}', '\u{2588}', '\u{2506}'];
 /// The upper corner of a frame.
 const CORNER: char = '\u{256d}';
 
+/// What stands before what is taken now, in a list.
+const TICK: char = '\u{2714}';
+
 /// The bar that a dialog may stand behind.
 const BAR: char = '\u{2503}';
 
 pub(super) fn shows(rules: &ScreenRules, screen: &Screen) -> Shows {
     Shows {
         dialog: rules.dialogs.iter().find_map(|rules| dialog(rules, screen)),
-        delay: rules.delay.and_then(|rules| delay(rules, &screen.lines)),
+        retry: rules.delay.and_then(|rules| retry(rules, &screen.lines)),
     }
 }
 
@@ -44,9 +52,15 @@ fn dialog(rules: &DialogRules, screen: &Screen) -> Option<Dialog> {
     let last = foot_end(rules, &lines, &shown, foot)?;
     let found = match rules.choices {
         Choices::Numbered(cursors) => numbered(cursors, &lines, foot)?,
-        Choices::Listed { mark, explained } => listed(mark, explained, &lines, foot)?,
+        Choices::Listed {
+            mark,
+            explained,
+            stands,
+        } => listed(mark, explained, stands, &lines, foot)?,
         Choices::Keyed => keyed(&lines, foot)?,
         Choices::Buttons => buttons(screen, &lines, foot)?,
+        Choices::Enter => entered(rules.foot, &lines, foot)?,
+        Choices::Typed => typed(rules.begins, &lines, foot)?,
     };
     let begin = beginning(rules.begins, &lines, found.first);
     let is_said = |row: &usize| lines.says(*row);
@@ -54,7 +68,11 @@ fn dialog(rules: &DialogRules, screen: &Screen) -> Option<Dialog> {
         .filter(is_said)
         .map(|row| cut_beside(rules.begins, lines.inside(row).trim()).to_owned())
         .collect();
-    let all = (begin..=last.max(found.end)).filter(is_said);
+    let end = match rules.choices {
+        Choices::Typed => found.end,
+        _ => last.max(found.end),
+    };
+    let all = (begin..=end).filter(is_said);
     Some(Dialog {
         text: text[text.len().saturating_sub(LINES_MAX)..].to_vec(),
         choices: found.choices,
@@ -68,7 +86,7 @@ fn cut_beside(begins: Begins, line: &str) -> &str {
     const GAP: &str = "            ";
     match begins {
         Begins::Bar => line.split(GAP).next().unwrap_or_default(),
-        Begins::Line(_) | Begins::Margin => line,
+        Begins::Line(_) | Begins::Margin | Begins::Foot => line,
     }
 }
 
@@ -166,11 +184,10 @@ fn choice<'a>(cursors: &[char], line: &'a str) -> Option<(bool, char, &'a str)> 
 
 /// The choices around the one behind the mark, each beginning in its column. Those that are explained stand below the line that says
 /// how to take one, the others above it.
-fn listed(mark: &str, explained: bool, lines: &Lines<'_>, foot: usize) -> Option<Found> {
-    let place = if explained {
-        foot + 1..lines.0.len()
-    } else {
-        0..foot
+fn listed(mark: &str, explained: bool, stands: Stands, lines: &Lines<'_>, foot: usize) -> Option<Found> {
+    let place = match stands {
+        Stands::Below => foot + 1..lines.0.len(),
+        Stands::Above | Stands::Apart => 0..foot,
     };
     let is_marked = |row: usize| lines.inside(row).trim_start().starts_with(mark);
     let cursor = place.clone().rfind(|row| is_marked(*row))?;
@@ -181,7 +198,8 @@ fn listed(mark: &str, explained: bool, lines: &Lines<'_>, foot: usize) -> Option
     // Where it begins, behind the mark as without one.
     let column = |row: usize| {
         let line = lines.inside(row);
-        let said = line.trim_start().strip_prefix(mark).unwrap_or(line).trim_start();
+        let said = line.trim_start().strip_prefix(mark).unwrap_or(line);
+        let said = said.trim_start_matches(|c: char| c.is_whitespace() || c == TICK);
         line.chars().count() - said.chars().count()
     };
     let inner = column(cursor);
@@ -223,7 +241,7 @@ fn listed(mark: &str, explained: bool, lines: &Lines<'_>, foot: usize) -> Option
     let is_one_list =
         (first..end).filter(|row| is_marked(*row)).count() == 1 && (2..CHOICES_MAX).contains(&choices.len());
     // Nothing stands between a list and the line that says how to take one of it.
-    let is_beside = explained || (end..foot).all(|row| !lines.says(row));
+    let is_beside = stands != Stands::Above || (end..foot).all(|row| !lines.says(row));
     (is_one_list && is_beside).then(|| Found {
         first,
         end: end - 1,
@@ -303,18 +321,50 @@ fn buttons(screen: &Screen, lines: &Lines<'_>, foot: usize) -> Option<Found> {
     })
 }
 
+/// One choice, which is the foot: Enter takes it.
+fn entered(words: &[&str], lines: &Lines<'_>, foot: usize) -> Option<Found> {
+    let label = lines.inside(foot).trim();
+    let mark = words.iter().find(|word| label.starts_with(**word))?;
+    Some(Found {
+        first: foot,
+        end: foot,
+        choices: vec![Choice {
+            key: "1".to_owned(),
+            label: label.to_owned(),
+        }],
+        menu: Some(Menu {
+            mark: (*mark).to_owned(),
+            at: 0,
+            on: String::new(),
+            back: String::new(),
+        }),
+    })
+}
+
+/// No choice at all. What belongs to it ends where something can be typed, or with its foot where that is elsewhere.
+fn typed(begins: Begins, lines: &Lines<'_>, foot: usize) -> Option<Found> {
+    let first = match begins {
+        Begins::Foot => foot + 1,
+        Begins::Line(words) => {
+            let begin = (0..foot).find(|row| lines.begins(*row, words))?;
+            (begin..foot).find(|row| lines.is_rule(*row)).unwrap_or(foot)
+        }
+        Begins::Bar | Begins::Margin => return None,
+    };
+    Some(Found {
+        first,
+        end: first.saturating_sub(1),
+        choices: Vec::new(),
+        menu: None,
+    })
+}
+
 /// The row that the text of a dialog begins with, above the row of its first choice.
 fn beginning(begins: Begins, lines: &Lines<'_>, first: usize) -> usize {
     let above = |is_end: &dyn Fn(usize) -> bool| (0..first).rev().find(|row| is_end(*row));
     match begins {
-        Begins::Line(words) => {
-            let is_begin = |row: usize| {
-                words
-                    .iter()
-                    .any(|word| lines.inside(row).trim_start().starts_with(word))
-            };
-            above(&|row| lines.is_rule(row) || is_begin(row)).unwrap_or(0)
-        }
+        Begins::Line(words) => above(&|row| lines.is_rule(row) || lines.begins(row, words)).unwrap_or(0),
+        Begins::Foot => first.saturating_sub(1),
         Begins::Bar => above(&|row| !lines.0[row].trim_start().starts_with(BAR)).map_or(0, |row| row + 1),
         Begins::Margin => {
             above(&|row| !lines.0[row].is_empty() && !lines.0[row].starts_with(' ')).map_or(0, |row| row + 1)
@@ -352,14 +402,19 @@ impl Lines<'_> {
             || self.0[row].starts_with(CORNER)
     }
 
+    fn begins(&self, row: usize, words: &[&str]) -> bool {
+        let line = self.inside(row).trim_start();
+        words.iter().any(|word| line.starts_with(word))
+    }
+
     fn is_foot(&self, row: usize, words: &[&str]) -> bool {
         words.iter().any(|word| self.inside(row).contains(word))
     }
 }
 
-/// A line, a corner, a block.
+/// A line, a corner, a block, dots of a picture.
 fn is_drawn(c: char) -> bool {
-    ('\u{2500}'..='\u{259f}').contains(&c) || c.is_whitespace()
+    ('\u{2500}'..='\u{259f}').contains(&c) || ('\u{2800}'..='\u{28ff}').contains(&c) || c.is_whitespace()
 }
 
 /// A line without the cursor in front of it.
@@ -369,21 +424,48 @@ fn bare(line: &str) -> &str {
 }
 
 /// `529 Overloaded · retrying in 2s · attempt 3/10`, above or below the line that takes a text.
-fn delay(rules: DelayRules, lines: &[String]) -> Option<String> {
+fn retry(rules: DelayRules, lines: &[String]) -> Option<Retry> {
     let is_one = |line: &&String| line.contains(rules.waits) && line.contains(rules.has);
-    let (said, rest) = lines.iter().rev().find(is_one)?.split_once(rules.waits)?;
-    let said = said
+    let (before, rest) = lines.iter().rev().find(is_one)?.split_once(rules.waits)?;
+    let before = before
         .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
         .trim_end();
-    if rules.attempt.is_empty() {
-        return Some(said.to_owned());
+    let said = if rules.attempt.is_empty() {
+        before.to_owned()
+    } else {
+        let attempt = &rest[rest.find(rules.attempt)?..];
+        let end = attempt
+            .find([']', '\u{b7}'])
+            .or_else(|| attempt.find("  "))
+            .unwrap_or(attempt.len());
+        format!("{before}, {}", attempt[..end].trim_end())
+    };
+    let pause = rules.tells.then(|| pause(rest)).flatten();
+    Some(Retry { said, pause })
+}
+
+/// `2s`, `1m 5s`: the numbers with a unit that a text begins with.
+fn pause(text: &str) -> Option<Duration> {
+    let first = text.split([']', '\u{b7}']).next()?;
+    let mut seconds = None;
+    for word in first.split_whitespace() {
+        let Some((at, unit)) = word.char_indices().find(|(_, c)| !c.is_ascii_digit()) else {
+            break;
+        };
+        let each = match (unit, word.len() - at) {
+            ('h', 1) => 3_600,
+            ('m', 1) => 60,
+            ('s', 1) => 1,
+            _ => break,
+        };
+        let count: u64 = word[..at].parse().ok()?;
+        let sum = count.checked_mul(each)?.checked_add(seconds.unwrap_or(0))?;
+        seconds = Some(sum);
     }
-    let attempt = &rest[rest.find(rules.attempt)?..];
-    let end = attempt
-        .find([']', '\u{b7}'])
-        .or_else(|| attempt.find("  "))
-        .unwrap_or(attempt.len());
-    Some(format!("{said}, {}", attempt[..end].trim_end()))
+    // What is said in days is no pause between two tries.
+    seconds
+        .filter(|seconds| *seconds <= PAUSE_MAX)
+        .map(Duration::from_secs)
 }
 
 #[cfg(test)]
@@ -418,10 +500,6 @@ mod tests {
 
     fn dialog(lines: &[String]) -> Option<Dialog> {
         seen(lines).dialog
-    }
-
-    fn delay(lines: &[String]) -> Option<String> {
-        seen(lines).delay
     }
 
     /// As it was on the screen of the real program.
@@ -499,13 +577,216 @@ mod tests {
         }
     }
 
+    /// As the real programs ask in a home in which nobody has set them up.
     #[test]
-    fn a_wait_for_another_try_is_read_without_its_seconds() {
-        let shown = lines(
-            "❯ hello\n✻ 529 stub error 529 · retrying in 2s · attempt 3/10\n  ⎿  If it persists\n----\n❯ \n----\n  esc to interrupt",
+    fn what_is_asked_at_a_first_start_is_read() {
+        let read = |sheet: &Sheet, text: &str| shows(&sheet.screen.unwrap(), &screen(&lines(text))).dialog;
+        let labels = |dialog: &Dialog| -> Vec<String> {
+            let choices = dialog.choices.iter();
+            choices
+                .map(|choice| format!("{} {}", choice.key, choice.label))
+                .collect()
+        };
+        let sample = "\u{254c}".repeat(40);
+        let theme = format!(
+            "Welcome to Claude Code\n\n Let's get started.\n\n Choose the text style that looks best with your terminal\n To change this \
+             later, run /theme\n\n ❯ \u{2714} Auto (match terminal)\n     Dark mode\n     Light mode\n\n {sample}\n  1  function greet() \
+             {{\n  2 -  console.log(\"Hello\");\n {sample}\n  Syntax theme: Monokai (ctrl+t to disable)\n"
         );
-        assert_eq!(delay(&shown).as_deref(), Some("529 stub error 529, attempt 3/10"));
-        assert_eq!(delay(&lines("● retrying in vain\n----\n❯ \n----")), None);
+        let found = read(&claude_code::SHEET, &theme).unwrap();
+        assert_eq!(
+            found.text,
+            [
+                "Choose the text style that looks best with your terminal",
+                "To change this later, run /theme"
+            ]
+        );
+        assert_eq!(
+            labels(&found),
+            ["1 \u{2714} Auto (match terminal)", "2 Dark mode", "3 Light mode"]
+        );
+        assert_eq!(found.press("3").unwrap().0, "\u{1b}[B\u{1b}[B");
+        let moved = theme
+            .replace("❯ \u{2714}", "  \u{2714}")
+            .replace("    Dark", "❯   Dark");
+        let moved = moved
+            .replace(" ❯   Dark", "❯   Dark")
+            .replace("❯   Dark", " ❯   Dark");
+        assert_eq!(
+            read(&claude_code::SHEET, &moved).unwrap().menu.unwrap().at,
+            1,
+            "{moved}"
+        );
+        let notes = " Security notes:\n\n 1. Claude can make mistakes.\n    You're responsible.\n 2. Only use it with code you \
+                     trust\n\n Press Enter to continue\n";
+        let found = read(&claude_code::SHEET, notes).unwrap();
+        assert_eq!(found.text[0], "Security notes:");
+        assert_eq!(labels(&found), ["1 Press Enter to continue"]);
+        let (keys, moves) = found.press("1").unwrap();
+        assert_eq!(
+            (keys.as_str(), moves.unwrap().to),
+            ("", "Press Enter to continue")
+        );
+        let key = "----\n  Detected a custom API key in your environment\n\n  ANTHROPIC_API_KEY: sk-ant-...\n\n  Do you want to use this API \
+                   key?\n\n    Yes\n  ❯ No (recommended)\n\n  Enter to confirm · Esc to cancel\n";
+        assert_eq!(
+            labels(&read(&claude_code::SHEET, key).unwrap()),
+            ["1 Yes", "2 No (recommended)"]
+        );
+        let codex = "  Welcome to Codex, OpenAI's command-line coding agent\n\n  Sign in another way\n\n> 1. Use an OpenAI API key\n     Pay for \
+                     what you use\n\n  2. Use Amazon Bedrock\n\n  Press enter to continue\n  Press esc to go back\n";
+        let found = read(&codex::SHEET, codex).unwrap();
+        assert_eq!(found.text[1], "Sign in another way");
+        assert_eq!(
+            labels(&found),
+            [
+                "1 Use an OpenAI API key (Pay for what you use)",
+                "2 Use Amazon Bedrock"
+            ]
+        );
+        // What a person types there is nobody's business.
+        let codex = "  Welcome to Codex\n\n> Use your own OpenAI API key for usage-based billing\n\n  Paste or type your API key below.\n\n\
+                     \u{256d}API key\u{2500}\u{2500}\u{256e}\n\u{2502}sk-secret\u{2502}\n\u{2570}\u{2500}\u{2500}\u{256f}\n  Press enter to save\n  \
+                     Press esc to go back\n\nAPI key cannot be empty\n";
+        let found = read(&codex::SHEET, codex).unwrap();
+        assert_eq!(
+            found.text,
+            [
+                "> Use your own OpenAI API key for usage-based billing",
+                "Paste or type your API key below."
+            ]
+        );
+        assert_eq!(
+            (found.choices.len(), format!("{found:?}").contains("secret")),
+            (0, false)
+        );
+        let unknown = codex.replace("> Use", "  Use");
+        assert_eq!(read(&codex::SHEET, &unknown), None);
+        let framed = |line: &str| format!("  \u{2502} {line:<40} \u{2502}\n");
+        let qwen: String = [
+            "Connect a Provider",
+            "",
+            "› Alibaba ModelStudio",
+            "  Official recommended setup",
+            "",
+            "  Custom Provider",
+            "  Manually connect a local server",
+            "",
+            "────────",
+            "",
+            "Terms of Services and Privacy Notice:",
+            "https://example.com/",
+        ]
+        .map(framed)
+        .concat();
+        let found = read(&qwen::SHEET, &qwen).unwrap();
+        assert_eq!(found.text, ["Connect a Provider"]);
+        assert_eq!(labels(&found), ["1 Alibaba ModelStudio", "2 Custom Provider"]);
+        let grok = "   ao/web-1 worktree\n        \u{2800}\u{28c0}\u{28c0}\n\n      error sending request for url\n\n     Login with \
+                    Grok              l\n     Quit                         q\n\n  \u{256d}\u{2500}\u{256e}\n  \u{2502} ❯ Type a \
+                    message... \u{2502}\n  \u{2570}\u{2500} Grok 4.6 (high) \u{2500}\u{256f}\n    Grok Build  1.0.41\n";
+        let found = read(&grok::SHEET, grok).unwrap();
+        assert_eq!(found.text, ["error sending request for url"]);
+        assert_eq!(labels(&found), ["l Login with Grok", "q Quit"]);
+        let plain = grok.replace("      error sending request for url\n", "");
+        assert_eq!(read(&grok::SHEET, &plain).unwrap().text, ["ao/web-1 worktree"]);
+        // Its menu once it is logged in.
+        let welcome = grok
+            .replace("Login with Grok              l", "Resume session      ctrl+r")
+            .replace("q\n", "ctrl+q\n");
+        assert_eq!(read(&grok::SHEET, &welcome), None);
+        let copilot = " ● Tip: /app\n\nPlease use /login to sign in to use Copilot\n\n /w [⎇ wt]\n╻▄▄\n❯\n╹▀▀▀▀\n Interactive · / commands\n";
+        let found = read(&copilot::SHEET, copilot).unwrap();
+        assert_eq!(
+            (found.text.as_slice(), found.choices.len()),
+            (&["Please use /login to sign in to use Copilot".to_owned()][..], 0)
+        );
+        let kimi = " │  Welcome to Kimi Code! │\n │  Run /login or /provider to get started. │\n │ │\n │  Directory: /w │\n │  Session: │\n │  \
+                    Model: not set │\n │  Version: 2.1.0 │\n   No session yet\n ╭──╮\n │ >  │\n ╰──╯\n /w  ask Kimi\n context: 0%\n";
+        let found = read(&kimi::SHEET, kimi).unwrap();
+        assert_eq!(
+            (found.text.as_slice(), found.choices.len()),
+            (&["Run /login or /provider to get started.".to_owned()][..], 0)
+        );
+        // Somebody has said something since.
+        let later = kimi.replace("   No session yet\n", "   No session yet\n ✨ hello\n ● hi\n");
+        assert_eq!(read(&kimi::SHEET, &later), None);
+    }
+
+    /// As they were on the screens of the real programs: a pause that is counted down, and one whose whole stands there.
+    #[test]
+    fn a_wait_for_another_try_is_read_with_its_pause() {
+        let read = |sheet: &Sheet, text: &str| {
+            let retry = shows(&sheet.screen.unwrap(), &screen(&lines(text))).retry;
+            retry.map(|retry| (retry.said, retry.pause.map(|pause| pause.as_secs())))
+        };
+        let box_of =
+            |line: &str| format!("❯ hello\n{line}\n  ⎿  If it persists\n----\n❯ \n----\n  esc to interrupt");
+        for (sheet, line, said, pause) in [
+            (
+                &claude_code::SHEET,
+                "✻ 529 stub error 529 · retrying in 2s · attempt 3/10",
+                "529 stub error 529, attempt 3/10",
+                Some(2),
+            ),
+            (
+                &claude_code::SHEET,
+                "✻ 529 Overloaded · retrying in 1m 5s · attempt 9/10",
+                "529 Overloaded, attempt 9/10",
+                Some(65),
+            ),
+            (
+                &opencode::SHEET,
+                "   ⬝⬝⬝■■■ stub error 529 [retrying in 6s attempt #3]      esc interrupt",
+                "stub error 529, attempt #3",
+                Some(6),
+            ),
+            (
+                &opencode::SHEET,
+                "   ⬝⬝⬝■■■ stub error 529 [retrying in 2 weeks attempt #3]",
+                "stub error 529, attempt #3",
+                None,
+            ),
+            (
+                &kimi::SHEET,
+                "  🌓 Retrying (5/10) · APIProviderOverloadedError · in 5s",
+                "Retrying (5/10) · APIProviderOverloadedError",
+                Some(5),
+            ),
+            // How long they have waited.
+            (
+                &codex::SHEET,
+                "• Reconnecting... waiting for network (47s • esc to interrupt)",
+                "Reconnecting... waiting for network",
+                None,
+            ),
+            (
+                &grok::SHEET,
+                "    ⠧ Server error (529) | Retrying (attempt 2)... 1.3s              3.0s ⇣2.26k [stop]",
+                "Server error (529) | Retrying (attempt 2)",
+                None,
+            ),
+        ] {
+            assert_eq!(
+                read(sheet, &box_of(line)),
+                Some((said.to_owned(), pause)),
+                "{line}"
+            );
+        }
+        assert_eq!(read(&claude_code::SHEET, &box_of("● retrying in vain")), None);
+        for far in [
+            "99999999999999999999s",
+            "18446744073709551615h",
+            "18446744073709551615s 1s",
+            "25h",
+        ] {
+            let line = format!("✻ 529 · retrying in {far} · attempt 1/10");
+            assert_eq!(
+                read(&claude_code::SHEET, &box_of(&line)).map(|(_, pause)| pause),
+                Some(None),
+                "{far}"
+            );
+        }
     }
 
     /// As it was on the screen of the real program, and as a narrow window has it.

@@ -118,11 +118,19 @@ pub(super) const SHEET: Sheet = Sheet {
                 begins: Begins::Line(&["Do you trust"]),
                 choices: Choices::Keyed,
             },
+            // That it is not logged in.
+            DialogRules {
+                foot: &["Quit     "],
+                below: 3,
+                begins: Begins::Line(&["error "]),
+                choices: Choices::Keyed,
+            },
         ],
         delay: Some(DelayRules {
             has: "Retrying (attempt",
             waits: "... ",
             attempt: "",
+            tells: false,
         }),
     }),
     checkup: Some(Checkup {

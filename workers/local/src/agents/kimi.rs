@@ -13,7 +13,7 @@ use toml_edit::Value;
 use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Word, event, event_when, no_env,
+    Sheet, Stands, Word, event, event_when, no_env,
 };
 use super::{Checkup, folders, hooks, unknown_home};
 
@@ -113,13 +113,22 @@ pub(super) const SHEET: Sheet = Sheet {
                 choices: Choices::Listed {
                     mark: "\u{276f}",
                     explained: true,
+                    stands: Stands::Below,
                 },
+            },
+            // That it is not logged in, while nothing else was said yet: it takes texts all the same, and does nothing with them.
+            DialogRules {
+                foot: &["Run /login or /provider to get started."],
+                below: 8,
+                begins: Begins::Foot,
+                choices: Choices::Typed,
             },
         ],
         delay: Some(DelayRules {
             has: "Retrying (",
             waits: " \u{b7} in ",
             attempt: "",
+            tells: true,
         }),
     }),
     checkup: Some(Checkup {

@@ -96,6 +96,7 @@ pub(super) const SHEET: Sheet = Sheet {
             has: "]",
             waits: " [retrying in ",
             attempt: "attempt ",
+            tells: true,
         }),
     }),
     checkup: Some(Checkup {

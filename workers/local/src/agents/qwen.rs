@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
     Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Word, event, event_when,
+    Sheet, Stands, Word, event, event_when,
 };
 use super::{Checkup, hooks, value_of};
 
@@ -124,6 +124,27 @@ pub(super) const SHEET: Sheet = Sheet {
                 below: 0,
                 begins: Begins::Line(&["Do you trust"]),
                 choices: Choices::Numbered(&['\u{276f}', '\u{203a}', '\u{25cf}']),
+            },
+            // What to log in to, and how.
+            DialogRules {
+                foot: &["Terms of Services and Privacy Notice:"],
+                below: 1,
+                begins: Begins::Line(&["Connect a Provider"]),
+                choices: Choices::Listed {
+                    mark: "\u{203a}",
+                    explained: true,
+                    stands: Stands::Apart,
+                },
+            },
+            DialogRules {
+                foot: &["Enter to select, \u{2191}\u{2193} to navigate, Esc to go back"],
+                below: 0,
+                begins: Begins::Line(&["Custom Provider"]),
+                choices: Choices::Listed {
+                    mark: "\u{203a}",
+                    explained: true,
+                    stands: Stands::Apart,
+                },
             },
         ],
         delay: None,

@@ -72,6 +72,8 @@ pub(super) enum Begins {
     Bar,
     /// Below the last line that is not indented.
     Margin,
+    /// With the foot: it is all there is.
+    Foot,
 }
 
 /// What can be chosen in a dialog.
@@ -86,11 +88,29 @@ pub(super) enum Choices {
         mark: &'static str,
         /// Whether each choice has a line below it that explains it.
         explained: bool,
+        /// Where they stand.
+        stands: Stands,
     },
     /// Lines with the key at their end, the last of which is the foot.
     Keyed,
     /// Words beside each other in the foot; Enter takes the one that stands out by its background.
     Buttons,
+    /// The foot itself, which says that Enter goes on.
+    Enter,
+    /// None: something is to be typed, by a person at the terminal. Nothing below its first rule is read: what is typed there may be a
+    /// secret.
+    Typed,
+}
+
+/// Where the choices of a list stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// Right above the line that says how to take one.
+    Above,
+    /// Above it, with something else in between.
+    Apart,
+    /// Below it.
+    Below,
 }
 
 /// `529 Overloaded · retrying in 2s · attempt 3/10`, as data.
@@ -102,6 +122,8 @@ pub(super) struct DelayRules {
     pub(super) waits: &'static str,
     /// How the part begins that counts the tries, behind that; empty where it stands before it.
     pub(super) attempt: &'static str,
+    /// Whether the seconds there are how long it waits, or what is left of that; else how long it has.
+    pub(super) tells: bool,
 }
 
 /// Variables with their values.

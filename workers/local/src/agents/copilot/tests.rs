@@ -1,3 +1,7 @@
+use ao_domain::Timestamp;
+use ao_domain::port::agent::Agents as _;
+
+use super::super::Registry;
 use super::super::checkup::tests::{found, logs_in};
 use super::super::tests::name;
 use super::*;
@@ -97,4 +101,31 @@ fn its_workspace_of_a_conversation_names_it() {
         "{long}"
     );
     assert_eq!(called(&asked(100_000)), None);
+}
+
+/// Each error is told of by a hook, with the same words: most are tried again.
+#[test]
+fn an_error_that_ends_a_turn_is_the_one_in_its_record() {
+    let agents = Registry::new("".as_ref());
+    let copilot = agents.get(ID).unwrap();
+    let at: Timestamp = "2026-11-30T01:42:46.119Z".parse().unwrap();
+    let hook = r#"{"errorContext":"model_call","recoverable":true,"error":{"name":"Error","message":"{\"code\":529}"}}"#;
+    let told = copilot.signal("errorOccurred", hook, at).unwrap();
+    assert_eq!((told.state, told.wall), (None, None));
+    let failed = |message: &str| {
+        let line = serde_json::json!({"type": "session.error", "id": "x", "timestamp": at.to_string(),
+            "data": {"errorType": "query", "message": message, "statusCode": 529}});
+        let note = copilot.note(&line.to_string()).unwrap();
+        assert_eq!(note.at, Some(at));
+        copilot.signal(note.event, &note.payload, at).unwrap()
+    };
+    let ended = failed("retried 5 times\nLast error: 529 overloaded");
+    assert_eq!(ended.state, Some(ActivityState::Idle));
+    assert_eq!(
+        (ended.trouble.as_deref(), ended.wall),
+        (Some("retried 5 times Last error: 529 overloaded"), None)
+    );
+    assert!(failed("Last error: 429 slow down").wall.is_some());
+    let other = r#"{"type":"user.message","data":{"content":"\"type\":\"session.error\""},"id":"y"}"#;
+    assert_eq!(copilot.note(other), None);
 }

@@ -278,6 +278,11 @@ impl Engine {
         row.ok().filter(|_| is_shown)
     }
 
+    /// The row the cursor stands in, shown or hidden: what an agent has its cursor in gets the keys.
+    pub(super) fn cursor_line(&self) -> usize {
+        usize::try_from(self.term.grid().cursor.point.line.0).unwrap_or_default()
+    }
+
     /// The grid as it stands now.
     pub(super) fn grid(&self) -> &Grid<Cell> {
         self.term.grid()

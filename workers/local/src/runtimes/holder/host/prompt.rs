@@ -87,6 +87,15 @@ impl Look for Seen<'_> {
         }
     }
 
+    fn takes_letters(&self, line: &Line) -> bool {
+        let is_elsewhere = || {
+            let row = self.engine.cursor_line();
+            let area = self.area(line);
+            line.place == Place::Frame && area.is_some_and(|area| !area.rows.contains(&row))
+        };
+        self.written(line) != Written::NoPlace && !is_elsewhere()
+    }
+
     fn has(&self, lines: &[String]) -> bool {
         let grid = self.engine.grid();
         let mut rows = (0..grid.screen_lines()).map(|row| bare(&text(grid, line_at(row))));
@@ -109,7 +118,8 @@ impl Look for Seen<'_> {
         let column = |row: usize| {
             let shown = shown(row);
             let inside = shown.trim_start_matches(is_beside);
-            let words = inside.strip_prefix(mark).unwrap_or(inside).trim_start();
+            let words = inside.strip_prefix(mark).unwrap_or(inside);
+            let words = words.trim_start_matches(|c: char| c.is_whitespace() || c == TICK);
             shown.chars().count() - words.chars().count()
         };
         (0..all)
@@ -130,6 +140,9 @@ impl Look for Seen<'_> {
 /// What stands left and right of a text that is in a frame or behind a bar.
 const SIDES: [char; 2] = ['\u{2502}', BAR];
 const BAR: char = '\u{2503}';
+
+/// What stands before what is taken now, in a list.
+const TICK: char = '\u{2714}';
 
 /// Where a program takes a text.
 struct Area {
@@ -493,6 +506,55 @@ mod tests {
             Written::NoPlace
         );
         assert_eq!(written(&["+-", "| > x|", "  1. Yes"], ">"), Written::NoPlace);
+    }
+
+    /// As Grok Build draws it that is not logged in: its list has the cursor.
+    #[test]
+    fn a_key_is_no_letter_of_a_text_while_something_else_has_the_cursor() {
+        let rows = [
+            "   Login    l",
+            "   Quit     q",
+            "\u{256d}\u{2500}\u{2500}\u{2500}\u{2500}\u{2500}\u{256e}",
+            "\u{2502} \u{276f}   \u{2502}",
+            "\u{2570}\u{2500}\u{2500}\u{2500}\u{2500}\u{2500}\u{256f}",
+        ];
+        let takes_letters = |place, go: &str| {
+            let mut engine = screen(&rows);
+            engine.feed(go.as_bytes());
+            seen(&engine).takes_letters(&line(place, "\u{276f}", &[]))
+        };
+        for hidden in ["", "\x1b[?25l"] {
+            assert!(
+                takes_letters(Place::Frame, &format!("\x1b[4;4H{hidden}")),
+                "{hidden:?}"
+            );
+            assert!(
+                !takes_letters(Place::Frame, &format!("\x1b[1;4H{hidden}")),
+                "{hidden:?}"
+            );
+        }
+        // No place of another kind.
+        assert!(!takes_letters(Place::Bar, "\x1b[4;4H"));
+        // Others leave the cursor anywhere while they take a text.
+        let mut engine = screen(&["----", "\u{276f} one", "----", "status"]);
+        engine.feed(b"\x1b[4;1H");
+        assert!(seen(&engine).takes_letters(&line(Place::Rules, "\u{276f}", &[])));
+    }
+
+    /// In a list in which one is ticked the others begin behind the tick.
+    #[test]
+    fn a_tick_is_no_part_of_where_a_choice_begins() {
+        let engine = screen(&[
+            " \u{276f} \u{2714} Auto",
+            "     Dark mode",
+            "     Light mode",
+            "",
+            " sample",
+        ]);
+        assert!(seen(&engine).is_at("\u{276f}", "\u{2714} Auto"));
+        let engine = screen(&["   \u{2714} Auto", " \u{276f}   Dark mode", "     Light mode"]);
+        assert!(seen(&engine).is_at("\u{276f}", "Dark mode"));
+        assert!(!seen(&engine).is_at("\u{276f}", "\u{2714} Auto"));
     }
 
     /// As opencode draws it.

@@ -71,6 +71,9 @@ pub(super) trait Look {
     fn has_read(&self) -> bool;
     /// What stands where it takes a text.
     fn written(&self, line: &Line) -> Written;
+    /// Whether a key would be a letter of that text. It would not where something else has the cursor, with the place for a text still in
+    /// sight.
+    fn takes_letters(&self, line: &Line) -> bool;
     /// Whether the screen has these lines, in this order, as far as letters and digits go.
     fn has(&self, lines: &[String]) -> bool;
     /// Whether the cursor of a list is at this choice: behind the mark, or by its background where there is none.
@@ -393,7 +396,7 @@ impl Typing {
                     && press
                         .prompt
                         .as_ref()
-                        .is_none_or(|line| screen.written(line) == Written::NoPlace);
+                        .is_none_or(|line| !screen.takes_letters(line));
                 if screen.is_whole() && !is_there {
                     return self.withheld(&job, Withheld::Changed);
                 }
@@ -444,7 +447,7 @@ impl Typing {
             What::Keys(press) => {
                 let line = press.prompt.as_ref();
                 // Where it takes a text, a key would be one.
-                let takes_a_text = line.is_some_and(|line| screen.written(line) != Written::NoPlace);
+                let takes_a_text = line.is_some_and(|line| screen.takes_letters(line));
                 let is_elsewhere = press
                     .moves
                     .as_ref()

@@ -33,6 +33,10 @@ impl Look for Screen {
         self.written.clone()
     }
 
+    fn takes_letters(&self, _: &Line) -> bool {
+        self.written != Written::NoPlace
+    }
+
     fn columns(&self) -> usize {
         80
     }

@@ -1,0 +1,119 @@
+//! An agent's first start, in a home in which nobody has set it up: what it asks is told, with its text, and can be answered.
+
+use ao_tests::settle;
+
+use crate::agent::{Person, Real};
+use crate::foreign_code::text_of;
+use crate::kinds::{self, Kind, Reply};
+use crate::table::{note, passed, said};
+
+macro_rules! first_starts {
+    ($($name:ident $kind:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                what_is_asked_is_told_and_an_answer_closes_that(&kinds::$kind, stringify!($name));
+            }
+        )*
+    };
+}
+
+first_starts! { claude CLAUDE codex CODEX opencode OPENCODE grok GROK qwen QWEN copilot COPILOT kimi KIMI }
+
+fn what_is_asked_is_told_and_an_answer_closes_that(kind: &'static Kind, name: &str) {
+    const STEP: &str = "asks at its first start, where nobody has set it up, and an answer closes that";
+    let Some(real) = Real::unset(kind, &format!("first_start::{name}")) else {
+        return;
+    };
+    let asks = match kind.unset.asks {
+        Ok(asks) => asks,
+        Err(why) => {
+            let id = real.spawn(&[], "STUB: say begun");
+            settle("it begins with its prompt", || {
+                real.world.session(&id)["title"] == "STUB: say begun"
+            });
+            let asked = real
+                .world
+                .query("SELECT CAST(count(*) AS TEXT) FROM sessions WHERE dialog IS NOT NULL");
+            assert_eq!(asked, "0");
+            return note(kind, STEP, why);
+        }
+    };
+    let id = real.spawn(&[], "STUB: say begun");
+    let mut refused = false;
+    for (words, reply) in asks {
+        settle("it asks, and that is told", || {
+            let session = real.world.session(&id);
+            let text = text_of(&session["dialog"]);
+            session["status"] == "needs_input"
+                && session["dialog"].is_object()
+                && text.contains(words)
+                && session["reason"]
+                    .as_str()
+                    .is_some_and(|reason| reason.starts_with("its screen shows a dialog: "))
+        });
+        if !refused {
+            // Held, and not typed.
+            let sent = real.world.ao(&["send", &id, "STUB: say next"]).ok().out;
+            assert!(sent.contains("queued ("), "{sent}");
+            refused = true;
+        }
+        let typed = real.typed(&id);
+        assert!(typed.iter().all(|entry| entry["did"] == "keys"), "{typed:#?}");
+        match reply {
+            Reply::Answer(choice) => {
+                real.world.ao(&["session", "answer", &id, choice]).ok();
+                settle("the answer is taken", || {
+                    let messages = real.messages(&id);
+                    let mut answers = messages.iter().filter(|message| message["kind"] == "answer");
+                    answers.all(|answer| answer["state"] == "accepted" && answer["by"] == "person")
+                });
+            }
+            Reply::Types(keys) => {
+                let none = real.world.ao(&["session", "answer", &id, "1"]);
+                assert!(none.err.contains("ao attach"), "{none:?}");
+                let shown = real.world.ao(&["--json", "session", "get", &id]).ok().out;
+                let mut person = Person::at(&real, &id);
+                person.sees(words); // in a terminal of another size it is painted anew
+                person.types(keys);
+                settle("it is taken", || {
+                    let session = real.world.session(&id);
+                    assert!(!session.to_string().contains(keys.trim()), "{session:#}");
+                    session["dialog"].is_null()
+                });
+                person.leaves();
+                assert!(!shown.contains(keys.trim()), "{shown}");
+            }
+            Reply::Nothing => {
+                let none = real.world.ao(&["session", "answer", &id, "1"]);
+                assert!(none.err.contains("ao attach"), "{none:?}");
+            }
+        }
+    }
+    if kind.unset.goes_on {
+        said(&real, &id, "next");
+        assert_eq!(
+            (
+                real.model.turns_with("say begun"),
+                real.model.turns_with("say next")
+            ),
+            (1, 1)
+        );
+    } else {
+        assert_eq!(real.model.asked().len(), 0);
+    }
+    if matches!(asks.last(), Some((_, Reply::Types(_)))) {
+        settle("it begins with what it was asked", || {
+            let session = real.world.session(&id);
+            session["dialog"].is_null() && !session["title"].is_null()
+        });
+    } else if !kind.unset.goes_on {
+        let messages = real.messages(&id);
+        let mut told = messages.iter().filter(|message| message["kind"] != "answer");
+        assert!(told.all(|message| message["state"] == "queued"), "{messages:#?}");
+        let typed = real.typed(&id);
+        assert!(typed.iter().all(|entry| entry["did"] == "keys"), "{typed:#?}");
+    }
+    passed(&real, STEP);
+    real.kill(&id, &[]);
+}
