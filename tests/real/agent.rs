@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex};
 
-use ao_tests::{Ao, Model, World, not_tested};
+use ao_tests::{Ao, Model, World, go_offline, not_tested};
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
@@ -45,6 +45,7 @@ impl Real {
         setup: fn(&mut World, &Model),
         ready: impl FnOnce(&mut World),
     ) -> Option<Real> {
+        offline();
         let program = installed(kind.program);
         let node = if kind.needs_node {
             installed_in("node", "node/bin")
@@ -65,7 +66,7 @@ impl Real {
             .filter(|folder| !folder.is_empty())
             .collect();
         world.set("PATH", &path.join(":"));
-        // Whatever an agent would fetch for itself, it does without: nothing but loopback is asked.
+        // Whatever an agent would fetch for itself, it does without, and need not look for.
         world.set("npm_config_registry", "http://127.0.0.1:9/");
         world.set("npm_config_fetch_retries", "0");
         world.set("AO_AGENT", kind.id);
@@ -160,6 +161,14 @@ impl Real {
             self.world.git_in(&worktree, &["status", "--porcelain"]),
             self.world.git(&["status", "--porcelain"]),
         ]
+    }
+}
+
+/// From now on there is no network but loopback for this test, its daemon and its agents. What answers there has to be started after
+/// this.
+pub(crate) fn offline() {
+    if let Err(why) = go_offline() {
+        println!("not offline: {why}"); // `offline.rs` makes that one of what was not tested
     }
 }
 

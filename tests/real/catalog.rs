@@ -8,12 +8,13 @@ use ao_tests::{World, not_tested, within};
 use serde_json::Value;
 
 use crate::AO;
-use crate::agent::installed;
+use crate::agent::{installed, offline};
 
 const PROGRAMS: [&str; 7] = ["claude", "codex", "opencode", "grok", "qwen", "copilot", "kimi"];
 
 /// The folders with the real programs, and one with the Node that some want: it has to be found first.
 fn programs(test: &str) -> Option<(Vec<String>, String)> {
+    offline();
     let found: Vec<String> = PROGRAMS.into_iter().filter_map(installed).collect();
     if found.len() < PROGRAMS.len() {
         not_tested(test, "not all agents are installed: tests/run installs them");

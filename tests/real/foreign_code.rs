@@ -7,7 +7,7 @@ use ao_tests::github::{GitHub, Home, Pull};
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 
-use crate::agent::Real;
+use crate::agent::{Real, offline};
 use crate::kinds::{CLAUDE, Kind};
 
 const REPO: &str = "acme/web";
@@ -37,6 +37,7 @@ impl Stage {
 
     /// The same in a world that `ready` makes ready before its daemon is started.
     pub(crate) fn set_with(kind: &'static Kind, test: &str, ready: impl FnOnce(&mut World)) -> Option<Stage> {
+        offline();
         let github = GitHub::now();
         github.token("t0", "octocat").repository(REPO);
         let (mut bare, api) = (Utf8PathBuf::new(), github.url());

@@ -185,7 +185,7 @@ pub(crate) const CLAUDE: Kind = Kind {
             world.set("DISABLE_AUTOUPDATER", "1");
         },
         asks: Ok(&[
-            ("Choose the text style", Reply::Answer("2")),
+            ("Choose the text style", Reply::Answer("3")),
             ("Do you want to use this API key?", Reply::Answer("yes")),
             ("Security notes", Reply::Answer("1")),
         ]),
@@ -264,7 +264,7 @@ pub(crate) const CODEX: Kind = Kind {
         asks: Ok(&[
             ("Choose how you want to use Codex", Reply::Answer("3")),
             ("Sign in another way", Reply::Answer("1")),
-            ("Paste or type your API key below", Reply::Types("sk-stub\r")),
+            ("Paste or type your API key below", Reply::Types("sk-stub-key")),
         ]),
         goes_on: false,
     },
@@ -335,6 +335,8 @@ pub(crate) const QWEN: Kind = Kind {
         asks: Ok(&[
             ("Connect a Provider", Reply::Answer("3")),
             ("Step 1/7", Reply::Answer("1")),
+            ("Step 2/7", Reply::Answer("1")),
+            ("Enter to submit", Reply::Nothing),
         ]),
         goes_on: false,
     },
@@ -454,7 +456,7 @@ pub(crate) const KIMI: Kind = Kind {
     wall: "STUB: wall",
     wall_told: None,
     wall_shown: None,
-    retries: (5, Ok("it waits until ")),
+    retries: (6, Ok("it waits until ")),
     unset: Unset {
         with: |world, _| world.set("KIMI_CODE_NO_AUTO_UPDATE", "1"),
         asks: Ok(&[("Run /login", Reply::Nothing)]),

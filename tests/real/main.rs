@@ -11,6 +11,7 @@ mod first_start;
 mod foreign_code;
 mod kinds;
 mod messages;
+mod offline;
 mod pull_requests;
 mod table;
 

@@ -5,6 +5,7 @@ use ao_tests::{Model, Seed, settle};
 use camino::Utf8PathBuf;
 use serde_json::json;
 
+use crate::agent::offline;
 use crate::claude::Claude;
 
 const REPO: &str = "acme/web";
@@ -61,6 +62,7 @@ impl Drop for Stage {
 impl Stage {
     /// The real program, a repository whose remote is at a forge and is pushed to a folder, and a daemon that looks often.
     fn set(test: &str) -> Option<Stage> {
+        offline();
         let github = GitHub::now();
         github.token("t0", "octocat").repository(REPO);
         let (mut bare, api) = (Utf8PathBuf::new(), github.url());

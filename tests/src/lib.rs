@@ -10,6 +10,7 @@ pub use support::github;
 pub use support::http::{Answer, Http};
 pub use support::matrix;
 pub use support::model::{Asked, Model};
+pub use support::offline::go_offline;
 pub use support::rows::Rows;
 pub use support::seed::Seed;
 pub use support::skip::not_tested;

@@ -5,6 +5,7 @@ pub mod github;
 pub(crate) mod http;
 pub mod matrix;
 pub(crate) mod model;
+pub(crate) mod offline;
 pub(crate) mod rows;
 pub(crate) mod seed;
 pub(crate) mod skip;

@@ -303,7 +303,9 @@ impl Retry {
     /// show the whole pause to its end.
     #[must_use]
     pub fn seen(self, now: Timestamp, known: Option<&Delay>) -> Delay {
-        match known.filter(|known| known.said == self.said) {
+        let is_same =
+            |known: &&Delay| known.said == self.said && (known.until.is_some() || self.pause.is_none());
+        match known.filter(is_same) {
             Some(known) => known.clone(),
             None => Delay {
                 said: self.said,
@@ -419,5 +421,8 @@ mod tests {
             (untold.until, untold.waits().as_str()),
             (None, "waits to try again")
         );
+        // What was half painted, or written down before it was looked for.
+        let told = shown("529", 2).seen(at(1_000), Some(&untold));
+        assert_eq!(told.until, Some(at(3_000)));
     }
 }

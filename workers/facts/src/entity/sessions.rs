@@ -152,7 +152,7 @@ pub(crate) fn record((row, process): (Model, Option<session_process::Model>)) ->
     })
 }
 
-/// The wall a row has.
+/// The wait for another try that a row has.
 pub(crate) fn delay(row: &Model) -> Result<Option<Delay>, FactsError> {
     let Some(said) = row.delay.clone() else {
         return Ok(None);
@@ -161,6 +161,7 @@ pub(crate) fn delay(row: &Model) -> Result<Option<Delay>, FactsError> {
     Ok(Some(Delay { said, until }))
 }
 
+/// The wall a row has.
 pub(crate) fn wall(row: &Model) -> Result<Option<Wall>, FactsError> {
     let at = |column, text: &Option<String>| parse_opt("sessions", &row.id, column, text.as_deref());
     let times = at("wall_at", &row.wall_at)?.zip(at("wall_until", &row.wall_until)?);

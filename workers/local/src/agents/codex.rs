@@ -127,7 +127,7 @@ pub(super) const SHEET: Sheet = Sheet {
                 choices: Choices::Numbered(&['>']),
             },
             DialogRules {
-                foot: &["Press enter to save"],
+                foot: &["  Press enter to save"],
                 below: 2,
                 begins: Begins::Line(&["> "]),
                 choices: Choices::Typed,

@@ -115,8 +115,11 @@ pub(super) const SHEET: Sheet = Sheet {
             },
             // That it is not logged in: it takes texts all the same, and does nothing with them.
             DialogRules {
-                foot: &["Please use /login to sign in to use Copilot"],
-                below: 4,
+                foot: &[
+                    "Please use /login to sign in to use Copilot",
+                    "Use /login to re-authenticate.",
+                ],
+                below: 8,
                 begins: Begins::Foot,
                 choices: Choices::Typed,
             },
@@ -181,7 +184,12 @@ const NOTES: &[NoteRules] = &[
     NoteRules {
         event: FAILED,
         has: "\"type\":\"session.error\"",
-        of: &[("/type", Is::Text("session.error"))],
+        // Others are its helpers', or of no turn: of a command, of a login.
+        of: &[
+            ("/type", Is::Text("session.error")),
+            ("/data/originatingMessageId", Is::AnyText),
+            ("/agentId", Is::Missing),
+        ],
         payload: &[("said", "/data/message")],
         ..LINE
     },

@@ -49,6 +49,11 @@ fn dialog(rules: &DialogRules, screen: &Screen) -> Option<Dialog> {
         .iter()
         .copied()
         .find(|row| lines.is_foot(*row, rules.foot))?;
+    if matches!(rules.choices, Choices::Typed)
+        && !rules.foot.iter().any(|word| lines.inside(foot).starts_with(word))
+    {
+        return None;
+    }
     let last = foot_end(rules, &lines, &shown, foot)?;
     let found = match rules.choices {
         Choices::Numbered(cursors) => numbered(cursors, &lines, foot)?,
@@ -57,7 +62,7 @@ fn dialog(rules: &DialogRules, screen: &Screen) -> Option<Dialog> {
             explained,
             stands,
         } => listed(mark, explained, stands, &lines, foot)?,
-        Choices::Keyed => keyed(&lines, foot)?,
+        Choices::Keyed(first) => keyed(first, &lines, foot)?,
         Choices::Buttons => buttons(screen, &lines, foot)?,
         Choices::Enter => entered(rules.foot, &lines, foot)?,
         Choices::Typed => typed(rules.begins, &lines, foot)?,
@@ -66,19 +71,36 @@ fn dialog(rules: &DialogRules, screen: &Screen) -> Option<Dialog> {
     let is_said = |row: &usize| lines.says(*row);
     let text: Vec<String> = (begin..found.first)
         .filter(is_said)
-        .map(|row| cut_beside(rules.begins, lines.inside(row).trim()).to_owned())
+        .map(|row| told(cut_beside(rules.begins, undrawn(lines.inside(row)).trim())).to_owned())
         .collect();
     let end = match rules.choices {
-        Choices::Typed => found.end,
+        // What stands between a list and its foot may change with the cursor.
+        Choices::Typed
+        | Choices::Listed {
+            stands: Stands::Apart,
+            ..
+        } => found.end,
         _ => last.max(found.end),
     };
-    let all = (begin..=end).filter(is_said);
+    let is_told = |row: &usize| told(lines.inside(*row)) == lines.inside(*row);
+    let all = (begin..=end).filter(is_said).filter(is_told);
     Some(Dialog {
         text: text[text.len().saturating_sub(LINES_MAX)..].to_vec(),
         choices: found.choices,
         lines: all.map(|row| bare(lines.inside(row)).to_owned()).collect(),
         menu: found.menu,
     })
+}
+
+/// A line without the picture that it begins with.
+fn undrawn(line: &str) -> &str {
+    line.trim_start_matches(is_drawn)
+}
+
+/// As much of a line as anybody may know: some show a part of a key.
+fn told(line: &str) -> &str {
+    const KEY: &str = "API_KEY:";
+    line.find(KEY).map_or(line, |at| &line[..at + KEY.len()])
 }
 
 /// What stands behind a bar, without what a program shows beside it.
@@ -182,8 +204,7 @@ fn choice<'a>(cursors: &[char], line: &'a str) -> Option<(bool, char, &'a str)> 
     Some((is_marked, key, label.trim()))
 }
 
-/// The choices around the one behind the mark, each beginning in its column. Those that are explained stand below the line that says
-/// how to take one, the others above it.
+/// The choices around the one behind the mark, each beginning in its column.
 fn listed(mark: &str, explained: bool, stands: Stands, lines: &Lines<'_>, foot: usize) -> Option<Found> {
     let place = match stands {
         Stands::Below => foot + 1..lines.0.len(),
@@ -219,7 +240,11 @@ fn listed(mark: &str, explained: bool, stands: Stands, lines: &Lines<'_>, foot: 
     }
     let (mut choices, mut at): (Vec<Choice>, _) = (Vec::new(), 0);
     let mut is_explanation = false;
-    for row in (first..end).filter(|row| lines.says(*row)) {
+    for row in first..end {
+        if !lines.says(row) {
+            is_explanation = false; // not each has one
+            continue;
+        }
         // An explanation stands in the column of its choice, what is wrapped goes on farther in.
         if is_explanation || column(row) > inner {
             is_explanation = false;
@@ -256,7 +281,7 @@ fn listed(mark: &str, explained: bool, stands: Stands, lines: &Lines<'_>, foot: 
 }
 
 /// Lines with the key at their end, far from what they say; the foot is the last of them.
-fn keyed(lines: &Lines<'_>, foot: usize) -> Option<Found> {
+fn keyed(begins: &str, lines: &Lines<'_>, foot: usize) -> Option<Found> {
     let choice = |row: usize| {
         let (label, key) = lines.inside(row).trim().rsplit_once("   ")?;
         let is_key = key.len() == 1 && key.starts_with(|c: char| c.is_ascii_alphanumeric());
@@ -278,6 +303,12 @@ fn keyed(lines: &Lines<'_>, foot: usize) -> Option<Found> {
         }
     }
     choices.reverse();
+    if !choices
+        .first()
+        .is_some_and(|choice: &Choice| choice.label.starts_with(begins))
+    {
+        return None;
+    }
     (2..CHOICES_MAX).contains(&choices.len()).then_some(Found {
         first,
         end: foot,
@@ -347,7 +378,7 @@ fn typed(begins: Begins, lines: &Lines<'_>, foot: usize) -> Option<Found> {
         Begins::Foot => foot + 1,
         Begins::Line(words) => {
             let begin = (0..foot).find(|row| lines.begins(*row, words))?;
-            (begin..foot).find(|row| lines.is_rule(*row)).unwrap_or(foot)
+            (begin..foot).find(|row| lines.is_rule(*row))?
         }
         Begins::Bar | Begins::Margin => return None,
     };
@@ -425,11 +456,17 @@ fn bare(line: &str) -> &str {
 
 /// `529 Overloaded · retrying in 2s · attempt 3/10`, above or below the line that takes a text.
 fn retry(rules: DelayRules, lines: &[String]) -> Option<Retry> {
-    let is_one = |line: &&String| line.contains(rules.waits) && line.contains(rules.has);
-    let (before, rest) = lines.iter().rev().find(is_one)?.split_once(rules.waits)?;
+    let (before, rest) = lines.iter().rev().find_map(|line| {
+        let (before, rest) = line.split_once(rules.waits)?;
+        let place = if rules.attempt.is_empty() { before } else { line };
+        place.contains(rules.has).then_some((before, rest))
+    })?;
     let before = before
         .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
         .trim_end();
+    if before.is_empty() {
+        return None;
+    }
     let said = if rules.attempt.is_empty() {
         before.to_owned()
     } else {
@@ -617,6 +654,9 @@ mod tests {
             1,
             "{moved}"
         );
+        // It shows with its sample what the colour under the cursor is shown with.
+        let other = theme.replace("Monokai", "GitHub");
+        assert!(read(&claude_code::SHEET, &other).unwrap().is(&found));
         let notes = " Security notes:\n\n 1. Claude can make mistakes.\n    You're responsible.\n 2. Only use it with code you \
                      trust\n\n Press Enter to continue\n";
         let found = read(&claude_code::SHEET, notes).unwrap();
@@ -627,12 +667,12 @@ mod tests {
             (keys.as_str(), moves.unwrap().to),
             ("", "Press Enter to continue")
         );
-        let key = "----\n  Detected a custom API key in your environment\n\n  ANTHROPIC_API_KEY: sk-ant-...\n\n  Do you want to use this API \
+        let key = "----\n  Detected a custom API key in your environment\n\n  ANTHROPIC_API_KEY: sk-ant-...cdef\n\n  Do you want to use this API \
                    key?\n\n    Yes\n  ❯ No (recommended)\n\n  Enter to confirm · Esc to cancel\n";
-        assert_eq!(
-            labels(&read(&claude_code::SHEET, key).unwrap()),
-            ["1 Yes", "2 No (recommended)"]
-        );
+        let found = read(&claude_code::SHEET, key).unwrap();
+        assert_eq!(labels(&found), ["1 Yes", "2 No (recommended)"]);
+        assert!(found.text.contains(&"ANTHROPIC_API_KEY:".to_owned()));
+        assert!(!format!("{found:?}").contains("cdef"), "{found:?}");
         let codex = "  Welcome to Codex, OpenAI's command-line coding agent\n\n  Sign in another way\n\n> 1. Use an OpenAI API key\n     Pay for \
                      what you use\n\n  2. Use Amazon Bedrock\n\n  Press enter to continue\n  Press esc to go back\n";
         let found = read(&codex::SHEET, codex).unwrap();
@@ -662,12 +702,19 @@ mod tests {
         );
         let unknown = codex.replace("> Use", "  Use");
         assert_eq!(read(&codex::SHEET, &unknown), None);
+        for (corner, other) in [("\u{256d}API", "  \u{256d}API"), ("\u{256d}API", "\u{250c}API")] {
+            let unknown = codex.replace(corner, other);
+            let found = read(&codex::SHEET, &unknown);
+            assert!(!format!("{found:?}").contains("secret"), "{found:?}");
+        }
         let framed = |line: &str| format!("  \u{2502} {line:<40} \u{2502}\n");
         let qwen: String = [
             "Connect a Provider",
             "",
             "› Alibaba ModelStudio",
             "  Official recommended setup",
+            "",
+            "  Without a word",
             "",
             "  Custom Provider",
             "  Manually connect a local server",
@@ -681,7 +728,10 @@ mod tests {
         .concat();
         let found = read(&qwen::SHEET, &qwen).unwrap();
         assert_eq!(found.text, ["Connect a Provider"]);
-        assert_eq!(labels(&found), ["1 Alibaba ModelStudio", "2 Custom Provider"]);
+        assert_eq!(
+            labels(&found),
+            ["1 Alibaba ModelStudio", "2 Without a word", "3 Custom Provider"]
+        );
         let grok = "   ao/web-1 worktree\n        \u{2800}\u{28c0}\u{28c0}\n\n      error sending request for url\n\n     Login with \
                     Grok              l\n     Quit                         q\n\n  \u{256d}\u{2500}\u{256e}\n  \u{2502} ❯ Type a \
                     message... \u{2502}\n  \u{2570}\u{2500} Grok 4.6 (high) \u{2500}\u{256f}\n    Grok Build  1.0.41\n";
@@ -690,7 +740,9 @@ mod tests {
         assert_eq!(labels(&found), ["l Login with Grok", "q Quit"]);
         let plain = grok.replace("      error sending request for url\n", "");
         assert_eq!(read(&grok::SHEET, &plain).unwrap().text, ["ao/web-1 worktree"]);
-        // Its menu once it is logged in.
+        // What its model writes as keys, and its menu once it is logged in.
+        let keys = grok.replace("Login with Grok ", "Save the file   ");
+        assert_eq!(read(&grok::SHEET, &keys), None);
         let welcome = grok
             .replace("Login with Grok              l", "Resume session      ctrl+r")
             .replace("q\n", "ctrl+q\n");
@@ -701,16 +753,36 @@ mod tests {
             (found.text.as_slice(), found.choices.len()),
             (&["Please use /login to sign in to use Copilot".to_owned()][..], 0)
         );
-        let kimi = " │  Welcome to Kimi Code! │\n │  Run /login or /provider to get started. │\n │ │\n │  Directory: /w │\n │  Session: │\n │  \
-                    Model: not set │\n │  Version: 2.1.0 │\n   No session yet\n ╭──╮\n │ >  │\n ╰──╯\n /w  ask Kimi\n context: 0%\n";
+        let again = copilot.replace(
+            "Please use /login to sign in to use Copilot",
+            "Use /login to re-authenticate.",
+        );
+        assert!(read(&copilot::SHEET, &again).is_some());
+        // What its model says is farther in.
+        let said = copilot.replace("\nPlease", "\n   Please");
+        assert_eq!(read(&copilot::SHEET, &said), None);
+        let kimi = " │  ▐█▛█▛█▌  Welcome to Kimi Code! │\n │  ▐█████▌  Run /login or /provider to get started. │\n │ │\n │  Directory: /w │\n │  \
+                    Session: │\n │  Model: not set │\n │  Version: 2.1.0 │\n   No session yet\n MCP: none\n a word of warning\n ╭──╮\n │ >  │\n \
+                    ╰──╯\n /w  ask Kimi\n context: 0%\n";
         let found = read(&kimi::SHEET, kimi).unwrap();
         assert_eq!(
             (found.text.as_slice(), found.choices.len()),
             (&["Run /login or /provider to get started.".to_owned()][..], 0)
         );
-        // Somebody has said something since.
-        let later = kimi.replace("   No session yet\n", "   No session yet\n ✨ hello\n ● hi\n");
-        assert_eq!(read(&kimi::SHEET, &later), None);
+        let said = kimi.replace("▐█████▌  Run", "● Run");
+        assert_eq!(read(&kimi::SHEET, &said), None);
+        let qwen: String = [
+            "Custom Provider · Step 2/7 · Base URL",
+            "",
+            "sk-secret",
+            "",
+            "Enter to submit, Esc to go back",
+        ]
+        .map(framed)
+        .concat();
+        let found = read(&qwen::SHEET, &qwen).unwrap();
+        assert_eq!(found.text, ["Enter to submit, Esc to go back"]);
+        assert!(!format!("{found:?}").contains("secret"), "{found:?}");
     }
 
     /// As they were on the screens of the real programs: a pause that is counted down, and one whose whole stands there.
@@ -774,6 +846,18 @@ mod tests {
             );
         }
         assert_eq!(read(&claude_code::SHEET, &box_of("● retrying in vain")), None);
+        // Its words elsewhere in the line, and nothing that could be told.
+        for line in [
+            "• see (Reconnecting...)",
+            "• (Reconnecting...)",
+            "接続 (Reconnecting...)",
+        ] {
+            assert_eq!(read(&codex::SHEET, &box_of(line)), None, "{line}");
+        }
+        assert_eq!(
+            read(&claude_code::SHEET, &box_of("✻ · retrying in 2s · attempt 3/10")),
+            None
+        );
         for far in [
             "99999999999999999999s",
             "18446744073709551615h",

@@ -116,14 +116,14 @@ pub(super) const SHEET: Sheet = Sheet {
                 foot: &["No, quit"],
                 below: 1,
                 begins: Begins::Line(&["Do you trust"]),
-                choices: Choices::Keyed,
+                choices: Choices::Keyed(""),
             },
             // That it is not logged in.
             DialogRules {
                 foot: &["Quit     "],
                 below: 3,
                 begins: Begins::Line(&["error "]),
-                choices: Choices::Keyed,
+                choices: Choices::Keyed("Login with"),
             },
         ],
         delay: Some(DelayRules {

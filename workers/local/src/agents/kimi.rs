@@ -116,10 +116,12 @@ pub(super) const SHEET: Sheet = Sheet {
                     stands: Stands::Below,
                 },
             },
-            // That it is not logged in, while nothing else was said yet: it takes texts all the same, and does nothing with them.
+            // That it is not logged in: it takes texts all the same, and does nothing with them.
             DialogRules {
-                foot: &["Run /login or /provider to get started."],
-                below: 8,
+                foot: &[
+                    "  \u{2590}\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}\u{258c}  Run /login or /provider to get started.",
+                ],
+                below: 60,
                 begins: Begins::Foot,
                 choices: Choices::Typed,
             },

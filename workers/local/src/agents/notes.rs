@@ -113,6 +113,7 @@ pub(super) fn note(rules: &[NoteRules], line: &str) -> Option<Note> {
     let rule = likely.find(|rule| {
         rule.of.iter().all(|(at, is)| match is {
             Is::NotTrue => !values(&said, at).contains(&&Value::Bool(true)),
+            Is::Missing => values(&said, at).iter().all(|value| value.is_null()),
             _ => values(&said, at).into_iter().any(|value| fits(*is, value)),
         })
     })?;
@@ -160,6 +161,7 @@ fn fits(is: Is, value: &Value) -> bool {
         Is::NotTrue => *value != Value::Bool(true),
         Is::Empty => value.as_array().is_some_and(Vec::is_empty),
         Is::Some => !value.is_null(),
+        Is::Missing => value.is_null(),
     }
 }
 

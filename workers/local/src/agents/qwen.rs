@@ -137,6 +137,12 @@ pub(super) const SHEET: Sheet = Sheet {
                 },
             },
             DialogRules {
+                foot: &[" Enter to submit, Esc to go back"],
+                below: 0,
+                begins: Begins::Foot,
+                choices: Choices::Typed,
+            },
+            DialogRules {
                 foot: &["Enter to select, \u{2191}\u{2193} to navigate, Esc to go back"],
                 below: 0,
                 begins: Begins::Line(&["Custom Provider"]),

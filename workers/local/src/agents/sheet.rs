@@ -91,14 +91,14 @@ pub(super) enum Choices {
         /// Where they stand.
         stands: Stands,
     },
-    /// Lines with the key at their end, the last of which is the foot.
-    Keyed,
+    /// Lines with the key at their end, the last of which is the foot, and the first begins so.
+    Keyed(&'static str),
     /// Words beside each other in the foot; Enter takes the one that stands out by its background.
     Buttons,
     /// The foot itself, which says that Enter goes on.
     Enter,
-    /// None: something is to be typed, by a person at the terminal. Nothing below its first rule is read: what is typed there may be a
-    /// secret.
+    /// None: something is to be typed, by a person at the terminal. The foot begins so, with its blanks. Nothing from its first rule on
+    /// is read, and there has to be one: what is typed there may be a secret.
     Typed,
 }
 
@@ -209,6 +209,8 @@ pub(super) enum Is {
     Empty,
     /// Something.
     Some,
+    /// Nothing, or not there.
+    Missing,
 }
 
 /// How a command line comes about.

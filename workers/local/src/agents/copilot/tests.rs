@@ -114,7 +114,7 @@ fn an_error_that_ends_a_turn_is_the_one_in_its_record() {
     assert_eq!((told.state, told.wall), (None, None));
     let failed = |message: &str| {
         let line = serde_json::json!({"type": "session.error", "id": "x", "timestamp": at.to_string(),
-            "data": {"errorType": "query", "message": message, "statusCode": 529}});
+            "data": {"errorType": "query", "message": message, "statusCode": 529, "originatingMessageId": "m"}});
         let note = copilot.note(&line.to_string()).unwrap();
         assert_eq!(note.at, Some(at));
         copilot.signal(note.event, &note.payload, at).unwrap()
@@ -126,6 +126,12 @@ fn an_error_that_ends_a_turn_is_the_one_in_its_record() {
         (Some("retried 5 times Last error: 529 overloaded"), None)
     );
     assert!(failed("Last error: 429 slow down").wall.is_some());
-    let other = r#"{"type":"user.message","data":{"content":"\"type\":\"session.error\""},"id":"y"}"#;
-    assert_eq!(copilot.note(other), None);
+    for other in [
+        r#"{"type":"hook.start","id":"y","timestamp":"2026-11-30T01:42:46.119Z","data":{"x":{"type":"session.error"},"originatingMessageId":"m"}}"#,
+        // A command that failed, and what a helper of its own met.
+        r#"{"type":"session.error","id":"y","timestamp":"2026-11-30T01:42:46.119Z","data":{"message":"Failed to run /x"}}"#,
+        r#"{"type":"session.error","id":"y","timestamp":"2026-11-30T01:42:46.119Z","agentId":"a","data":{"message":"529","originatingMessageId":"m"}}"#,
+    ] {
+        assert_eq!(copilot.note(other), None, "{other}");
+    }
 }

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 
 const AO = "@AO@";
 const LONG = 20_000; // ms: what waits longer for its next try waits for its quota
+const LATE = 5_000; // ms: within which a turn is over that an error has ended
 
 export const ao = async () => {
   if (!process.env.AO_SESSION_ID) return {};
@@ -27,6 +28,12 @@ export const ao = async () => {
           hook.stdin.end(JSON.stringify({ session_id: session, ...payload }));
         }),
     );
+  };
+  const over = (session) => {
+    const { over, ...error } = failed.get(session);
+    clearTimeout(over);
+    failed.delete(session);
+    tell("error", session, error);
   };
   const words = (session) => [...(said.get(last.get(session)) ?? new Map()).values()].join("").trim();
 
@@ -61,10 +68,10 @@ export const ao = async () => {
           const status = of.status ?? {};
           if (status.type === "idle") {
             const error = failed.get(of.sessionID);
-            failed.delete(of.sessionID);
-            // What is asked of it between the error and this would be taken and never done.
-            if (error) tell("error", of.sessionID, error);
-            else tell("idle", of.sessionID, { message: words(of.sessionID) });
+            if (!error) tell("idle", of.sessionID, { message: words(of.sessionID) });
+            // It says so with the error, and again when its turn is over. What is asked of it in between would be taken and never done.
+            else if (error.over) over(of.sessionID);
+            else error.over = setTimeout(over, LATE, of.sessionID);
           }
           if (status.type === "retry" && status.next > Date.now() + LONG)
             tell("wall", of.sessionID, { error: "wall", said: status.message, next: Math.ceil(status.next / 1000) });
@@ -85,7 +92,7 @@ export const ao = async () => {
           const error = of.error ?? {};
           // An interrupt is none.
           if (error.name !== "MessageAbortedError")
-            failed.set(of.sessionID, { error: error.name, said: error.data?.message });
+            failed.set(of.sessionID, { ...failed.get(of.sessionID), error: error.name, said: error.data?.message });
           break;
         }
       }

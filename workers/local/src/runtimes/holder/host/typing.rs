@@ -138,8 +138,13 @@ enum Step {
     Shown(Instant),
     /// It does; Enter follows at this time.
     Pause(Instant),
-    /// So many of the keys that move a cursor were pressed, the next one at this time; Enter when it is where it is to be.
+    /// So many of the keys that move a cursor were pressed, the next one at this time. Some programs drop one that comes right behind
+    /// what they have just painted.
     Moving(usize, Instant),
+    /// All of them were; it is to be there by this time.
+    Coming(Instant),
+    /// It is; Enter follows at this time.
+    There(Instant),
     /// The last key is being taken.
     Last,
 }
@@ -382,11 +387,11 @@ impl Typing {
                 }
             }
             Step::Pause(_) => {}
-            Step::Moving(pressed, at) if now >= at => {
+            Step::Moving(_, at) | Step::There(at) if now < at => {}
+            Step::Moving(..) | Step::Coming(_) | Step::There(_) => {
                 let What::Keys(press) = &job.what else {
                     return Some(self.over(&job, Ok(())));
                 };
-                let keys = in_turn(&press.keys);
                 let has_come = press
                     .moves
                     .as_ref()
@@ -400,19 +405,30 @@ impl Typing {
                 if screen.is_whole() && !is_there {
                     return self.withheld(&job, Withheld::Changed);
                 }
-                if let Some(key) = keys.get(pressed) {
-                    let key = (*key).to_owned();
-                    self.push(key.as_bytes());
-                    job.step = Step::Moving(pressed + 1, now + KEYS);
-                } else if has_come {
-                    self.ready.push_back(b'\r');
-                    self.deeds.push(Deed::Keys(press.id.clone(), "\r".to_owned()));
-                    job.step = Step::Last;
-                } else if now >= at + SHOWN {
-                    return self.withheld(&job, Withheld::Changed);
+                let next = match job.step {
+                    Step::Moving(pressed, _) => in_turn(&press.keys)
+                        .get(pressed)
+                        .map(|key| (pressed, (*key).to_owned())),
+                    _ => None,
+                };
+                match (job.step, next) {
+                    (_, Some((pressed, key))) => {
+                        self.push(key.as_bytes());
+                        job.step = Step::Moving(pressed + 1, now + PAUSE);
+                    }
+                    (Step::There(_), None) if has_come => {
+                        self.ready.push_back(b'\r');
+                        self.deeds.push(Deed::Keys(press.id.clone(), "\r".to_owned()));
+                        job.step = Step::Last;
+                    }
+                    (_, None) if has_come => job.step = Step::There(now + PAUSE),
+                    (Step::Coming(until), None) if now >= until => {
+                        return self.withheld(&job, Withheld::Changed);
+                    }
+                    (Step::Coming(_), None) => {}
+                    (_, None) => job.step = Step::Coming(now + SHOWN),
                 }
             }
-            Step::Moving(..) => {}
             Step::Last => {
                 if let Some(id) = job.what.id() {
                     if self.done.len() == NAMES {
@@ -617,11 +633,12 @@ impl Typing {
         };
         match job.step {
             Step::Clearing(0, at) => Some(at + SHOWN),
-            Step::Moving(pressed, at) => {
-                let more = matches!(&job.what, What::Keys(press) if pressed < in_turn(&press.keys).len());
-                Some(if more { at } else { at + SHOWN })
-            }
-            Step::Clearing(_, until) | Step::Pause(until) | Step::Shown(until) => Some(until),
+            Step::Clearing(_, until)
+            | Step::Pause(until)
+            | Step::Moving(_, until)
+            | Step::Coming(until)
+            | Step::There(until)
+            | Step::Shown(until) => Some(until),
             Step::Text | Step::Last => None,
         }
     }

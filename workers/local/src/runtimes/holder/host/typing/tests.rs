@@ -573,7 +573,8 @@ fn a_choice_in_a_list_is_taken_once_the_cursor_is_there() {
     for _ in 0..2 {
         assert_eq!(keys(&mut typing, &screen, now).0, "\x1b[B");
         assert_eq!(keys(&mut typing, &screen, now).0, "", "one key at a time");
-        now += KEYS;
+        assert_eq!(typing.due(), Some(now + PAUSE));
+        now += PAUSE;
     }
     assert_eq!(
         keys(&mut typing, &screen, now),
@@ -581,7 +582,18 @@ fn a_choice_in_a_list_is_taken_once_the_cursor_is_there() {
         "it is not there yet"
     );
     assert_eq!(typing.due(), Some(now + SHOWN));
-    screen.lines = vec!["One".to_owned(), ">Three".to_owned()];
+    let (on_its_way, there) = (screen.lines.clone(), vec!["One".to_owned(), ">Three".to_owned()]);
+    screen.lines.clone_from(&there);
+    assert_eq!(keys(&mut typing, &screen, now).0, "", "it was painted just now");
+    assert_eq!(typing.due(), Some(now + PAUSE));
+    // It has gone on: it is looked for once more.
+    now += PAUSE;
+    screen.lines = on_its_way;
+    assert_eq!(keys(&mut typing, &screen, now).0, "");
+    assert_eq!(typing.due(), Some(now + SHOWN));
+    screen.lines = there;
+    assert_eq!(keys(&mut typing, &screen, now).0, "");
+    now += PAUSE;
     assert_eq!(keys(&mut typing, &screen, now).0, "\r");
     assert_eq!(keys(&mut typing, &screen, now).1, went(1, Ok(())));
     // It never comes there: nothing is taken.
@@ -590,10 +602,10 @@ fn a_choice_in_a_list_is_taken_once_the_cursor_is_there() {
     for _ in 0..3 {
         let _ = keys(&mut typing, &screen, now);
         let _ = keys(&mut typing, &screen, now);
-        now += KEYS;
+        now += PAUSE;
     }
     assert_eq!(
-        keys(&mut typing, &screen, now + SHOWN),
+        keys(&mut typing, &screen, now + SHOWN - PAUSE),
         (String::new(), went(1, Err(Withheld::Changed)))
     );
 }
