@@ -254,7 +254,9 @@ pub(crate) const CODEX: Kind = Kind {
     takes_a_text: |screen| screen.iter().any(|line| line.starts_with('\u{203a}')),
     asks: "STUB: ask touch asked.txt",
     yes: "1",
-    questions: Err("its model has no tool to ask with in this mode"),
+    questions: Err(
+        "its model has no tool to ask with in this mode: it asks at the end of its turn, and a message answers that",
+    ),
     wall: "STUB: wall 30\nSTUB: say through",
     wall_told: Some(60),
     wall_shown: None,
@@ -322,13 +324,9 @@ pub(crate) const QWEN: Kind = Kind {
     asks: "STUB: run touch asked.txt",
     yes: "1",
     questions: Ok(&[("colour", "2")]),
-    wall: "STUB: wall 20\nSTUB: say through",
-    wall_told: None,
-    wall_shown: Some([
-        "it says that it works",
-        "its agent works",
-        "it tries again by itself for minutes and tells nobody: it is shown as working, and what is sent waits",
-    ]),
+    wall: "STUB: quota 30\nSTUB: say through",
+    wall_told: Some(2),
+    wall_shown: None,
     retries: (4, Err(TRIES)),
     unset: Unset {
         with: |_, _| {},
@@ -353,7 +351,7 @@ pub(crate) const QWEN: Kind = Kind {
     },
     warned: None,
     writes: "write_file",
-    calls: Err("it finds a name only where it was told of a fast model"),
+    calls: Err("it finds a name only where it was told of a fast model: none is shown, its title is"),
     record: |home, native| {
         let lines = lines(below(&home.join(".qwen/projects"), &format!("{native}.jsonl"))?)?;
         Some(Recorded {
@@ -445,7 +443,6 @@ pub(crate) const KIMI: Kind = Kind {
         world.set("KIMI_MODEL_API_KEY", "stub");
         world.set("KIMI_MODEL_PROVIDER_TYPE", "openai");
         world.set("KIMI_MODEL_BASE_URL", &format!("{}/v1", model.url()));
-        world.set("KIMI_CODE_NO_AUTO_UPDATE", "1");
     },
     shows_a_dialog: |screen| has(screen, &["\u{21b5} confirm", "\u{21b5} choose", "Enter select"]),
     takes_a_text: |screen| has(screen, &["\u{2502} > "]),
@@ -458,7 +455,7 @@ pub(crate) const KIMI: Kind = Kind {
     wall_shown: None,
     retries: (6, Ok("it waits until ")),
     unset: Unset {
-        with: |world, _| world.set("KIMI_CODE_NO_AUTO_UPDATE", "1"),
+        with: |_, _| {},
         asks: Ok(&[("Run /login", Reply::Nothing)]),
         goes_on: false,
     },
@@ -549,7 +546,7 @@ pub(crate) const GROK: Kind = Kind {
     retries: (3, Ok("it waits to try again: ")),
     unset: Unset {
         with: |world, _| world.set("GROK_DISABLE_AUTOUPDATER", "1"),
-        asks: Ok(&[("", Reply::Answer("l"))]),
+        asks: Ok(&[("error sending request", Reply::Answer("l"))]),
         goes_on: false,
     },
     command_mode: "Run shell command",
@@ -599,10 +596,9 @@ pub(crate) const OPENCODE: Kind = Kind {
         fs::create_dir_all(&folder).unwrap();
         let provider = json!({"npm": "@ai-sdk/openai-compatible", "models": {"stub-model": {"name": "Stub"}},
             "options": {"baseURL": format!("{}/v1", model.url()), "apiKey": "stub"}});
-        let config = json!({"autoupdate": false, "share": "disabled", "model": "stub/stub-model",
+        let config = json!({"share": "disabled", "model": "stub/stub-model",
             "small_model": "stub/stub-model", "provider": {"stub": provider}});
         fs::write(folder.join("opencode.json"), config.to_string()).unwrap();
-        world.set("OPENCODE_DISABLE_AUTOUPDATE", "1");
         world.set("OPENCODE_DISABLE_MODELS_FETCH", "1");
         world.set("OPENCODE_DISABLE_LSP_DOWNLOAD", "1");
     },
@@ -617,7 +613,6 @@ pub(crate) const OPENCODE: Kind = Kind {
     retries: (3, Ok("it waits until ")),
     unset: Unset {
         with: |world, _| {
-            world.set("OPENCODE_DISABLE_AUTOUPDATE", "1");
             world.set("OPENCODE_DISABLE_MODELS_FETCH", "1");
             world.set("OPENCODE_DISABLE_LSP_DOWNLOAD", "1");
         },

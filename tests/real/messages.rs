@@ -343,12 +343,13 @@ fn a_wait_for_another_try_is_work_and_is_named() {
         let session = claude.world.session(&id);
         let reason = session["reason"].as_str().unwrap_or_default();
         session["status"] == "working"
-            && reason.contains("it waits to try again: 529")
+            && reason.starts_with("it waits until ")
+            && reason.contains(" to try again: 529")
             && reason.contains("attempt")
     });
     let sent = claude.world.ao(&["send", &id, "STUB: say next"]).ok().out;
     assert!(
-        sent.contains("queued (its agent waits to try again after an error: 529"),
+        sent.contains("queued (its agent waits until ") && sent.contains(" to try again after an error: 529"),
         "{sent}"
     );
     claude.world.until(&id, "lastMessage", "next");

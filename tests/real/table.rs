@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use ao_domain::Timestamp;
 use ao_tests::github::Home;
@@ -463,9 +464,20 @@ fn turns_that_end_badly_end_and_the_next_goes_well(real: &mut Real) {
     real.until(&id, "working");
     settle("the model streams", || real.model.turns_with("slow 120") == 1);
     let mut person = Person::at(real, &id);
-    for key in real.kind.interrupt {
-        person.types(key);
-        std::thread::park_timeout(std::time::Duration::from_millis(200)); // a person's pause
+    // On a machine that has much to do a program may take two keys for one: a person presses them again.
+    for _ in 0..5 {
+        for key in real.kind.interrupt {
+            person.types(key);
+            std::thread::park_timeout(Duration::from_millis(200)); // a person's pause
+        }
+        let patience = Instant::now() + Duration::from_secs(10);
+        let is_idle = || real.world.session(&id)["status"] == "idle";
+        while !is_idle() && Instant::now() < patience {
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        if is_idle() {
+            break;
+        }
     }
     real.until(&id, "idle");
     person.leaves();
@@ -677,7 +689,7 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
     let why = real.kind.wall_shown.map_or("quota is used up", |[_, why, _]| why);
     assert!(waited.err.contains(why), "{waited:?}");
     // Some say the time to the minute.
-    within(std::time::Duration::from_secs(150), "it goes on after it", || {
+    within(Duration::from_secs(150), "it goes on after it", || {
         (real.world.session(&id)["lastMessage"] == "second").then_some(())
     });
     for entry in &real.typed(&id)[typed..] {
@@ -737,7 +749,7 @@ fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing(real: &mut R
         settle("one is being typed, or was", || {
             states(real).iter().any(|state| state != "queued")
         });
-        std::thread::park_timeout(std::time::Duration::from_millis(seed.below(220)));
+        std::thread::park_timeout(Duration::from_millis(seed.below(220)));
         real.world.kill_now();
         real.world.wait_for_the_end();
         kills += states(real).iter().filter(|state| *state == "typing").count();

@@ -228,6 +228,56 @@ fn no_forge_is_named_where_facts_are_kept_and_judged() {
     }
 }
 
+/// Another agent is a file of its own and its line: nothing else knows one by its name, and each file has its line.
+#[test]
+fn no_agent_is_named_outside_of_its_own_file() {
+    const AGENTS: &str = "workers/local/src/agents/";
+    // Which one there is where nobody says.
+    const DEFAULT: &str = "cli/src/env.rs";
+    let all = sources(&[
+        "workers",
+        "api/src",
+        "cli/src",
+        "supervisor/src",
+        "migrations/src",
+    ]);
+    let own: Vec<(&str, &str)> = all
+        .iter()
+        .filter(|source| source.path.starts_with(AGENTS) && source.text.contains("const SHEET: Sheet"))
+        .filter_map(|source| {
+            let (_, id) = source.text.split_once("const ID: &str = \"")?;
+            Some((source.path.as_str(), id.split_once('"')?.0))
+        })
+        .collect();
+    assert!(own.len() >= 8, "the scan finds only {own:?}: it is broken");
+    let listed = all
+        .iter()
+        .find(|source| source.path == format!("{AGENTS}mod.rs"))
+        .unwrap();
+    for (path, id) in &own {
+        let stem = path.trim_start_matches(AGENTS).trim_end_matches(".rs");
+        assert!(listed.text.contains(&format!("        mod {stem};\n")), "{path}");
+        let word = format!("\"{id}\"");
+        for source in &all {
+            let is_test = source.path.contains("/tests/") || source.path.ends_with("/tests.rs");
+            if is_test
+                || source.path == *path
+                || [DEFAULT, "workers/local/src/runtimes"]
+                    .iter()
+                    .any(|known| source.path.starts_with(known))
+            {
+                continue;
+            }
+            let text = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+            assert!(
+                !text.contains(&word),
+                "{}: {word} is known to {path} alone",
+                source.path
+            );
+        }
+    }
+}
+
 /// `docs/crash-points.md` names each point where a test kills the daemon.
 #[test]
 fn the_crash_points_are_the_ones_in_the_docs() {

@@ -13,6 +13,7 @@
 //! STUB: say TEXT          answer TEXT
 //! STUB: read              call the tool that reads a file, with the first path that the text names
 //! STUB: error CODE N      answer that status to the first N such requests (1), then go on
+//! STUB: quota N           the same, and say in words when that is
 //! STUB: wall N            refuse it until N seconds (three hours) after the first such request, as where a quota is used up, then go on
 //! ```
 //!
@@ -134,8 +135,14 @@ impl Protocol {
     }
 
     /// How it says that it refuses.
-    fn error(self, code: u16, wall: Option<i64>) -> Value {
-        let message = format!("stub error {code}");
+    fn error(self, code: u16, wall: Option<i64>, says_until: bool) -> Value {
+        let message = match wall.filter(|_| says_until) {
+            Some(ends) => {
+                let ends = jiff::Timestamp::from_second(ends).expect("it is near");
+                format!("Quota exceeded, it will reset at {ends}")
+            }
+            None => format!("stub error {code}"),
+        };
         match self {
             Self::Messages => {
                 let kind = if code == 429 {
@@ -327,8 +334,12 @@ fn answer(stream: &TcpStream, shared: &Shared, method: &str, path: &str, body: &
             refused.push(request.text.clone());
         }
         drop(refused);
-        let error = protocol.error(code, plan.wall);
-        let more = plan.wall.map(|ends| protocol.until(ends));
+        let error = protocol.error(code, plan.wall, plan.says_until);
+        // One that says it in words says it in no header: programs would wait for that by themselves.
+        let more = plan
+            .wall
+            .filter(|_| !plan.says_until)
+            .map(|ends| protocol.until(ends));
         return http::with_headers(stream, code, more.as_deref().unwrap_or_default(), &error);
     }
     if let Some(schema) = &request.schema {

@@ -15,6 +15,8 @@ pub(super) struct Plan {
     /// The tool that is called, and its arguments.
     pub(super) call: Option<(String, Value)>,
     /// The status that it is refused with.
+    /// Whether a wall says in words when it ends.
+    pub(super) says_until: bool,
     pub(super) error: Option<u16>,
     /// Until when it is refused because a quota is used up, in Unix seconds.
     pub(super) wall: Option<i64>,
@@ -27,6 +29,7 @@ impl Plan {
             said: text.to_owned(),
             call: None,
             error: None,
+            says_until: false,
             wall: None,
         }
     }
@@ -78,7 +81,7 @@ pub(super) fn plan(shared: &Shared, text: &str, request: &Request) -> Plan {
                 }
                 continue;
             }
-            "wall" => {
+            "wall" | "quota" => {
                 let now = unix_now();
                 let mut walls = shared.walls.lock().expect("no thread panics with it");
                 let ends = *walls
@@ -86,6 +89,7 @@ pub(super) fn plan(shared: &Shared, text: &str, request: &Request) -> Plan {
                     .or_insert_with(|| now + words.trim().parse().unwrap_or(WALL));
                 if now < ends {
                     (plan.error, plan.wall) = (Some(429), Some(ends));
+                    plan.says_until = verb == "quota";
                     return plan;
                 }
                 continue;

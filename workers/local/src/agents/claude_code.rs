@@ -56,6 +56,7 @@ pub(super) const SHEET: Sheet = Sheet {
     },
     events: EVENTS,
     keys: Keys {
+        pasted: Some("pasted_content"),
         native_id: Some("session_id"),
         title: Some("prompt"),
         last_message: Some("last_assistant_message"),

@@ -66,6 +66,7 @@ pub(super) const SHEET: Sheet = Sheet {
         last_message: Some("last_assistant_message"),
         prompt: Some("prompt"),
         tool: Some("tool_name"),
+        pasted: None,
         summary: Some("summary"),
         trouble: Some("error"),
         said: Some("said"),

@@ -61,6 +61,7 @@ pub(super) const SHEET: Sheet = Sheet {
         last_message: Some("message"),
         prompt: Some("prompt"),
         tool: Some("toolName"),
+        pasted: None,
         summary: Some("summary"),
         trouble: None,
         said: Some("said"),

@@ -7,6 +7,7 @@ use ao_domain::port::runtime::Screen;
 use ao_domain::{Choice, Dialog, Menu};
 
 use super::sheet::{Begins, Choices, DelayRules, DialogRules, ScreenRules, Stands};
+use super::wall;
 
 /// Longest text of a dialog kept, in lines: what it is about stands at its end.
 const LINES_MAX: usize = 40;
@@ -14,8 +15,8 @@ const LINES_MAX: usize = 40;
 /// What has so many lines that look like choices is no dialog.
 const CHOICES_MAX: usize = 10;
 
-/// Longest pause between two tries that is believed, in seconds: a day.
-const PAUSE_MAX: u64 = 24 * 60 * 60;
+/// Longest pause between two tries that is believed.
+const PAUSE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How many lines the foot of a dialog takes in a narrow window.
 const FOOT_MAX: usize = 3;
@@ -472,37 +473,15 @@ fn retry(rules: DelayRules, lines: &[String]) -> Option<Retry> {
     } else {
         let attempt = &rest[rest.find(rules.attempt)?..];
         let end = attempt
-            .find([']', '\u{b7}'])
+            .find([']', ')', '\u{b7}'])
             .or_else(|| attempt.find("  "))
             .unwrap_or(attempt.len());
         format!("{before}, {}", attempt[..end].trim_end())
     };
-    let pause = rules.tells.then(|| pause(rest)).flatten();
-    Some(Retry { said, pause })
-}
-
-/// `2s`, `1m 5s`: the numbers with a unit that a text begins with.
-fn pause(text: &str) -> Option<Duration> {
-    let first = text.split([']', '\u{b7}']).next()?;
-    let mut seconds = None;
-    for word in first.split_whitespace() {
-        let Some((at, unit)) = word.char_indices().find(|(_, c)| !c.is_ascii_digit()) else {
-            break;
-        };
-        let each = match (unit, word.len() - at) {
-            ('h', 1) => 3_600,
-            ('m', 1) => 60,
-            ('s', 1) => 1,
-            _ => break,
-        };
-        let count: u64 = word[..at].parse().ok()?;
-        let sum = count.checked_mul(each)?.checked_add(seconds.unwrap_or(0))?;
-        seconds = Some(sum);
-    }
+    let pause = rules.tells.then(|| wall::duration(rest)).flatten();
     // What is said in days is no pause between two tries.
-    seconds
-        .filter(|seconds| *seconds <= PAUSE_MAX)
-        .map(Duration::from_secs)
+    let pause = pause.filter(|pause| *pause <= PAUSE_MAX);
+    Some(Retry { said, pause })
 }
 
 #[cfg(test)]
@@ -824,6 +803,12 @@ mod tests {
                 "  🌓 Retrying (5/10) · APIProviderOverloadedError · in 5s",
                 "Retrying (5/10) · APIProviderOverloadedError",
                 Some(5),
+            ),
+            (
+                &qwen::SHEET,
+                "  ✕ [API Error: 429 slow down] (Retrying in 55s… (attempt 1/10))\n  ↻ Retrying in 55 seconds… (attempt 1/10)",
+                "Retrying, attempt 1/10",
+                Some(55),
             ),
             // How long they have waited.
             (

@@ -65,6 +65,7 @@ pub(super) const SHEET: Sheet = Sheet {
         last_message: Some("lastAssistantMessage"),
         prompt: Some("prompt"),
         tool: Some("tool_name"),
+        pasted: None,
         summary: Some("summary"),
         trouble: Some("error"),
         said: None,

@@ -13,11 +13,14 @@ use toml_edit::Value;
 use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
     Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Stands, Word, event, event_when, no_env,
+    Sheet, Stands, Word, event, event_when,
 };
 use super::{Checkup, folders, hooks, unknown_home};
 
 const ID: &str = "kimi";
+
+/// Whether it looks for something newer: it would ask about that before it takes anything, and at a moment of its own choice.
+const NO_UPDATE: &str = "KIMI_CODE_NO_AUTO_UPDATE";
 
 pub(super) const SHEET: Sheet = Sheet {
     description: Description {
@@ -46,7 +49,7 @@ pub(super) const SHEET: Sheet = Sheet {
             Word::Mode([Some(&[]), Some(&[]), Some(&["--yolo"]), Some(&["--auto"])]),
             Word::Model("--model"),
         ],
-        env: no_env,
+        env,
         before,
     },
     events: EVENTS,
@@ -58,6 +61,7 @@ pub(super) const SHEET: Sheet = Sheet {
         prompt: Some("/prompt/0/text"),
         tool: Some("tool_name"),
         // Its first prompt, until it has found another word for it.
+        pasted: None,
         summary: Some("session_title"),
         trouble: Some("error_type"),
         said: Some("error_message"),
@@ -174,6 +178,10 @@ const HOME: At = At {
 
 /// Its own record of what is trusted, below its folder: a file for each.
 const TRUSTED: &str = "workspace-trust";
+
+fn env(_: &LaunchRequest<'_>) -> Vec<(String, String)> {
+    vec![(NO_UPDATE.to_owned(), "1".to_owned())]
+}
 
 /// Hooks are set up in its own settings alone; each asks its environment whose it is, and says nothing outside a session of ours.
 fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {

@@ -259,9 +259,11 @@ impl Agent for Described {
             state: found.and_then(|known| known.state),
             begins: found.is_some_and(|known| known.begins),
             native_id: text(keys.native_id).map(str::to_owned),
-            title: text(keys.title).and_then(in_one_line),
+            title: text(keys.title)
+                .map(|title| unwrapped(title, keys.pasted))
+                .and_then(|title| in_one_line(&title)),
             last_message: text(keys.last_message).map(|message| cut(message, MESSAGE_MAX).to_owned()),
-            prompt: text(keys.prompt).map(unwrapped),
+            prompt: text(keys.prompt).map(|prompt| unwrapped(prompt, keys.pasted)),
             tool: found.and_then(|known| match known.tool {
                 Tool::Unsaid => None,
                 Tool::Begins => text(keys.tool).and_then(in_one_line).map(ToolUse::Begins),
@@ -315,13 +317,19 @@ impl Agent for Described {
     }
 }
 
-/// A prompt without the marks that Claude Code puts around what was pasted: `<pasted_content id="…">` and its end.
-fn unwrapped(prompt: &str) -> String {
+/// A prompt without the marks that some put around what was pasted: `<pasted_content id="…">` and its end.
+fn unwrapped(prompt: &str, pasted: Option<&str>) -> String {
+    let Some(name) = pasted else {
+        return prompt.to_owned();
+    };
     let (mut out, mut rest) = (String::with_capacity(prompt.len()), prompt);
     while let Some(begin) = rest.find('<') {
         out.push_str(&rest[..begin]);
         rest = &rest[begin..];
-        let is_mark = rest.starts_with("<pasted_content id=") || rest.starts_with("</pasted_content id=");
+        let inside = rest[1..].strip_prefix('/').unwrap_or(&rest[1..]);
+        let is_mark = inside
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(" id="));
         match rest.find('>').filter(|_| is_mark) {
             Some(end) => rest = &rest[end + 1..],
             None => {
@@ -342,14 +350,9 @@ fn trouble(kind: &str, said: Option<&str>) -> String {
     }
 }
 
-/// A prompt as a title: one line without what a terminal would act on, and without the marks that Claude Code puts around what
-/// was pasted.
-fn in_one_line(prompt: &str) -> Option<String> {
-    let words = prompt
-        .split_whitespace()
-        .filter(|word| !word.starts_with("<pasted_content") && !word.starts_with("</pasted_content"))
-        .filter(|word| !(word.starts_with("id=\"") && word.ends_with("\">")));
-    let line = words.collect::<Vec<_>>().join(" ");
+/// A text in one line, without what a terminal would act on.
+fn in_one_line(text: &str) -> Option<String> {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let line: String = line.chars().filter(|c| !c.is_control()).take(TITLE_MAX).collect();
     (!line.is_empty()).then_some(line)
 }

@@ -62,6 +62,7 @@ pub(super) const SHEET: Sheet = Sheet {
         last_message: Some("message"),
         prompt: Some("prompt"),
         tool: Some("tool"),
+        pasted: None,
         summary: Some("summary"),
         trouble: Some("error"),
         said: Some("said"),
@@ -132,6 +133,10 @@ fn role(request: &LaunchRequest<'_>) -> Utf8PathBuf {
     request.files.join(format!("{}.md", request.session))
 }
 
+/// Whether it looks for something newer: it would ask about that over everything else, at a moment of its own choice. (Its settings
+/// say so, too, but only those of its user's home.)
+const NO_UPDATE: &str = "OPENCODE_DISABLE_AUTOUPDATE";
+
 fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
     let mut settings: Value = value_of(request.env, CONFIG)
         .and_then(|text| serde_json::from_str(text).ok())
@@ -160,7 +165,10 @@ fn env(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
         // What is too long to be typed lies there: reading it is no decision.
         settings["permission"]["external_directory"] = json!({"*": "ask", messages: "allow"});
     }
-    let mut env = vec![(CONFIG.to_owned(), settings.to_string())];
+    let mut env = vec![
+        (CONFIG.to_owned(), settings.to_string()),
+        (NO_UPDATE.to_owned(), "1".to_owned()),
+    ];
     if !request.trusted {
         // It asks nobody whether code of strangers may tell it what to run: what they bring is left out.
         env.push(("OPENCODE_DISABLE_PROJECT_CONFIG".to_owned(), "1".to_owned()));

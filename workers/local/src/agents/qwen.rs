@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::checkup::{At, Form, Has, Kept, Login, Record};
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own, ScreenRules,
-    Sheet, Stands, Word, event, event_when,
+    Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Is, Keys, NoteRules, Own,
+    ScreenRules, Sheet, Stands, Word, event, event_when,
 };
 use super::{Checkup, hooks, value_of};
 
@@ -73,7 +73,14 @@ pub(super) const SHEET: Sheet = Sheet {
         tool: Some("tool_name"),
         summary: Some("summary"),
         trouble: Some("error"),
-        walls: &["rate_limit", "rate_limit_exceeded", "quota_exceeded"],
+        said: Some("error_details"),
+        // A quota that is used up until a time is a matter of money to it.
+        walls: &[
+            "rate_limit",
+            "rate_limit_exceeded",
+            "quota_exceeded",
+            "Quota exhausted",
+        ],
         ..Keys::NONE
     },
     own: Some(Own {
@@ -153,7 +160,13 @@ pub(super) const SHEET: Sheet = Sheet {
                 },
             },
         ],
-        delay: None,
+        // For what it waits half a minute or longer; before that it tries again without a word.
+        delay: Some(DelayRules {
+            has: "\u{21bb} Retrying",
+            waits: " in ",
+            attempt: "attempt ",
+            tells: true,
+        }),
     }),
     checkup: Some(Checkup {
         seen: "0.24.4",

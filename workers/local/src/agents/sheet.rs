@@ -362,6 +362,8 @@ pub(super) struct Keys {
     pub(super) prompt: Option<&'static str>,
     /// The tool that an event is about.
     pub(super) tool: Option<&'static str>,
+    /// The name of the marks that it puts around what was pasted, where it gives that back so.
+    pub(super) pasted: Option<&'static str>,
     /// What it calls the conversation by itself.
     pub(super) summary: Option<&'static str>,
     /// What kind of error ended a turn; the last message says it in words.
@@ -381,6 +383,7 @@ impl Keys {
         last_message: None,
         prompt: None,
         tool: None,
+        pasted: None,
         summary: None,
         trouble: None,
         said: None,

@@ -636,6 +636,29 @@ fn what_is_said_of_tools_and_reasons_and_titles_is_one_line() {
     }
 }
 
+/// What would ask, over everything else and at a moment of its own choice, whether something newer is to be installed, does not look for
+/// that in a session.
+#[test]
+fn nothing_newer_is_offered_in_a_session() {
+    let told = |id: &str, word: &str| {
+        let sheet = SHEETS.iter().find(|sheet| sheet.description.id == id).unwrap();
+        let Argv::Made { env, .. } = &sheet.argv else {
+            return false;
+        };
+        let asked = request(&[]);
+        let plan = format!("{:?} {:?}", env(&asked), sheet.argv);
+        plan.contains(word)
+    };
+    for (id, word) in [
+        ("opencode", "(\"OPENCODE_DISABLE_AUTOUPDATE\", \"1\")"),
+        ("kimi", "(\"KIMI_CODE_NO_AUTO_UPDATE\", \"1\")"),
+        ("codex", "check_for_update_on_startup=false"),
+        ("grok", "--no-auto-update"),
+    ] {
+        assert!(told(id, word), "{id}");
+    }
+}
+
 #[test]
 fn a_script_may_say_what_it_does() {
     let registry = registry();
@@ -659,8 +682,23 @@ fn a_prompt_becomes_one_line() {
         title("fix\n\n  the\ttests\u{1b}[31m").as_deref(),
         Some("fix the tests[31m")
     );
-    let pasted = "<pasted_content id=\"1\">\na\nb\n</pasted_content id=\"1\">";
-    assert_eq!(title(pasted).as_deref(), Some("a b"));
+    let pasted = "x <b> <pasted_content id=\"1\">\na\nb\n</pasted_content id=\"1\"> <pasted_contents> y";
+    let plain = unwrapped(pasted, Some("pasted_content"));
+    assert_eq!(title(&plain).as_deref(), Some("x <b> a b <pasted_contents> y"));
+    assert_eq!(unwrapped(pasted, None), pasted);
+    for (id, event, is_wrapped) in [
+        ("claude-code", "UserPromptSubmit", true),
+        ("qwen", "UserPromptSubmit", false),
+    ] {
+        let payload = serde_json::json!({"prompt": pasted}).to_string();
+        let said = registry().get(id).unwrap().signal(event, &payload, at()).unwrap();
+        assert_eq!(said.prompt.as_deref() == Some(plain.as_str()), is_wrapped, "{id}");
+        assert_eq!(
+            said.title.unwrap().contains("pasted_content "),
+            !is_wrapped,
+            "{id}"
+        );
+    }
     assert_eq!(title(" \n "), None);
     assert_eq!(title(&"ä".repeat(500)).unwrap().chars().count(), TITLE_MAX);
     assert_eq!(cut("aä", 2), "a");

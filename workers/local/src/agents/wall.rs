@@ -88,6 +88,11 @@ fn in_words(words: &str, now: jiff::Timestamp, zone: &TimeZone) -> Option<jiff::
     })
 }
 
+/// The time that `words` begin with, each number with its unit: `2 hr 5 min`, `6m0s`, `20.5s`.
+pub(super) fn duration(words: &str) -> Option<std::time::Duration> {
+    Words::new(words).duration()?.try_into().ok()
+}
+
 /// A word, a number, or a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Piece<'a> {
