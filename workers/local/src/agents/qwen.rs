@@ -160,7 +160,7 @@ pub(super) const SHEET: Sheet = Sheet {
                 },
             },
         ],
-        // For what it waits half a minute or longer; before that it tries again without a word.
+        // Of its longer waits; before them it tries again without a word.
         delay: Some(DelayRules {
             has: "\u{21bb} Retrying",
             waits: " in ",
