@@ -4,20 +4,20 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use camino::Utf8PathBuf;
+use ao_local::runtimes::zellij::launcher::{self, Words};
 
 use crate::error::MISUSE;
 
+/// What makes `ao` what it is beside a command for people.
+const WORDS: Words<'_> = Words {
+    launcher: &["run-agent"],
+    holder: &["pty-host"],
+};
+
 /// Called before anything else is set up; `words` are those after `run-agent`.
 pub(crate) fn main(words: &[OsString]) -> ExitCode {
-    let [dir, offer] = words else {
-        return ExitCode::from(MISUSE);
-    };
-    match (
-        Utf8PathBuf::try_from(std::path::PathBuf::from(dir)),
-        offer.to_str(),
-    ) {
-        (Ok(dir), Some(offer)) => ao_local::runtimes::zellij::launcher::main(&dir, offer, &["pty-host"]),
-        _ => ExitCode::from(MISUSE),
-    }
+    let words: Option<Vec<&str>> = words.iter().map(|word| word.to_str()).collect();
+    words
+        .and_then(|words| launcher::main(&words, WORDS))
+        .unwrap_or(ExitCode::from(MISUSE))
 }

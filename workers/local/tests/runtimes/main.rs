@@ -17,6 +17,7 @@ mod support;
 mod wire;
 mod zellij;
 
+use ao_local::runtimes::zellij::launcher::{self, Words};
 use libtest_mimic::{Arguments, Trial};
 
 use crate::support::Kind;
@@ -26,8 +27,12 @@ fn main() -> std::process::ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["pty-host", dir] => ao_local::runtimes::holder::host::main(dir.as_ref()),
-        ["run-agent", dir, offer] => {
-            ao_local::runtimes::zellij::launcher::main(dir.as_ref(), offer, &["pty-host"])
+        ["run-agent", rest @ ..] => {
+            let words = Words {
+                launcher: &["run-agent"],
+                holder: &["pty-host"],
+            };
+            launcher::main(rest, words).expect("a launcher's words")
         }
         ["helper", rest @ ..] => helpers::main(rest),
         _ => {

@@ -22,6 +22,11 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         ("whatever_ends_zellij_the_agent_goes_on", agent_goes_on),
         ("a_session_goes_with_its_holder", session_goes),
+        (
+            "a_session_that_stays_without_a_pane_is_ended",
+            stays_without_a_pane,
+        ),
+        ("a_pane_of_a_persons_keeps_its_session", pane_of_a_persons),
         ("enter_after_the_end_starts_nothing", enter_after_the_end),
         ("somebody_in_zellij_sees_types_and_leaves", somebody_in_zellij),
         ("a_session_named_like_ours_is_untouched", named_like_ours),
@@ -95,7 +100,6 @@ fn agent_goes_on() {
                 "KILL" => signal(server.pid, Signal::KILL),
                 _ => drop(ask(&world, &["kill-session", "web-1.1"])),
             }
-            // A server that is told to end kills what is in its panes, and stays.
             let launchers = || {
                 let line = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
                 let all = world.zellijs();
@@ -104,7 +108,7 @@ fn agent_goes_on() {
                     .count()
             };
             eventually("the pane's end", || launchers() == 0).await;
-            eventually("the server's end", || end == "TERM" || !is_alive(&server)).await;
+            eventually("the server's end", || !is_alive(&server)).await;
             still_works(&world, &held, word).await;
             // Found again and answered as it stands; its window is not opened again.
             assert_eq!(world.start(ECHO).await, held);
@@ -133,6 +137,55 @@ fn session_goes() {
             .await;
         });
     }
+}
+
+/// A server that does not notice the end of its pane, as one does that is stopped.
+fn stays_without_a_pane() {
+    let world = World::new();
+    block_on(async {
+        let held = world.start("exec cat").await;
+        let server = world.server();
+        signal(server.pid, Signal::STOP);
+        signal(held.holder.pid, Signal::TERM);
+        eventually("the end of all of it", || {
+            !is_alive(&held.holder) && !is_alive(&held.agent) && world.zellijs().is_empty()
+        })
+        .await;
+        let sockets = sockets_beside(&world.root);
+        assert!(!sockets.exists(), "{:?}", files_below(&sockets));
+    });
+}
+
+/// A person's own pane in our session is theirs.
+fn pane_of_a_persons() {
+    let world = World::new();
+    block_on(async {
+        let held = world.start("exec cat").await;
+        Client::pane_is_there(&world);
+        let server = world.server();
+        let there = |count: usize| {
+            let panes = ask(&world, &["--session", "web-1.1", "action", "list-panes"]);
+            panes.lines().filter(|line| line.contains("terminal_")).count() == count
+        };
+        eventually("our pane", || there(1)).await;
+        let opened = ask(
+            &world,
+            &[
+                "--session",
+                "web-1.1",
+                "action",
+                "new-pane",
+                "--",
+                "sleep",
+                "1000",
+            ],
+        );
+        eventually(&opened, || there(2)).await;
+        signal(held.holder.pid, Signal::TERM);
+        eventually("nobody of ours", || world.zellijs() == [server.pid]).await;
+        assert!(is_alive(&server));
+        assert!(there(1));
+    });
 }
 
 fn enter_after_the_end() {
@@ -364,8 +417,12 @@ fn told_no_secret() {
         }
         assert!(files >= 6, "config, layout, cache, log and our own: {files}");
         // What zellij would write down to start the session again.
-        let layout = ask(&world, &["--session", "web-1.1", "action", "dump-layout"]);
-        assert!(layout.contains("run-agent"), "{layout}");
+        let mut layout = String::new();
+        eventually("its layout", || {
+            layout = ask(&world, &["--session", "web-1.1", "action", "dump-layout"]); // a busy one gives none
+            layout.contains("run-agent")
+        })
+        .await;
         assert!(!knows(&layout), "{layout}");
         for pid in world.zellijs().into_iter().chain([held.holder.pid]) {
             for file in ["cmdline", "environ"] {

@@ -163,6 +163,13 @@ fn everybody() -> Vec<Stat> {
         .collect()
 }
 
+/// Whether a process has this one as its parent. One that has ended counts for nothing.
+pub(in crate::runtimes) fn has_children(parent: u32) -> bool {
+    everybody()
+        .iter()
+        .any(|stat| stat.parent == parent && stat.is_alive())
+}
+
 /// Sends `signal` to the process, if it still is the one that was seen.
 pub(super) fn signal(stat: &Stat, signal: Signal) {
     let now = fs::read(format!("/proc/{}/stat", stat.pid))

@@ -295,8 +295,14 @@ fn size() -> (u16, u16) {
     told_size().unwrap_or((80, 24))
 }
 
+/// Whether this process's terminal has a size.
+pub(in crate::runtimes) fn has_size() -> io::Result<bool> {
+    let size = rustix::termios::tcgetwinsize(io::stdout())?;
+    Ok(size.ws_col > 0 && size.ws_row > 0)
+}
+
 /// The size of this process's terminal; `None` while it has none.
-pub(in crate::runtimes) fn told_size() -> Option<(u16, u16)> {
+fn told_size() -> Option<(u16, u16)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }

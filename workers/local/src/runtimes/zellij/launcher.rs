@@ -4,6 +4,7 @@
 //! The launcher takes lock and outputs from the creator that waits for it (`hand_over`), starts the holder with
 //! them, in a session of its own, and forgets them. From then on it shows in its pane what the agent shows, and sends
 //! it what is typed there, as `ao attach` does, until the holder has gone; then it ends, and with its only pane the session.
+//! For a session that stays all the same it leaves somebody behind (`last_pane`).
 //!
 //! # What it does not do
 //! It is not the holder itself, for zellij ends what runs in its panes as it likes: with a hang-up when a session is
@@ -18,7 +19,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use signal_hook::consts::SIGWINCH;
 
-use super::hand_over;
+use super::{hand_over, last_pane};
 use crate::runtimes::holder::command;
 use crate::runtimes::holder::files::RunDir;
 use crate::runtimes::holder::viewer::{self, Raw, Signals, Viewer};
@@ -38,17 +39,34 @@ const PLACED: Duration = Duration::from_secs(10);
 /// The size that zellij gives the pane of a session that nobody has looked at yet.
 const UNSEEN: (u16, u16) = (50, 50);
 
-/// Runs in the pane until the run is over. Call it first thing in the process. `holder` is what makes this program a
-/// holder; `offer` is the name under which the creator waits.
-pub fn main(dir: &Utf8Path, offer: &str, holder: &[&str]) -> ExitCode {
-    let dir = RunDir::at(dir);
-    match run(&dir, offer, holder) {
+/// What makes this program something else.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'a> {
+    /// A launcher; the run's directory follows.
+    pub launcher: &'a [&'a str],
+    /// A holder; the run's directory follows.
+    pub holder: &'a [&'a str],
+}
+
+/// Runs in the pane until the run is over, with the words that follow those of a launcher. Call it first thing in the
+/// process. `None` when they are no launcher's.
+pub fn main(rest: &[&str], words: Words<'_>) -> Option<ExitCode> {
+    let (dir, offer) = match rest {
+        [_, last_pane::WORD, server] => return Some(last_pane::main(server.parse().ok()?)),
+        [dir, offer] => (RunDir::at(Utf8Path::new(dir)), offer),
+        _ => return None,
+    };
+    let ran = run(&dir, offer, words.holder);
+    let _ = until_placed(); // a terminal that is gone needs no place
+    let code = match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ao run-agent: {error}"); // whoever looks at the pane sees it; the creator hears its pipe end
             ExitCode::FAILURE
         }
-    }
+    };
+    last_pane::leave(&dir, words.launcher);
+    Some(code)
 }
 
 fn run(dir: &RunDir, offer: &str, holder: &[&str]) -> io::Result<()> {
@@ -61,17 +79,20 @@ fn run(dir: &RunDir, offer: &str, holder: &[&str]) -> io::Result<()> {
         viewer.in_pane(|size| size == UNSEEN);
     }
     drop(raw);
-    until_placed();
     Ok(())
 }
 
 /// zellij starts a pane's program first and places the pane then. One whose program has ended in between it would keep for ever,
-/// and with it the session. A placed pane has a size.
-fn until_placed() {
+/// and with it the session. A placed pane has a size; one that is gone has no terminal to ask.
+///
+/// # Errors
+/// The terminal's.
+fn until_placed() -> io::Result<()> {
     let began = Instant::now();
-    while viewer::told_size().is_none() && began.elapsed() < PLACED {
+    while !viewer::has_size()? && began.elapsed() < PLACED {
         let _ = rustix::event::poll(&mut [], Some(&PAUSE)); // an error is a signal that came
     }
+    Ok(())
 }
 
 /// A viewer, as soon as the holder answers; none when it ends without, or the pane does.
@@ -93,7 +114,7 @@ fn reach(dir: &RunDir, holder: &mut Child, mut signals: Signals) -> io::Result<O
 }
 
 /// The image this process runs, also after its file was replaced by an upgrade.
-fn own_image() -> io::Result<Utf8PathBuf> {
+pub(super) fn own_image() -> io::Result<Utf8PathBuf> {
     if cfg!(target_os = "linux") {
         return Ok("/proc/self/exe".into());
     }

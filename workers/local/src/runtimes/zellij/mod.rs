@@ -17,6 +17,7 @@
 
 mod config;
 mod hand_over;
+mod last_pane;
 pub mod launcher;
 mod place;
 mod program;

@@ -41,6 +41,16 @@ impl Place {
         }
     }
 
+    /// Where the session lies that has this socket; `None` for a path that is none.
+    pub(super) fn with(socket: &Utf8Path) -> Option<Self> {
+        let sockets = socket.parent()?.parent()?;
+        Some(Self {
+            base: sockets.parent()?.parent()?.to_owned(),
+            sockets: sockets.to_owned(),
+            name: socket.file_name()?.to_owned(),
+        })
+    }
+
     /// Makes the socket directory, for its owner only.
     ///
     /// # Errors
@@ -77,8 +87,20 @@ impl Place {
         Ok(found)
     }
 
+    /// Removes what is left of a session whose server has ended.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        for socket in self.sockets_there()? {
+            match fs::remove_file(&socket) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.tidy_up();
+        Ok(())
+    }
+
     /// Removes the directories that are empty. Somebody else's session keeps them.
-    pub(super) fn tidy_up(&self) {
+    fn tidy_up(&self) {
         for version in directories(&self.sockets).unwrap_or_default() {
             let _ = fs::remove_dir(version); // not empty: then it stays
         }

@@ -2,7 +2,6 @@
 //! no other one.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
@@ -20,10 +19,10 @@ use crate::runtimes::holder::files::io_error;
 use crate::runtimes::holder::watch::Watch;
 
 /// What a server gets to end by itself, and the launcher in its pane; it takes a hundredth of a second.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// What a killed process gets.
-const LAST_GRACE: Duration = Duration::from_secs(1);
+pub(super) const LAST_GRACE: Duration = Duration::from_secs(1);
 
 /// Within what nothing of the session is left.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,16 +66,10 @@ impl Session<'_> {
                 return Err(no_answer());
             }
         }
-        for socket in self.sockets()? {
-            match fs::remove_file(&socket) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_error("removing the zellij session's socket", &socket)(error));
-                }
-                _ => {}
-            }
-        }
-        self.place.tidy_up();
-        Ok(())
+        self.place.remove().map_err(io_error(
+            "removing the zellij session's socket",
+            &self.place.sockets,
+        ))
     }
 
     /// Asks for the session's end, where somebody listens.
@@ -149,7 +142,7 @@ fn no_answer() -> RuntimeError {
     }
 }
 
-async fn has_ended(process: &ProcessId, patience: Duration) -> bool {
+pub(super) async fn has_ended(process: &ProcessId, patience: Duration) -> bool {
     match Watch::on(process) {
         Some(watch) => tokio::time::timeout(patience, watch.ended()).await.is_ok(),
         None => true,
@@ -186,7 +179,7 @@ fn serves(words: &[&[u8]], place: &Place) -> bool {
 }
 
 /// The socket of a server with this command line; none when it is another program's.
-fn socket_served<'a>(words: &[&'a [u8]]) -> Option<&'a Utf8Path> {
+pub(super) fn socket_served<'a>(words: &[&'a [u8]]) -> Option<&'a Utf8Path> {
     match words {
         [_, b"--server", socket, ..] => Some(Utf8Path::new(std::str::from_utf8(socket).ok()?)),
         _ => None,
