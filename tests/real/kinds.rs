@@ -42,6 +42,8 @@ pub(crate) struct Kind {
     pub(crate) command_mode: &'static str,
     /// The keys that interrupt it.
     pub(crate) interrupt: &'static [&'static str],
+    /// How it says that it was; if it gives no reason, what is so.
+    pub(crate) interrupted: Result<&'static str, &'static str>,
     /// How many of it the hundred kills are spread over.
     pub(crate) at_once: usize,
     /// The answer where it asks whether a conversation goes on that it takes for one in use.
@@ -193,6 +195,7 @@ pub(crate) const CLAUDE: Kind = Kind {
     },
     command_mode: "shell mode",
     interrupt: &["\u{1b}"],
+    interrupted: Ok("[Request interrupted by user]"),
     at_once: 4,
     in_use: None,
     stranger: Ok("Yes"),
@@ -272,6 +275,7 @@ pub(crate) const CODEX: Kind = Kind {
     },
     command_mode: "Shell mode",
     interrupt: &["\u{1b}"],
+    interrupted: Ok("interrupted"),
     at_once: 4,
     in_use: None,
     stranger: Ok("1. Open restricted"),
@@ -340,6 +344,7 @@ pub(crate) const QWEN: Kind = Kind {
     },
     command_mode: "shell mode enabled",
     interrupt: &["\u{1b}"],
+    interrupted: Err("it gives none"),
     at_once: 4,
     in_use: None,
     stranger: Ok("Trust folder"),
@@ -400,6 +405,7 @@ pub(crate) const COPILOT: Kind = Kind {
     },
     command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
+    interrupted: Ok("user_abort"),
     at_once: 4,
     in_use: Some("1"),
     stranger: Ok("Yes"),
@@ -461,6 +467,7 @@ pub(crate) const KIMI: Kind = Kind {
     },
     command_mode: "shell mode",
     interrupt: &["\u{1b}"],
+    interrupted: Ok("cancelled"),
     at_once: 4,
     in_use: None,
     stranger: Ok("Trust this folder"),
@@ -551,6 +558,7 @@ pub(crate) const GROK: Kind = Kind {
     },
     command_mode: "Run shell command",
     interrupt: &["\u{3}"],
+    interrupted: Ok("user_interrupt"),
     at_once: 4,
     in_use: None,
     stranger: Ok("Yes"),
@@ -621,6 +629,7 @@ pub(crate) const OPENCODE: Kind = Kind {
     },
     command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
+    interrupted: Err("it gives none"),
     // Each of them would wait for what the one before it could not fetch.
     at_once: 1,
     in_use: None,

@@ -479,9 +479,17 @@ fn turns_that_end_badly_end_and_the_next_goes_well(real: &mut Real) {
             break;
         }
     }
-    real.until(&id, "idle");
+    let idle = real.until(&id, "idle");
     person.leaves();
     passed(real, "an interrupt ends the turn");
+    let waits = "it says that it waits for work";
+    let told = real.kind.interrupted.map(|why| format!("{waits} ({why})"));
+    assert_eq!(idle["reason"], told.as_deref().unwrap_or(waits));
+    note(
+        real.kind,
+        "the reason that it gives for it is told",
+        real.kind.interrupted.err().unwrap_or("yes"),
+    );
     real.world
         .ao(&["send", &id, "STUB: error 400 9", "--wait", "--timeout", "50s"])
         .ok();

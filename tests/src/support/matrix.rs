@@ -25,6 +25,7 @@ pub const STEPS: &[&str] = &[
     "one that is sent while it works is done after that",
     "a line that a person made a command is left alone",
     "an interrupt ends the turn",
+    "the reason that it gives for it is told",
     "an error of the API ends the turn, and is named",
     "an error that it tries again after is named, with when it does",
     "a quota wall is named, with its end or with when it is tried again",
