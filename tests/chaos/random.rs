@@ -64,14 +64,18 @@ fn two_hundred_random_lives() {
                             return;
                         }
                         let seed = first.wrapping_add(run);
-                        println!("run {run}: seed {seed}");
                         match until_judged(seed, &floor, &unjudged) {
                             Lived::Well(run) => totals.lock().unwrap().add(&run),
                             Lived::Unjudged(_) => {
                                 never_judged.fetch_add(1, Ordering::Relaxed);
                             }
-                            Lived::Badly(told) => {
-                                println!("{told}\nto repeat it: AO_TEST_SEED={seed} AO_RANDOM_RUNS=1\n");
+                            Lived::Badly(life) => {
+                                let told = format!("{}/life-{seed}.txt", env!("CARGO_TARGET_TMPDIR"));
+                                std::fs::write(&told, life.told).unwrap();
+                                println!(
+                                    "run {run}, seed {seed}: {}\nits story: {told}\nto repeat it: AO_TEST_SEED={seed} AO_RANDOM_RUNS=1\n",
+                                    life.wrong
+                                );
                                 failed.lock().unwrap().push(seed);
                             }
                         }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use ao_tests::{Model, World};
+use ao_tests::{Makers, Model, World};
 use camino::Utf8Path;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -44,8 +44,6 @@ pub(crate) struct Kind {
     pub(crate) interrupt: &'static [&'static str],
     /// How it says that it was; if it gives no reason, what is so.
     pub(crate) interrupted: Result<&'static str, &'static str>,
-    /// How many of it the hundred kills are spread over.
-    pub(crate) at_once: usize,
     /// The answer where it asks whether a conversation goes on that it takes for one in use.
     pub(crate) in_use: Option<&'static str>,
     /// How the choice begins that trusts a stranger's code; if it does not ask, why, and what is done instead.
@@ -196,7 +194,6 @@ pub(crate) const CLAUDE: Kind = Kind {
     command_mode: "shell mode",
     interrupt: &["\u{1b}"],
     interrupted: Ok("[Request interrupted by user]"),
-    at_once: 4,
     in_use: None,
     stranger: Ok("Yes"),
     runs_theirs: true,
@@ -230,6 +227,26 @@ pub(crate) const CLAUDE: Kind = Kind {
             summary: texts(&lines, |line| line["type"] == "ai-title", "/aiTitle").pop(),
         })
     },
+};
+
+/// The same where nobody has given it a key: it asks how one logs in, where the servers of its maker answer.
+pub(crate) const CLAUDE_WITHOUT_A_KEY: Kind = Kind {
+    unset: Unset {
+        with: |world, _| {
+            let makers = Makers::answer(&world.dir, &["api.anthropic.com", "platform.claude.com"]);
+            world.set("HTTPS_PROXY", &makers.proxy);
+            world.set("NODE_EXTRA_CA_CERTS", makers.certificate.as_str());
+            world.set("DISABLE_AUTOUPDATER", "1");
+        },
+        asks: Ok(&[
+            ("Choose the text style", Reply::Answer("3")),
+            ("Select login method", Reply::Answer("2")),
+            ("How do you want to sign in?", Reply::Answer("1")),
+            ("Paste code here", Reply::Nothing),
+        ]),
+        goes_on: false,
+    },
+    ..CLAUDE
 };
 
 pub(crate) const CODEX: Kind = Kind {
@@ -276,7 +293,6 @@ pub(crate) const CODEX: Kind = Kind {
     command_mode: "Shell mode",
     interrupt: &["\u{1b}"],
     interrupted: Ok("interrupted"),
-    at_once: 4,
     in_use: None,
     stranger: Ok("1. Open restricted"),
     runs_theirs: false,
@@ -345,7 +361,6 @@ pub(crate) const QWEN: Kind = Kind {
     command_mode: "shell mode enabled",
     interrupt: &["\u{1b}"],
     interrupted: Err("it gives none"),
-    at_once: 4,
     in_use: None,
     stranger: Ok("Trust folder"),
     runs_theirs: true,
@@ -406,7 +421,6 @@ pub(crate) const COPILOT: Kind = Kind {
     command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
     interrupted: Ok("user_abort"),
-    at_once: 4,
     in_use: Some("1"),
     stranger: Ok("Yes"),
     runs_theirs: true,
@@ -468,7 +482,6 @@ pub(crate) const KIMI: Kind = Kind {
     command_mode: "shell mode",
     interrupt: &["\u{1b}"],
     interrupted: Ok("cancelled"),
-    at_once: 4,
     in_use: None,
     stranger: Ok("Trust this folder"),
     runs_theirs: true,
@@ -559,7 +572,6 @@ pub(crate) const GROK: Kind = Kind {
     command_mode: "Run shell command",
     interrupt: &["\u{3}"],
     interrupted: Ok("user_interrupt"),
-    at_once: 4,
     in_use: None,
     stranger: Ok("Yes"),
     runs_theirs: true,
@@ -630,8 +642,6 @@ pub(crate) const OPENCODE: Kind = Kind {
     command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
     interrupted: Err("it gives none"),
-    // Each of them would wait for what the one before it could not fetch.
-    at_once: 1,
     in_use: None,
     stranger: Err("it asks nobody: what a stranger's code brings for it, settings and plugins, is left out"),
     runs_theirs: false,

@@ -718,76 +718,48 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
     real.kill(&id, &[]);
 }
 
-/// The daemon is killed while messages are being typed into several sessions at once, until a hundred were. Each is asked of the
-/// model once: who holds the terminal types nothing twice under one name. Counted where it arrives, not in our rows.
+/// The daemon is killed while a message is being typed, until a hundred kills met one. Each message is asked of the model once: who
+/// holds the terminal types nothing twice under one name. Counted where it arrives, not in our rows.
 fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing(real: &mut Real) {
     const KILLS: usize = 100;
-    let sessions = real.kind.at_once;
     let mut seed = Seed::printed("a hundred kills in typing");
-    // One after the other: some take their time to come up.
-    let ids: Vec<String> = (0..sessions)
-        .map(|n| {
-            let id = real.spawn(&[], &format!("STUB: say ready {n}"));
-            said(real, &id, &format!("ready {n}"));
-            id
-        })
-        .collect();
-    let (mut kills, mut rounds, mut sent) = (0, 0, Vec::new());
+    let id = real.spawn(&[], "STUB: say ready");
+    said(real, &id, "ready");
+    let (mut kills, mut sent) = (0, Vec::new());
     while kills < KILLS {
-        rounds += 1;
-        assert!(rounds < 4 * KILLS, "only {kills} kills met a message in typing");
-        let texts: Vec<String> = (0..sessions)
-            .map(|n| format!("STUB: say {rounds} to {n}."))
-            .collect();
-        for (id, text) in ids.iter().zip(&texts) {
-            real.world.ao(&["send", id, text]).ok();
-        }
-        let states = |real: &Real| -> Vec<String> {
-            let question = format!(
-                "SELECT coalesce(group_concat(state, ' '), '') FROM (SELECT state FROM messages \
-                 WHERE body LIKE 'STUB: say {rounds} to %' ORDER BY id)"
-            );
-            real.world
-                .query(&question)
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect()
+        assert!(
+            sent.len() < 4 * KILLS,
+            "only {kills} kills met a message in typing"
+        );
+        let said_then = format!("number {}.", sent.len());
+        let text = format!("STUB: say {said_then}");
+        real.world.ao(&["send", &id, &text]).ok();
+        let state = |real: &Real| {
+            let question = format!("SELECT state FROM messages WHERE body = '{text}'");
+            real.world.query(&question)
         };
         // The text, its pause of 150 ms, Enter: about 200 ms from the first to the last that is asked here.
-        settle("one is being typed, or was", || {
-            states(real).iter().any(|state| state != "queued")
-        });
+        settle("it is being typed, or was", || state(real) != "queued");
         std::thread::park_timeout(Duration::from_millis(seed.below(220)));
         real.world.kill_now();
         real.world.wait_for_the_end();
-        kills += states(real).iter().filter(|state| *state == "typing").count();
+        kills += usize::from(state(real) == "typing");
         real.world.start();
-        for (n, id) in ids.iter().enumerate() {
-            said(real, id, &format!("{rounds} to {n}."));
-        }
-        settle("all are accepted", || {
-            states(real).iter().all(|state| state == "accepted")
-        });
-        sent.extend(texts);
-        for id in &ids {
-            real.typed(id); // each log keeps so much and no more
-        }
+        said(real, &id, &said_then);
+        settle("it is accepted", || state(real) == "accepted");
+        sent.push(text);
+        real.typed(&id); // its log keeps so much and no more
     }
     for text in &sent {
         assert_eq!(real.model.turns_with(text), 1, "{text} of {}", sent.len());
     }
-    println!(
-        "{} messages, {kills} kills in typing, {rounds} kills of the daemon",
-        sent.len()
+    println!("{kills} of {} kills met a message in typing", sent.len());
+    let session = real.world.session(&id);
+    assert_eq!(
+        (&session["generation"], &session["messagesWaiting"]),
+        (&json!(1), &json!(0))
     );
-    for id in &ids {
-        let session = real.world.session(id);
-        assert_eq!(
-            (&session["generation"], &session["messagesWaiting"]),
-            (&json!(1), &json!(0))
-        );
-        real.kill(id, &[]);
-    }
+    real.kill(&id, &[]);
     passed(
         real,
         "a hundred kills of the daemon while a message is typed lose and double nothing",

@@ -8,6 +8,7 @@ mod support;
 pub use support::census::Census;
 pub use support::github;
 pub use support::http::{Answer, Http};
+pub use support::makers::Makers;
 pub use support::matrix;
 pub use support::model::{Asked, Model};
 pub use support::offline::go_offline;

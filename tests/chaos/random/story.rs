@@ -86,8 +86,15 @@ pub(super) enum Lived {
     /// Nothing was wrong; but a contradiction or a silence of so long a time was none too long only without what the machine kept for
     /// itself.
     Unjudged(Duration),
-    /// What was wrong, with everything that helps to understand it.
-    Badly(String),
+    Badly(Badly),
+}
+
+/// A life in which something was wrong.
+pub(super) struct Badly {
+    /// What.
+    pub(super) wrong: String,
+    /// Everything that helps to understand it: hundreds of lines.
+    pub(super) told: String,
 }
 
 /// Lives the life of `seed`.
@@ -112,10 +119,11 @@ pub(super) fn run(seed: u64, floor: &Arc<Floor>) -> Lived {
     let log: Vec<&str> = log.lines().collect();
     let end = log[log.len().saturating_sub(400)..].join("\n");
     let timeline = site.as_ref().map(Site::timeline).unwrap_or_default();
-    Lived::Badly(format!(
-        "--- seed {seed}: the log's end\n{end}\n--- seed {seed}: what happened\n{timeline}\n--- seed {seed}: what is wrong\n{}",
-        faults.join("\n")
-    ))
+    let wrong = faults.join("\n");
+    let told = format!(
+        "--- seed {seed}: the log's end\n{end}\n--- seed {seed}: what happened\n{timeline}\n--- seed {seed}: what is wrong\n{wrong}\n"
+    );
+    Lived::Badly(Badly { wrong, told })
 }
 
 fn live(seed: u64, floor: &Arc<Floor>, world: &mut World, place: &mut Option<Site>) -> Totals {

@@ -3,6 +3,7 @@
 pub(crate) mod census;
 pub mod github;
 pub(crate) mod http;
+pub(crate) mod makers;
 pub mod matrix;
 pub(crate) mod model;
 pub(crate) mod offline;

@@ -124,6 +124,26 @@ pub(super) const SHEET: Sheet = Sheet {
                 begins: Begins::Line(&["Security notes"]),
                 choices: Choices::Enter,
             },
+            // How to log in, which is asked where the servers of its maker answer: the last choice is the foot.
+            DialogRules {
+                foot: &["3. 3rd-party platform"],
+                below: 0,
+                begins: Begins::Line(&["Select login method:"]),
+                choices: Choices::Numbered(&['\u{276f}']),
+            },
+            DialogRules {
+                foot: &["3. Go back", "4. Go back"],
+                below: 1,
+                begins: Begins::Line(&["Anthropic Console account", "Using 3rd-party platforms"]),
+                choices: Choices::Numbered(&['\u{276f}']),
+            },
+            // Where, and what comes back from there.
+            DialogRules {
+                foot: &[" Esc to go back", " Esc to clear", " Esc to continue without"],
+                below: 0,
+                begins: Begins::Line(&["Browser didn't open?"]),
+                choices: Choices::Typed,
+            },
         ],
         delay: Some(DelayRules {
             has: "",

@@ -390,7 +390,8 @@ fn typed(begins: Begins, lines: &Lines<'_>, foot: usize) -> Option<Found> {
         Begins::Foot => foot + 1,
         Begins::Line(words) => {
             let begin = (0..foot).find(|row| lines.begins(*row, words))?;
-            (begin..foot).find(|row| lines.is_rule(*row))?
+            let is_edge = |row: &usize| lines.is_rule(*row) || lines.0[*row].trim_start().starts_with(CORNER);
+            (begin..foot).find(is_edge)?
         }
         Begins::Bar | Begins::Margin => return None,
     };

@@ -105,6 +105,68 @@ fn what_an_agent_writes_is_no_dialog() {
     }
 }
 
+/// How one logs in to Claude Code, as it asks where the servers of its maker answer.
+#[test]
+fn how_one_logs_in_is_read_and_the_code_is_not() {
+    let labels = |dialog: &Dialog| -> Vec<String> {
+        let choices = dialog.choices.iter();
+        choices
+            .map(|choice| format!("{} {}", choice.key, choice.label))
+            .collect()
+    };
+    let login = "Welcome to Claude Code\n\n.......█ █   █ █.......\n\n Claude Code can be used with your Claude subscription or billed \
+                 based on API usage.\n\n Select login method:\n\n ❯ 1. Claude account with subscription \u{b7} Individual, Team\n   \
+                 2. Anthropic Console account \u{b7} API usage billing\n   3. 3rd-party platform \u{b7} Bedrock\n";
+    let found = dialog(&lines(login)).unwrap();
+    assert_eq!(found.text, ["Select login method:"]);
+    assert_eq!(
+        labels(&found),
+        [
+            "1 Claude account with subscription \u{b7} Individual, Team",
+            "2 Anthropic Console account \u{b7} API usage billing",
+            "3 3rd-party platform \u{b7} Bedrock"
+        ]
+    );
+    let account = "......\n\n Anthropic Console account\n\n How do you want to sign in?\n\n ❯ 1. Sign in with your Console account\n   \
+                   2. Create an API key\n   3. Go back\n";
+    let found = dialog(&lines(account)).unwrap();
+    assert_eq!(
+        found.text,
+        ["Anthropic Console account", "How do you want to sign in?"]
+    );
+    assert_eq!(
+        labels(&found),
+        [
+            "1 Sign in with your Console account",
+            "2 Create an API key",
+            "3 Go back"
+        ]
+    );
+    let platform = "......\n\n Using 3rd-party platforms\n\n ❯ 1. Amazon Bedrock\n   2. Microsoft Foundry\n   3. Google Vertex AI\n   \
+                    4. Go back\n\n Foundry: https://code.claude.com/docs\n";
+    let found = dialog(&lines(platform)).unwrap();
+    assert_eq!(found.text, ["Using 3rd-party platforms"]);
+    assert_eq!(found.choices.len(), 4);
+    let frame = "\u{256d}----\u{256e}\n\u{2502} SECRET \u{2502}\n\u{2570}----\u{256f}";
+    for foot in [
+        "Esc to go back",
+        "Esc to clear",
+        "Esc to continue without logging in",
+    ] {
+        let code = format!(
+            "......\n\n Browser didn't open? Use the URL below to sign in (c to copy)\n\nhttps://claude.ai/oauth/authorize?code=true\n\n \
+             Paste code here if prompted\n {frame}\n\n {foot}\n"
+        );
+        let found = dialog(&lines(&code)).unwrap();
+        assert_eq!(found.text.len(), 3, "{found:?}");
+        assert!(
+            found.choices.is_empty() && found.text[2] == "Paste code here if prompted",
+            "{found:?}"
+        );
+        assert!(!format!("{found:?}").contains("SECRET"), "{found:?}");
+    }
+}
+
 /// As the real programs ask in a home in which nobody has set them up.
 #[test]
 fn what_is_asked_at_a_first_start_is_read() {
