@@ -156,8 +156,13 @@ fn stays_without_a_pane() {
     });
 }
 
-/// A person's own pane in our session is theirs.
+/// A person's own pane in our session is theirs, also when what they ran in it is over.
 fn pane_of_a_persons() {
+    keeps_its_session(&["sleep", "1000"]);
+    keeps_its_session(&["true"]);
+}
+
+fn keeps_its_session(runs: &[&str]) {
     let world = World::new();
     block_on(async {
         let held = world.start("exec cat").await;
@@ -168,18 +173,8 @@ fn pane_of_a_persons() {
             panes.lines().filter(|line| line.contains("terminal_")).count() == count
         };
         eventually("our pane", || there(1)).await;
-        let opened = ask(
-            &world,
-            &[
-                "--session",
-                "web-1.1",
-                "action",
-                "new-pane",
-                "--",
-                "sleep",
-                "1000",
-            ],
-        );
+        let words = ["--session", "web-1.1", "action", "new-pane", "--"];
+        let opened = ask(&world, &[&words, runs].concat());
         eventually(&opened, || there(2)).await;
         signal(held.holder.pid, Signal::TERM);
         eventually("nobody of ours", || world.zellijs() == [server.pid]).await;

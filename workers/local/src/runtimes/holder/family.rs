@@ -163,11 +163,12 @@ fn everybody() -> Vec<Stat> {
         .collect()
 }
 
-/// Whether a process has this one as its parent. One that has ended counts for nothing.
-pub(in crate::runtimes) fn has_children(parent: u32) -> bool {
-    everybody()
-        .iter()
-        .any(|stat| stat.parent == parent && stat.is_alive())
+/// Whether a process has this one as its parent, as far as this user sees; `None` where the kernel shows none. One that has ended counts
+/// for nothing.
+pub(in crate::runtimes) fn has_children(parent: u32) -> Option<bool> {
+    let all = everybody();
+    let is_child = |stat: &Stat| stat.parent == parent && stat.is_alive();
+    (!all.is_empty()).then(|| all.iter().any(is_child))
 }
 
 /// Sends `signal` to the process, if it still is the one that was seen.

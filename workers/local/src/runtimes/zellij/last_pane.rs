@@ -7,9 +7,12 @@
 //! launcher leaves a process behind that waits for the server's end, and ends it where it does not come.
 //!
 //! # What it does not do
-//! It ends no server that has anything to show: a person may have opened a pane beside ours, and that is theirs.
+//! It ends no session that has anything to show: a person may have opened a pane beside ours, and what is in it is theirs, also
+//! where its command is over. So zellij is asked first. One that does not answer is ended only where no process is left in it.
 
+use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::process::{ExitCode, Stdio};
 use std::str::FromStr;
 
@@ -18,8 +21,10 @@ use rustix::process::Signal;
 
 use super::launcher::own_image;
 use super::place::Place;
+use super::program::Program;
 use super::session::{GRACE, LAST_GRACE, has_ended, socket_served};
 use super::{FOLDERS, Own};
+use crate::logout::Scope;
 use crate::process;
 use crate::runtimes::holder::family;
 use crate::runtimes::holder::files::RunDir;
@@ -66,13 +71,11 @@ pub(super) fn leave(dir: &RunDir, launcher: &[&str]) {
         .args([dir.path().as_str(), WORD])
         .arg(format!("{}.{}", server.pid, server.started))
         .env_clear()
-        .process_group(0) // what ends with the pane is its foreground group
+        .process_group(0) // whom the pane's end reaches is its foreground group
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    if let Err(error) = command.spawn() {
-        eprintln!("ao run-agent: nobody sees to the session's end: {error}");
-    }
+    let _ = command.spawn(); // who removes the run's session does without
 }
 
 /// The server of the run's own session, where it started this process.
@@ -92,7 +95,6 @@ fn socket_of(server: &ProcessId) -> Option<Place> {
 
 /// Waits for the server's end, and sees to it.
 pub(super) fn main(server: Server) -> ExitCode {
-    let _ = rustix::process::setsid(); // it has the launcher's; one that cannot leave it is in a group of its own
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else {
         return ExitCode::FAILURE;
@@ -109,7 +111,7 @@ async fn end(server: Server) -> Option<()> {
         return Some(()); // it has ended
     };
     let place = socket_of(&server)?;
-    if has_ended(&server, GRACE).await || family::has_children(server.pid) {
+    if has_ended(&server, GRACE).await || !is_empty(&server, &place).await? {
         return Some(());
     }
     family::signal_process(&server, Signal::KILL);
@@ -117,6 +119,36 @@ async fn end(server: Server) -> Option<()> {
         return None;
     }
     place.remove().ok()
+}
+
+/// Whether there is nothing in the session; `None` where nobody can tell.
+async fn is_empty(server: &ProcessId, place: &Place) -> Option<bool> {
+    if !family::is_stopped(server) {
+        let own = Own(place.scratch());
+        own.make().ok()?;
+        let zellij = Program {
+            name: format!("/proc/{}/exe", server.pid).into(), // its very program, also where another is installed by now
+            path: OsString::new(),
+            own: own.0,
+            scope: Scope::default(),
+        };
+        let words = ["--session", &place.name, "action", "list-panes"];
+        match zellij.call(&words, Some(place)).await {
+            Ok(said) if said.status.success() => return has_no_panes(&said.text),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+            _ => return None,
+        }
+    }
+    family::has_children(server.pid).map(|has| !has)
+}
+
+/// Out of a table with a head.
+fn has_no_panes(said: &str) -> Option<bool> {
+    let mut lines = said.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .next()?
+        .starts_with("PANE_ID")
+        .then(|| lines.next().is_none())
 }
 
 #[cfg(test)]
@@ -132,6 +164,19 @@ mod tests {
         assert_eq!("12.345".parse(), Ok(server));
         for other in ["", "12", "12.", ".345", "-1.2", "12.345.6"] {
             assert_eq!(other.parse::<Server>(), Err(()), "{other}");
+        }
+    }
+
+    #[test]
+    fn panes_are_counted_where_they_are_told() {
+        let head = "PANE_ID  TYPE  TITLE\n";
+        assert_eq!(has_no_panes(head), Some(true));
+        assert_eq!(
+            has_no_panes(&format!("{head}terminal_0  terminal  sh\n")),
+            Some(false)
+        );
+        for other in ["", "\n", "There is no active session!\n"] {
+            assert_eq!(has_no_panes(other), None, "{other}");
         }
     }
 }

@@ -8,10 +8,10 @@
 //!
 //! # What it does not do
 //! It is not the holder itself, for zellij ends what runs in its panes as it likes: with a hang-up when a session is
-//! killed, and with SIGKILL 40 ms later when its server is told to end, as at a logout. So whatever becomes of zellij,
-//! the holder and its agent go on, and are reached as before.
+//! killed, or its server is, as at a logout. So whatever becomes of zellij, the holder and its agent go on, and are reached
+//! as before.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -58,15 +58,12 @@ pub fn main(rest: &[&str], words: Words<'_>) -> Option<ExitCode> {
     };
     let ran = run(&dir, offer, words.holder);
     let _ = until_placed(); // a terminal that is gone needs no place
-    let code = match ran {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ao run-agent: {error}"); // whoever looks at the pane sees it; the creator hears its pipe end
-            ExitCode::FAILURE
-        }
-    };
+    if let Err(error) = &ran {
+        // Whoever looks at the pane sees it; the creator hears its pipe end. A terminal that is gone takes nothing.
+        let _ = writeln!(io::stderr(), "ao run-agent: {error}");
+    }
     last_pane::leave(&dir, words.launcher);
-    Some(code)
+    Some(ran.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
 }
 
 fn run(dir: &RunDir, offer: &str, holder: &[&str]) -> io::Result<()> {

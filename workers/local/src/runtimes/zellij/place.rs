@@ -56,10 +56,17 @@ impl Place {
     /// # Errors
     /// Also when a part of it is another user's, who could have made it before us: `/tmp` is everybody's.
     pub(super) fn make(&self) -> io::Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.sockets)?;
+        let make = || {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.sockets)
+        };
+        // Another run may have gone meanwhile, and taken the empty directory with it that this one was to be made in.
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make()?,
+            other => other?,
+        }
         let middle = self.sockets.parent().unwrap_or(&self.base);
         for dir in [self.base.as_path(), middle, self.sockets.as_path()] {
             let seen = fs::symlink_metadata(dir)?;
@@ -87,8 +94,14 @@ impl Place {
         Ok(found)
     }
 
+    /// Where zellij's own files lie when it is asked about a session whose run may be gone.
+    pub(super) fn scratch(&self) -> Utf8PathBuf {
+        self.sockets.join("asked")
+    }
+
     /// Removes what is left of a session whose server has ended.
     pub(super) fn remove(&self) -> io::Result<()> {
+        let _ = fs::remove_dir_all(self.scratch()); // there is none, mostly
         for socket in self.sockets_there()? {
             match fs::remove_file(&socket) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
