@@ -78,6 +78,8 @@ pub(crate) enum Reply {
     Answer(&'static str),
     /// There is none to take: types this at the terminal.
     Types(&'static str),
+    /// There is none to take: types this, and has not got to the end.
+    Begins(&'static str),
     /// There is none to take: a login, which has an end elsewhere.
     Nothing,
 }
@@ -242,7 +244,8 @@ pub(crate) const CLAUDE_WITHOUT_A_KEY: Kind = Kind {
             ("Choose the text style", Reply::Answer("3")),
             ("Select login method", Reply::Answer("2")),
             ("How do you want to sign in?", Reply::Answer("1")),
-            ("Paste code here", Reply::Nothing),
+            // It shows the last six letters.
+            ("Paste code here", Reply::Begins("half-1")),
         ]),
         goes_on: false,
     },

@@ -128,20 +128,20 @@ pub(super) const SHEET: Sheet = Sheet {
             DialogRules {
                 foot: &["3. 3rd-party platform"],
                 below: 0,
-                begins: Begins::Line(&["Select login method:"]),
+                begins: Begins::Only(&["Select login method:"]),
                 choices: Choices::Numbered(&['\u{276f}']),
             },
             DialogRules {
                 foot: &["3. Go back", "4. Go back"],
                 below: 1,
-                begins: Begins::Line(&["Anthropic Console account", "Using 3rd-party platforms"]),
+                begins: Begins::Only(&["Anthropic Console account", "Using 3rd-party platforms"]),
                 choices: Choices::Numbered(&['\u{276f}']),
             },
             // Where, and what comes back from there.
             DialogRules {
                 foot: &[" Esc to go back", " Esc to clear", " Esc to continue without"],
                 below: 0,
-                begins: Begins::Line(&["Browser didn't open?"]),
+                begins: Begins::Only(&["Browser didn't open?"]),
                 choices: Choices::Typed,
             },
         ],

@@ -69,6 +69,11 @@ fn dialog(rules: &DialogRules, screen: &Screen) -> Option<Dialog> {
         Choices::Typed => typed(rules.begins, &lines, foot)?,
     };
     let begin = beginning(rules.begins, &lines, found.first);
+    if let Begins::Only(words) = rules.begins
+        && !lines.begins(begin, words)
+    {
+        return None;
+    }
     let is_said = |row: &usize| lines.says(*row);
     let text: Vec<String> = (begin..found.first)
         .filter(is_said)
@@ -120,7 +125,7 @@ fn cut_beside(begins: Begins, line: &str) -> &str {
     const GAP: &str = "            ";
     match begins {
         Begins::Bar => line.split(GAP).next().unwrap_or_default(),
-        Begins::Line(_) | Begins::Margin | Begins::Foot => line,
+        Begins::Line(_) | Begins::Only(_) | Begins::Margin | Begins::Foot => line,
     }
 }
 
@@ -388,7 +393,7 @@ fn entered(words: &[&str], lines: &Lines<'_>, foot: usize) -> Option<Found> {
 fn typed(begins: Begins, lines: &Lines<'_>, foot: usize) -> Option<Found> {
     let first = match begins {
         Begins::Foot => foot + 1,
-        Begins::Line(words) => {
+        Begins::Line(words) | Begins::Only(words) => {
             let begin = (0..foot).find(|row| lines.begins(*row, words))?;
             let is_edge = |row: &usize| lines.is_rule(*row) || lines.0[*row].trim_start().starts_with(CORNER);
             (begin..foot).find(is_edge)?
@@ -407,7 +412,9 @@ fn typed(begins: Begins, lines: &Lines<'_>, foot: usize) -> Option<Found> {
 fn beginning(begins: Begins, lines: &Lines<'_>, first: usize) -> usize {
     let above = |is_end: &dyn Fn(usize) -> bool| (0..first).rev().find(|row| is_end(*row));
     match begins {
-        Begins::Line(words) => above(&|row| lines.is_rule(row) || lines.begins(row, words)).unwrap_or(0),
+        Begins::Line(words) | Begins::Only(words) => {
+            above(&|row| lines.is_rule(row) || lines.begins(row, words)).unwrap_or(0)
+        }
         Begins::Foot => first.saturating_sub(1),
         Begins::Bar => above(&|row| !lines.0[row].trim_start().starts_with(BAR)).map_or(0, |row| row + 1),
         Begins::Margin => {

@@ -68,6 +68,8 @@ pub(super) struct DialogRules {
 pub(super) enum Begins {
     /// Below a rule, or with the line that begins so.
     Line(&'static [&'static str]),
+    /// With the line that begins so: where there is none below the last rule, it is no dialog.
+    Only(&'static [&'static str]),
     /// With the bar it stands behind.
     Bar,
     /// Below the last line that is not indented.

@@ -540,6 +540,16 @@ async fn what_is_set_up_for_agents_goes_and_leaves_what_was_there() {
     assert_eq!(none.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ["codex"]);
     let ids: Vec<&'static str> = some.iter().map(|(id, _)| *id).collect();
     assert!(ids.contains(&"cursor") && ids.len() > 6, "{ids:?}");
+    // No file is two agents', but for the folder that messages lie in: what an order of all could show, an order of two does.
+    let mut whose = std::collections::BTreeMap::new();
+    for (id, before) in &some {
+        for what in before {
+            if !matches!(what, Preparation::Folder { .. }) {
+                let first = whose.entry(what.file()).or_insert(id);
+                assert_eq!(first, &id, "{}", what.file());
+            }
+        }
+    }
     let same = |when: &str| {
         let (now, there) = world.repository();
         assert_eq!(now, status, "{when}");

@@ -99,6 +99,9 @@ fn what_an_agent_writes_is_no_dialog() {
         "● Press Esc to cancel\n  1. One\n----\n❯ 1. x\n----\n  esc to interrupt",
         "",
         "Esc to cancel",
+        // What somebody has typed and not sent.
+        "● Done.\n----\n❯ 1. revert\n  2. fix it\n  3. Go back to the old parser\n----\n  ? for shortcuts",
+        "● Done.\n\n Select login method:\n----\n❯ 1. revert\n  2. fix it\n  3. 3rd-party platform\n----",
         "  2. Two\n ❯ 3. Three\n Esc to cancel",
     ] {
         assert_eq!(dialog(&lines(text)), None, "{text}");
@@ -560,9 +563,9 @@ proptest::proptest! {
     /// Whatever an agent shows: a reader reads it or not, and a dialog has something on the screen and few choices.
     #[test]
     fn no_screen_stops_a_reader(rows in proptest::collection::vec("[ 1-3a\u{276f}\u{203a}\u{2502}\u{2503}\u{256d}\u{2500}\u{25b6}\u{2192}\u{25cb}\u{25cf}()\\[\\].]{0,12}", 0..14), lit in 0_u16..14) {
-        const FEET: [&str; 9] = [
+        const FEET: [&str; 12] = [
             "Enter to confirm", "enter continue", "Enter: Select", "Don't trust (esc)", "enter to select",
-            "1/4:select  ", "No, quit   n", "a   b   enter confirm", "\u{2191} choose",
+            " 3. 3rd-party platform", " 3. Go back", " Esc to go back", "1/4:select  ", "No, quit   n", "a   b   enter confirm", "\u{2191} choose",
         ];
         for sheet in super::super::SHEETS {
             let Some(rules) = &sheet.screen else { continue };
