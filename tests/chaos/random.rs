@@ -70,13 +70,16 @@ fn two_hundred_random_lives() {
                                 never_judged.fetch_add(1, Ordering::Relaxed);
                             }
                             Lived::Badly(life) => {
-                                let told = format!("{}/life-{seed}.txt", env!("CARGO_TARGET_TMPDIR"));
-                                std::fs::write(&told, life.told).unwrap();
+                                failed.lock().unwrap().push(seed);
                                 println!(
-                                    "run {run}, seed {seed}: {}\nits story: {told}\nto repeat it: AO_TEST_SEED={seed} AO_RANDOM_RUNS=1\n",
+                                    "seed {seed}: {}\nto repeat it: AO_TEST_SEED={seed} AO_RANDOM_RUNS=1",
                                     life.wrong
                                 );
-                                failed.lock().unwrap().push(seed);
+                                let file = format!("{}/life-{seed}.txt", env!("CARGO_TARGET_TMPDIR"));
+                                match std::fs::write(&file, &life.told) {
+                                    Ok(()) => println!("its story: {file}\n"),
+                                    Err(error) => println!("{file}: {error}\n{}", life.told),
+                                }
                             }
                         }
                     }

@@ -78,11 +78,7 @@ fn what_a_project_shares_is_there_when_its_agent_starts_and_goes_without_a_trace
     )
     .unwrap();
     let script = "cat node_modules/left-pad/index.js .env secrets/a > \"$HOME/seen\"; echo $API >> \"$HOME/seen\"; exec sleep 1000";
-    let said = spawn(&world, &["sh", "-c", script]).ok();
-    // A command that is over at once is told by its line alone.
-    for told in ["[1/2] exit status 0", "[2/2] exit status 0"] {
-        assert!(said.err.contains(told), "{said:?}");
-    }
+    spawn(&world, &["sh", "-c", script]).ok();
     let session = world.until("web-1", "phase", "live");
     let seen = world.dir.join("home/seen");
     settle("the agent has looked", || {
@@ -226,6 +222,25 @@ fn what_the_project_calls_a_build_folder_holds_nothing() {
     world.ask("POST", "/api/v1/sessions", Some(&asked));
     world.until("web-3", "phase", "finished");
     assert!(world.ao(&["kill", "web-3"]).ok().out.contains("worktree kept"));
+}
+
+#[test]
+fn a_command_that_takes_its_time_is_told_while_it_runs() {
+    let world = configured(&[
+        "--post-create",
+        "until [ -e \"$HOME/goes-on\" ]; do sleep 0.02; done",
+    ]);
+    let told = world.dir.join("told");
+    let mut spawn = world.command(AO, &["spawn", "--project", "web", "--", "sleep", "1000"]);
+    let mut spawn = spawn.stderr(fs::File::create(&told).unwrap()).spawn().unwrap();
+    settle("it is told", || {
+        fs::read_to_string(&told)
+            .unwrap()
+            .contains("setting up, command 1 of 1: until")
+    });
+    fs::write(world.dir.join("home/goes-on"), "").unwrap();
+    assert!(spawn.wait().unwrap().success());
+    world.until("web-1", "phase", "live");
 }
 
 /// A kill while a command runs does not wait for it.
