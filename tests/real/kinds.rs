@@ -70,6 +70,8 @@ pub(crate) struct Unset {
     pub(crate) asks: Result<&'static [(&'static str, Reply)], &'static str>,
     /// Whether it does what it was asked after that; else a login goes on elsewhere.
     pub(crate) goes_on: bool,
+    /// What the matrix says of it, where it asks.
+    pub(crate) told: &'static str,
 }
 
 /// What a person does about a question.
@@ -192,6 +194,7 @@ pub(crate) const CLAUDE: Kind = Kind {
             ("Security notes", Reply::Answer("1")),
         ]),
         goes_on: true,
+        told: "yes",
     },
     command_mode: "shell mode",
     interrupt: &["\u{1b}"],
@@ -248,6 +251,7 @@ pub(crate) const CLAUDE_WITHOUT_A_KEY: Kind = Kind {
             ("Paste code here", Reply::Begins("half-1")),
         ]),
         goes_on: false,
+        told: "yes",
     },
     ..CLAUDE
 };
@@ -292,6 +296,7 @@ pub(crate) const CODEX: Kind = Kind {
             ("Paste or type your API key below", Reply::Types("sk-stub-key")),
         ]),
         goes_on: false,
+        told: "its questions are told and answered; the key that it wants then is typed at the terminal",
     },
     command_mode: "Shell mode",
     interrupt: &["\u{1b}"],
@@ -360,10 +365,11 @@ pub(crate) const QWEN: Kind = Kind {
             ("Enter to submit", Reply::Nothing),
         ]),
         goes_on: false,
+        told: "its questions are told and answered; the key that it wants then is typed at the terminal",
     },
     command_mode: "shell mode enabled",
     interrupt: &["\u{1b}"],
-    interrupted: Err("it gives none"),
+    interrupted: Err("it gives none: that it waits for work is all that is told"),
     in_use: None,
     stranger: Ok("Trust folder"),
     runs_theirs: true,
@@ -420,6 +426,7 @@ pub(crate) const COPILOT: Kind = Kind {
         with: |world, _| world.set("COPILOT_AUTO_UPDATE", "false"),
         asks: Ok(&[("Please use /login", Reply::Nothing)]),
         goes_on: false,
+        told: "it asks nothing, and would do nothing with a text: that it is not logged in is told, and nothing is typed before it is",
     },
     command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
@@ -481,6 +488,7 @@ pub(crate) const KIMI: Kind = Kind {
         with: |_, _| {},
         asks: Ok(&[("Run /login", Reply::Nothing)]),
         goes_on: false,
+        told: "it asks nothing, and would do nothing with a text: that it is not logged in is told, and nothing is typed before it is",
     },
     command_mode: "shell mode",
     interrupt: &["\u{1b}"],
@@ -571,6 +579,7 @@ pub(crate) const GROK: Kind = Kind {
         with: |world, _| world.set("GROK_DISABLE_AUTOUPDATER", "1"),
         asks: Ok(&[("error sending request", Reply::Answer("l"))]),
         goes_on: false,
+        told: "that it is not logged in is told, and the answer begins a login, which goes on in a browser",
     },
     command_mode: "Run shell command",
     interrupt: &["\u{3}"],
@@ -641,10 +650,11 @@ pub(crate) const OPENCODE: Kind = Kind {
         },
         asks: Err("it asks nothing: nobody has to log in to what its maker lets everybody use"),
         goes_on: false,
+        told: "",
     },
     command_mode: "exit shell mode",
     interrupt: &["\u{1b}", "\u{1b}"],
-    interrupted: Err("it gives none"),
+    interrupted: Err("it gives none: that it waits for work is all that is told"),
     in_use: None,
     stranger: Err("it asks nobody: what a stranger's code brings for it, settings and plugins, is left out"),
     runs_theirs: false,

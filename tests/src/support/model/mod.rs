@@ -244,6 +244,18 @@ impl Model {
     }
 }
 
+impl Model {
+    /// How often a part stands in the newest texts of its turns, also of one that was going on.
+    pub fn times(&self, part: &str) -> usize {
+        let all = self.asked();
+        let is_turn = |asked: &&Asked| asked.tools > 0 && !asked.aside;
+        all.iter()
+            .filter(is_turn)
+            .map(|asked| asked.text.matches(part).count())
+            .sum()
+    }
+}
+
 impl Shared {
     /// A text without one before it that was refused.
     fn newest(&self, text: String) -> String {
