@@ -242,9 +242,7 @@ impl Model {
             .filter(|asked| asked.text.contains(part))
             .count()
     }
-}
 
-impl Model {
     /// How often a part stands in the newest texts of its turns, also of one that was going on.
     pub fn times(&self, part: &str) -> usize {
         let all = self.asked();

@@ -180,6 +180,8 @@ fn keeps_its_session(runs: &[&str]) {
         eventually("nobody of ours", || world.zellijs() == [server.pid]).await;
         assert!(is_alive(&server));
         assert!(there(1));
+        let of_asking = sockets_of(&server).join("asked");
+        assert!(!of_asking.exists(), "{:?}", files_below(&of_asking));
     });
 }
 

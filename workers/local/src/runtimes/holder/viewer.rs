@@ -297,12 +297,15 @@ fn size() -> (u16, u16) {
 
 /// Whether this process's terminal has a size.
 pub(in crate::runtimes) fn has_size() -> io::Result<bool> {
-    let size = rustix::termios::tcgetwinsize(io::stdout())?;
-    Ok(size.ws_col > 0 && size.ws_row > 0)
+    Ok(size_of_terminal()?.is_some())
 }
 
 /// The size of this process's terminal; `None` while it has none.
 fn told_size() -> Option<(u16, u16)> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
+    size_of_terminal().ok().flatten()
+}
+
+fn size_of_terminal() -> io::Result<Option<(u16, u16)>> {
+    let size = rustix::termios::tcgetwinsize(io::stdout())?;
+    Ok((size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row)))
 }

@@ -133,7 +133,9 @@ async fn is_empty(server: &ProcessId, place: &Place) -> Option<bool> {
             scope: Scope::default(),
         };
         let words = ["--session", &place.name, "action", "list-panes"];
-        match zellij.call(&words, Some(place)).await {
+        let said = zellij.call(&words, Some(place)).await;
+        let _ = fs::remove_dir_all(place.scratch()); // what stays goes with the session
+        match said {
             Ok(said) if said.status.success() => return has_no_panes(&said.text),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
             _ => return None,
