@@ -83,6 +83,23 @@ impl Person {
         std::mem::replace(&mut self.seen, rest)
     }
 
+    /// Whether it is shown before the program ends.
+    pub(crate) fn sees_before_the_end(&mut self, text: &str) -> bool {
+        let began = Instant::now();
+        while !self.may_see(text, Duration::from_millis(10)) {
+            if self.child.try_wait().unwrap().is_some() {
+                return self.may_see(text, Duration::from_millis(10)); // what was said last
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "`{text}` was never shown but {:?}",
+                self.seen
+            );
+        }
+        self.sees(text);
+        true
+    }
+
     /// Whether it is shown in that time.
     fn may_see(&mut self, text: &str, patience: Duration) -> bool {
         let began = Instant::now();
