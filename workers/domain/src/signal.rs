@@ -103,7 +103,7 @@ impl ToolUse {
 pub struct Delay {
     /// After what, in its screen's words, and which try it is.
     pub said: String,
-    /// When it tries again; `None` where it does not say.
+    /// No sooner than then it tries again; `None` where it does not say.
     pub until: Option<Timestamp>,
 }
 

@@ -298,9 +298,12 @@ pub struct Retry {
     pub pause: Option<Duration>,
 }
 
+/// By how much a pause that is read from a screen may be over sooner: it is in whole seconds, and up to two seconds old.
+const UNSURE: Duration = Duration::from_secs(3);
+
 impl Retry {
     /// The same as a fact that was seen at `now`. While it is the one that is `known` it ends when that said: some count down, some
-    /// show the whole pause to its end.
+    /// show the whole pause to its end. It ends no sooner than it says there: what is held until then is not let go too soon.
     #[must_use]
     pub fn seen(self, now: Timestamp, known: Option<&Delay>) -> Delay {
         let is_same =
@@ -309,7 +312,7 @@ impl Retry {
             Some(known) => known.clone(),
             None => Delay {
                 said: self.said,
-                until: self.pause.map(|pause| now.plus(pause)),
+                until: self.pause.map(|pause| now.plus(pause.saturating_sub(UNSURE))),
             },
         }
     }
@@ -403,14 +406,14 @@ mod tests {
         };
         let at = Timestamp::from_millis;
         let first = shown("529, attempt 1", 4).seen(at(10_000), None);
-        assert_eq!(first.until, Some(at(14_000)));
+        assert_eq!(first.until, Some(at(11_000)), "no sooner than this");
         assert_eq!(shown("529, attempt 1", 2).seen(at(12_100), Some(&first)), first);
         assert_eq!(shown("529, attempt 1", 4).seen(at(13_000), Some(&first)), first);
         let second = shown("529, attempt 2", 8).seen(at(15_000), Some(&first));
-        assert_eq!(second.until, Some(at(23_000)));
+        assert_eq!(second.until, Some(at(20_000)));
         assert_eq!(
             second.waits(),
-            "waits until 1970-01-01T00:00:23.000Z to try again"
+            "waits until 1970-01-01T00:00:20.000Z to try again"
         );
         let untold = Retry {
             pause: None,
@@ -423,6 +426,6 @@ mod tests {
         );
         // What was half painted, or written down before it was looked for.
         let told = shown("529", 2).seen(at(1_000), Some(&untold));
-        assert_eq!(told.until, Some(at(3_000)));
+        assert_eq!(told.until, Some(at(1_000)));
     }
 }
