@@ -395,6 +395,61 @@ fn what_each_agent_keeps_has_to_read() {
     }
 }
 
+/// Before somebody claims a stranger's pull request: which agent would not ask about it, in which projects, and by what.
+#[test]
+fn what_keeps_an_agent_from_a_strangers_code_is_named() {
+    let mut world = all_installed(None);
+    let copilot = |world: &World, folder: &str| {
+        let text = json!({"loggedInUsers": [{"login": "me"}], "trustedFolders": ["/w", folder]});
+        put_at_home(world, ".copilot/config.json", &text.to_string());
+    };
+    let grok = |world: &World, folder: &str| {
+        let text = format!("[folders.\"{folder}\"]\ntrusted = true\n");
+        put_at_home(world, ".grok/trusted_folders.toml", &text);
+    };
+    let said = |world: &World| -> Vec<(String, String)> {
+        let (code, checks) = examined(world, &["--offline"]);
+        assert_eq!(code, 0, "it is nothing for a person's own code: {checks:?}");
+        let named = checks
+            .into_iter()
+            .filter(|(_, _, said)| said.contains("no session begins with it"));
+        named
+            .map(|(agent, level, said)| {
+                assert_eq!(level, "WARN");
+                (agent, said)
+            })
+            .collect()
+    };
+    // Without a daemon nobody knows the projects; where worktrees lie is known.
+    let (dir, repo) = (world.dir.to_string(), world.repo.to_string());
+    grok(&world, &repo);
+    copilot(&world, &repo);
+    assert_eq!(said(&world), []);
+    copilot(&world, &dir);
+    let [(agent, line)] = &said(&world)[..] else {
+        panic!("it is one")
+    };
+    assert_eq!(agent, "copilot");
+    assert!(line.contains(&format!("trusts `{dir}`")), "{line}");
+    world.begin();
+    copilot(&world, &repo);
+    let lines = said(&world);
+    let agents: Vec<&str> = lines.iter().map(|(agent, _)| agent.as_str()).collect();
+    assert_eq!(agents, ["copilot", "grok"]);
+    for ((_, line), file) in lines
+        .iter()
+        .zip([".copilot/config.json", ".grok/trusted_folders.toml"])
+    {
+        let wanted = format!(
+            "{file}` trusts `{repo}`: of a stranger's code in a worktree of `{repo}` it would not ask"
+        );
+        assert!(line.contains(&wanted), "{line}");
+    }
+    copilot(&world, "/somewhere");
+    grok(&world, "/somewhere");
+    assert_eq!(said(&world), []);
+}
+
 /// Each that is installed, by the same rules.
 #[test]
 fn every_agent_that_is_installed_is_looked_over() {

@@ -3,6 +3,7 @@
 mod agents;
 mod leftovers;
 mod logout;
+mod strangers;
 mod tools;
 
 use std::fmt;
@@ -188,13 +189,17 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.push(tools::ao_binary(&env.path()));
     checks.push(tools::zellij(config, &env.path()).await);
     checks.extend(agents::checks(config, env).await);
+    let known = if runs {
+        Daemon::find(&places, env.session()).ok()
+    } else {
+        None
+    };
+    checks.extend(strangers::checks(known.as_ref(), config, env).await);
     checks.push(github(args.offline, env).await);
     checks.push(logout::check(env, pid));
-    if runs {
-        checks.extend(hosts(&places, env).await);
-        if let Ok(daemon) = Daemon::find(&places, env.session()) {
-            checks.push(leftovers::check(&daemon).await);
-        }
+    if let Some(daemon) = &known {
+        checks.extend(hosts(daemon).await);
+        checks.push(leftovers::check(daemon).await);
     }
     checks
 }
@@ -410,12 +415,8 @@ async fn github(offline: bool, env: &Env) -> Check {
 }
 
 /// The hosts that the running daemon reads pull requests from, as they answered it: its token may be another than ours.
-async fn hosts(places: &Places, env: &Env) -> Vec<Check> {
-    let asked = async {
-        let daemon = Daemon::find(places, env.session())?;
-        gateways::fetch(&daemon).await
-    };
-    match tokio::time::timeout(ASK, asked).await {
+async fn hosts(daemon: &Daemon) -> Vec<Check> {
+    match tokio::time::timeout(ASK, gateways::fetch(daemon)).await {
         Ok(Ok(known)) => known
             .iter()
             .map(|gateway| host(gateway, ao_local::clock::now()))

@@ -230,7 +230,7 @@ async fn look(path: &Utf8Path, checkup: &Checkup, env: &[(String, String)]) -> S
     Says {
         version: Some(version.to_owned()),
         standing,
-        findings: vec![options(path, checkup, standing, env).await],
+        findings: vec![options(path, checkup, env).await],
     }
 }
 
@@ -246,17 +246,8 @@ fn against(version: &str, verified: &str) -> Standing {
     }
 }
 
-/// Whether it takes what it is started with. Of the version that was seen that is known.
-async fn options(
-    path: &Utf8Path,
-    checkup: &Checkup,
-    standing: Standing,
-    env: &[(String, String)],
-) -> Finding {
-    let known = "knows every option that it is started with";
-    if standing == Standing::Verified {
-        return Finding::good("options", known);
-    }
+/// Whether it takes what it is started with, those that name our hooks too.
+async fn options(path: &Utf8Path, checkup: &Checkup, env: &[(String, String)]) -> Finding {
     let other = match verified(checkup) {
         Some(version) => format!("install version {version}"),
         None => "install its newest version".to_owned(),
@@ -271,7 +262,7 @@ async fn options(
                 .filter(|option| !probe::names(&help, option))
                 .collect();
             if unknown.is_empty() {
-                Finding::good("options", known)
+                Finding::good("options", "knows every option that it is started with")
             } else {
                 Finding::bad("options", format!("does not know {}", unknown.join(", ")), other)
             }

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use ao_domain::port::agent::Trusted;
 pub(super) use ao_domain::port::catalog::Finding;
 use camino::Utf8PathBuf;
 use serde_json::{Map, Value};
@@ -22,6 +23,18 @@ pub(super) struct Checkup {
     pub(super) options: &'static [&'static str],
     /// What its own files say, with the environment that agents inherit.
     pub(super) own_files: fn(Environment<'_>) -> Vec<Finding>,
+    /// Where it remembers which folders it need not ask about, by a person's word or by ours, where it goes by that also when it is
+    /// told to ask; nowhere without a home directory.
+    pub(super) remembers: Option<fn(Environment<'_>) -> Option<Remembered>>,
+}
+
+/// What an agent remembers of folders it need not ask about.
+#[derive(Clone, Debug)]
+pub(super) struct Remembered {
+    /// The file.
+    pub(super) file: Utf8PathBuf,
+    /// What in it says so.
+    pub(super) said: Trusted,
 }
 
 /// What an agent keeps of its user.

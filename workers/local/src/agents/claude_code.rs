@@ -163,6 +163,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--append-system-prompt",
         ],
         own_files: own_files::own_files,
+        remembers: None,
     }),
 };
 

@@ -154,6 +154,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--config",
         ],
         own_files: |env| KEPT.findings(env),
+        remembers: None,
     }),
 };
 

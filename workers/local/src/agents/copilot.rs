@@ -6,12 +6,12 @@ use ao_domain::port::runtime::Place;
 use camino::Utf8PathBuf;
 use serde_json::{Map, Value, json};
 
-use super::checkup::{At, Form, Has, Kept, Login, Record};
+use super::checkup::{At, Form, Has, Kept, Login, Record, Remembered};
 use super::sheet::{
-    Argv, Begins, Choices, DialogRules, Event, Files, Is, Keys, NameIn, Named, NoteRules, Own, ScreenRules,
-    Sheet, Stands, Word, event, event_when,
+    Argv, Begins, Choices, DialogRules, Environment, Event, Files, Is, Keys, NameIn, Named, NoteRules, Own,
+    ScreenRules, Sheet, Stands, Word, event, event_when,
 };
-use super::{Checkup, folders, hooks, unknown_home, value_of};
+use super::{Checkup, folders, hooks, unknown_home, untrusted, value_of};
 
 const ID: &str = "copilot";
 
@@ -140,6 +140,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--interactive",
         ],
         own_files: |env| KEPT.findings(env),
+        remembers: Some(remembers),
     }),
 };
 
@@ -245,7 +246,7 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
     before.push(Preparation::Folder {
         file: request.messages.to_owned(),
     });
-    let Some(file) = CONFIG.path(request.env) else {
+    let Some(Remembered { file, .. }) = remembers(request.env) else {
         before.extend(unknown_home(request));
         return before;
     };
@@ -258,15 +259,17 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
                 value: Value::from(worktree.into_string()).to_string(),
             });
         before.extend(trusts);
-    } else {
-        before.push(Preparation::Untrusted {
-            file,
-            said: Trusted::List(TRUSTED.to_owned()),
-            own: folders(request.worktree),
-            repo: request.repo.to_owned(),
-        });
     }
+    before.extend(untrusted(request, remembers(request.env)));
     before
+}
+
+/// A folder it was told to trust is trusted with all that lies below it, and with all worktrees of what does.
+fn remembers(env: Environment<'_>) -> Option<Remembered> {
+    Some(Remembered {
+        file: CONFIG.path(env)?,
+        said: Trusted::List(TRUSTED.to_owned()),
+    })
 }
 
 /// The list of folders it does not ask about.

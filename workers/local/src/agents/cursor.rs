@@ -61,6 +61,7 @@ pub(super) const SHEET: Sheet = Sheet {
         seen: "",
         options: &["--resume", "--model", "--force"],
         own_files,
+        remembers: None,
     }),
 };
 

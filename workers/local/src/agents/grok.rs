@@ -5,12 +5,12 @@ use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Tak
 use ao_domain::port::runtime::Place;
 use serde_json::{Map, Value, json};
 
-use super::checkup::{At, Form, Has, Kept, Login, Record};
+use super::checkup::{At, Form, Has, Kept, Login, Record, Remembered};
 use super::sheet::{
-    Argv, Begins, Choices, DelayRules, DialogRules, Event, Files, Keys, NameIn, Named, Own, ScreenRules,
-    Sheet, Word, event, event_when,
+    Argv, Begins, Choices, DelayRules, DialogRules, Environment, Event, Files, Keys, NameIn, Named, Own,
+    ScreenRules, Sheet, Word, event, event_when,
 };
-use super::{Checkup, folders, hooks, unknown_home};
+use super::{Checkup, hooks, unknown_home, untrusted};
 
 const ID: &str = "grok";
 
@@ -146,6 +146,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--rules",
         ],
         own_files: |env| KEPT.findings(env),
+        remembers: Some(remembers),
     }),
 };
 
@@ -201,15 +202,16 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
         text: json!({"hooks": all}).to_string(),
     };
     let mut before = vec![hooks];
-    if !request.trusted {
-        before.push(Preparation::Untrusted {
-            file: home.join(TRUSTED),
-            said: Trusted::Tables("folders".to_owned()),
-            own: folders(request.worktree),
-            repo: request.repo.to_owned(),
-        });
-    }
+    before.extend(untrusted(request, remembers(request.env)));
     before
+}
+
+/// What it is answered it remembers of a repository, with its worktrees.
+fn remembers(env: Environment<'_>) -> Option<Remembered> {
+    Some(Remembered {
+        file: HOME.file(TRUSTED).path(env)?,
+        said: Trusted::Tables("folders".to_owned()),
+    })
 }
 
 /// Whether it asks where a project brings something to be run. What it is answered it remembers of the whole repository: so for the

@@ -14,7 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::blocks::{with_block, without_block};
 use super::entries;
-use super::members::{headed, texts, with_element, with_member};
+use super::members::{headed, listed, texts, with_element, with_member};
 
 /// A lock that nobody has renewed for so long is nobody's (proper-lockfile's rule, by which Claude Code goes).
 const STALE: Duration = Duration::from_secs(10);
@@ -157,52 +157,83 @@ fn make(folder: &Utf8Path) -> io::Result<()> {
 
 /// Takes out what `file` says of a session's own folders, and looks that it says nothing of what they lie in.
 fn distrust(file: &Utf8Path, said: &Trusted, own: &[Utf8PathBuf], repo: &Utf8Path) -> io::Result<()> {
-    let trusted = |folder: &str| -> io::Result<()> {
-        Err(io::Error::other(format!(
+    let inside = inside(own, repo);
+    let is_asked_about = |text: &str| match trusted_in(text, said, own, &inside)? {
+        None => Ok(()),
+        Some(folder) => Err(io::Error::other(format!(
             "it trusts `{folder}` by a person's word, and a stranger's code in a worktree of `{repo}` would not be asked about: \
              take that out of it, or use another agent"
-        )))
+        ))),
     };
-    if !file.exists() {
-        return Ok(());
-    }
-    let mut repos = super::folders(repo);
-    // A project that is a worktree itself is as trusted as its main checkout.
-    let main = crate::worktree::main_checkout(repo).map(|main| super::folders(&main));
-    repos.extend(main.into_iter().flatten());
     match said {
+        _ if !file.exists() => Ok(()),
+        Trusted::Tables(_) => is_asked_about(&read(file)?.unwrap_or_default()),
         Trusted::List(name) => edit(file, false, "{}", |text| {
-            headed(text, |text| {
-                let text = if text.trim().is_empty() { "{}" } else { text };
-                let folders = texts(text, name)?;
-                let is_own = |folder: &String| own.iter().any(|own| own == folder);
-                let rest: Vec<&String> = folders.iter().filter(|folder| !is_own(folder)).collect();
-                let covers = |folder: &&&String| {
-                    let known = super::folders(Utf8Path::new(folder.as_str()));
-                    let mut inside = repos.iter().chain(own);
-                    inside.any(|inside| known.iter().any(|folder| inside.starts_with(folder)))
-                };
-                if let Some(folder) = rest.iter().find(covers) {
-                    trusted(folder)?;
-                }
-                if rest.len() == folders.len() {
+            is_asked_about(text)?;
+            headed(text, |body| {
+                let mut folders = texts(body, name)?;
+                let known = folders.len();
+                folders.retain(|folder| !is_own(own, folder));
+                if folders.len() == known {
                     return Ok(None);
                 }
-                with_member(text, std::slice::from_ref(name), &serde_json::to_string(&rest)?)
+                with_member(
+                    body,
+                    std::slice::from_ref(name),
+                    &serde_json::to_string(&folders)?,
+                )
             })
         }),
+    }
+}
+
+/// The folder by which `file` says that a stranger's code in a worktree of `repo` that lies in `worktrees` is trusted.
+pub(super) fn trusted_by_a_person(
+    file: &Utf8Path,
+    said: &Trusted,
+    worktrees: &Utf8Path,
+    repo: &Utf8Path,
+) -> io::Result<Option<String>> {
+    match read(file)? {
+        Some(text) => trusted_in(&text, said, &[], &inside(&super::folders(worktrees), repo)),
+        None => Ok(None),
+    }
+}
+
+/// What an agent may know a session's code by.
+fn inside(own: &[Utf8PathBuf], repo: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let mut inside = super::folders(repo);
+    // A project that is a worktree itself is as trusted as its main checkout.
+    let main = crate::worktree::main_checkout(repo).map(|main| super::folders(&main));
+    inside.extend(main.into_iter().flatten());
+    inside.extend_from_slice(own);
+    inside
+}
+
+fn is_own(own: &[Utf8PathBuf], folder: &str) -> bool {
+    own.iter().any(|own| own == folder)
+}
+
+/// The folder by which `text` says that one of `inside` is trusted; what a list says of `own` alone does not count.
+fn trusted_in(
+    text: &str,
+    said: &Trusted,
+    own: &[Utf8PathBuf],
+    inside: &[Utf8PathBuf],
+) -> io::Result<Option<String>> {
+    match said {
+        Trusted::List(name) => Ok(listed(text, name)?.into_iter().find(|folder| {
+            let known = super::folders(Utf8Path::new(folder));
+            let is_below = |inside: &Utf8PathBuf| known.iter().any(|folder| inside.starts_with(folder));
+            !is_own(own, folder) && inside.iter().any(is_below)
+        })),
         Trusted::Tables(name) => {
-            let text = std::fs::read_to_string(file)?;
             let all: toml_edit::DocumentMut = text.parse().map_err(io::Error::other)?;
-            let trusts = |folder: &Utf8PathBuf| {
+            let trusts = |folder: &&Utf8PathBuf| {
                 let table = all.get(name).and_then(|tables| tables.get(folder.as_str()));
                 table.and_then(|table| table.get("trusted")?.as_bool()) == Some(true)
             };
-            repos
-                .iter()
-                .chain(own)
-                .find(|folder| trusts(folder))
-                .map_or(Ok(()), |folder| trusted(folder.as_str()))
+            Ok(inside.iter().find(trusts).map(ToString::to_string))
         }
     }
 }

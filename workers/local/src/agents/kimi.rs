@@ -141,6 +141,7 @@ pub(super) const SHEET: Sheet = Sheet {
         seen: "2.1.0",
         options: &["--session", "--add-dir", "--yolo", "--auto", "--model"],
         own_files: |env| KEPT.findings(env),
+        remembers: None,
     }),
 };
 

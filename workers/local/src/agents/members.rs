@@ -28,7 +28,7 @@ pub(super) fn listed(text: &str, name: &str) -> io::Result<Vec<String>> {
 }
 
 pub(super) fn texts(body: &str, name: &str) -> io::Result<Vec<String>> {
-    let members = Members::of(body)?;
+    let members = Members::of(if body.trim().is_empty() { "{}" } else { body })?;
     Ok(serde_json::from_str(members.get(name).unwrap_or("[]"))?)
 }
 

@@ -67,7 +67,7 @@ const TITLE_MAX: usize = 120;
 const MESSAGE_MAX: usize = 4 * 1024;
 
 pub use catalog::AgentCatalog;
-use checkup::Checkup;
+use checkup::{Checkup, Remembered};
 
 /// Makes a sheet an [`Agent`].
 struct Described {
@@ -383,6 +383,48 @@ fn unknown_home(request: &LaunchRequest<'_>) -> Vec<Preparation> {
         file: Utf8PathBuf::new(),
     };
     (!request.trusted).then_some(fails).into_iter().collect()
+}
+
+/// That nothing an agent remembers keeps it from asking about a stranger's code.
+fn untrusted(request: &LaunchRequest<'_>, remembered: Option<Remembered>) -> Option<Preparation> {
+    let Remembered { file, said } = remembered.filter(|_| !request.trusted)?;
+    Some(Preparation::Untrusted {
+        file,
+        said,
+        own: folders(request.worktree),
+        repo: request.repo.to_owned(),
+    })
+}
+
+/// A folder that an agent does not ask about by a person's word, where it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedByAPerson {
+    /// The agent.
+    pub agent: &'static str,
+    /// The file that says so.
+    pub file: Utf8PathBuf,
+    /// The folder, as it stands there.
+    pub folder: String,
+}
+
+/// Agents that would not ask about a stranger's code in a worktree of `repo` below `worktrees`, so that none begins there: told before
+/// somebody claims such a pull request. `env` is the environment that agents inherit. A file that does not read is told by the catalog.
+/// Reads files.
+pub fn trusted_by_a_person(
+    env: &[(String, String)],
+    worktrees: &Utf8Path,
+    repo: &Utf8Path,
+) -> Vec<TrustedByAPerson> {
+    let checkups = SHEETS
+        .iter()
+        .filter_map(|sheet| Some((sheet.description.id, sheet.checkup?)));
+    checkups
+        .filter_map(|(agent, checkup)| {
+            let Remembered { file, said } = (checkup.remembers?)(env)?;
+            let folder = install::trusted_by_a_person(&file, &said, worktrees, repo).ok()??;
+            Some(TrustedByAPerson { agent, file, folder })
+        })
+        .collect()
 }
 
 /// A folder by the names an agent may know it by: its path may be told with links in it or without.

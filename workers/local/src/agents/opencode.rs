@@ -104,6 +104,7 @@ pub(super) const SHEET: Sheet = Sheet {
         seen: "1.18.33",
         options: &["--session", "--auto", "--model", "--prompt"],
         own_files: |env| KEPT.findings(env),
+        remembers: None,
     }),
 };
 

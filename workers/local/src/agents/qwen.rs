@@ -180,6 +180,7 @@ pub(super) const SHEET: Sheet = Sheet {
             "--prompt-interactive",
         ],
         own_files: |env| KEPT.findings(env),
+        remembers: None,
     }),
 };
 
