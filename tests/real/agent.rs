@@ -118,23 +118,40 @@ impl Real {
     }
 
     /// What its holder typed into a session for us, run by run, each with the screen it met. No Enter of ours may ever have met a
-    /// dialog: that is looked at here, with eyes of the test's own, wherever a test asks.
+    /// dialog, and no key that is none of a person's answer: that is looked at here, with eyes of the test's own, wherever a test asks.
     pub(crate) fn typed(&self, id: &str) -> Vec<Value> {
         let typed = self.world.typed(id);
-        for entry in typed.iter().filter(|entry| entry["did"] == "enter") {
+        for entry in &typed {
             let screen: Vec<&str> = entry["screen"]
                 .as_array()
                 .unwrap()
                 .iter()
                 .map(|line| line.as_str().unwrap())
                 .collect();
-            assert!(
-                !(self.kind.shows_a_dialog)(&screen),
-                "an Enter of ours met a dialog: {entry:#}"
-            );
-            assert!((self.kind.takes_a_text)(&screen), "{entry:#}");
+            let is_dialog = self.kind.is_asking(&screen);
+            match entry["did"].as_str().unwrap() {
+                "enter" => {
+                    assert!(!is_dialog, "an Enter of ours met a dialog: {entry:#}");
+                    assert!((self.kind.takes_a_text)(&screen), "{entry:#}");
+                }
+                "keys" => {
+                    assert!(is_dialog, "keys of an answer met no dialog: {entry:#}");
+                    assert_eq!(self.kind_of_message(entry), "answer person", "{entry:#}");
+                }
+                "text" => assert!(!is_dialog, "a text of ours met a dialog: {entry:#}"),
+                _ => {} // what was withheld, and why, or taken away again
+            }
         }
         typed
+    }
+
+    /// What the message is that an entry of the holder's log was typed for, and who sent it.
+    fn kind_of_message(&self, entry: &Value) -> String {
+        let id = entry["id"].as_str().unwrap().trim_start_matches('m');
+        let id: u64 = id.split('.').next().unwrap().parse().unwrap();
+        self.world.query(&format!(
+            "SELECT kind || ' ' || coalesce(sender, about, 'person') FROM messages WHERE id = {id}"
+        ))
     }
 
     /// The hook that last said what the agent does. What its transcript says has no boot: it is written later than hooks are run, and

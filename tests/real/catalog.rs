@@ -25,16 +25,11 @@ fn programs(test: &str) -> Option<(Vec<String>, String)> {
     Some((found, node))
 }
 
-/// All agents, as they are listed in a world with this PATH.
-fn listed(world: &mut World, path: &str) -> Vec<Value> {
-    world.set("PATH", &format!("{path}:/usr/local/bin:/usr/bin:/bin"));
-    world.start();
-    // One that was too slow on a machine that had other things to do is asked again a while later.
+/// What is said of all agents in a world with this PATH, once none was too slow on a machine that had other things to do.
+fn asked(world: &World, words: &[&str]) -> Value {
     within(Duration::from_secs(120), "all of them start", || {
-        let list = world.ao(&["--json", "agent", "ls"]).ok().json();
-        let agents = list["agents"].as_array().unwrap().clone();
-        let is_slow = |agent: &Value| agent["findings"].to_string().contains("did not end within");
-        (!agents.iter().any(is_slow)).then_some(agents)
+        let said = world.ao(words).json();
+        (!said.to_string().contains("did not end within")).then_some(said)
     })
 }
 
@@ -44,9 +39,14 @@ fn each_real_program_is_found_in_its_verified_version() {
         return;
     };
     let mut world = World::new(AO);
-    let agents = listed(&mut world, &format!("{node}:{}", found.join(":")));
+    world.set(
+        "PATH",
+        &format!("{node}:{}:/usr/local/bin:/usr/bin:/bin", found.join(":")),
+    );
+    world.start();
+    let agents = asked(&world, &["--json", "agent", "ls"]);
     let mut seen = 0;
-    for agent in &agents {
+    for agent in agents["agents"].as_array().unwrap() {
         let Some(program) = agent["program"].as_str().filter(|name| PROGRAMS.contains(name)) else {
             continue;
         };
@@ -54,44 +54,92 @@ fn each_real_program_is_found_in_its_verified_version() {
         assert_eq!(agent["standing"], "verified", "{program}: {agent}");
         assert_eq!(agent["version"], agent["verifiedVersion"], "{program}: {agent}");
         assert_eq!(agent["capabilities"]["verified"], true, "{program}: {agent}");
-        let login = agent["findings"].as_array().unwrap().iter();
-        let asks: Vec<&Value> = login.filter(|finding| finding["what"] == "program").collect();
-        assert!(asks.is_empty(), "{program}: {asks:?}");
+        let findings = agent["findings"].as_array().unwrap();
+        let of = |what: &str| findings.iter().find(|finding| finding["what"] == what);
+        assert_eq!(of("program"), None, "{program}: {agent}");
+        // Those that name our hooks are among them.
+        let options = of("options").unwrap();
+        assert_eq!(options["remedy"], Value::Null, "{program}: {options}");
+        assert_eq!(options["said"], "knows every option that it is started with");
     }
     assert_eq!(seen, PROGRAMS.len());
 }
 
-/// What the doctor looks for in the help of another version stands in that of the real one: it is asked where it says to be another.
+/// Each by its id, with an option of its: one by which it is told of our hooks, where it is told so.
+const OPTIONS: [(&str, &str); 7] = [
+    ("claude-code", "--settings"),
+    ("codex", "--config"),
+    ("opencode", "--prompt"),
+    ("grok", "--session-id"),
+    ("qwen", "--add-dir"),
+    ("copilot", "--plugin-dir"),
+    ("kimi", "--session"),
+];
+
+/// Of each: it starts, its version, its options, its trust, and that it is not logged in, with what to do; then, where the same program
+/// does not name one of its options, that it would not start.
 #[test]
-fn each_real_program_names_its_options_in_its_help() {
-    let Some((found, node)) = programs("each_real_program_names_its_options_in_its_help") else {
+fn the_doctor_looks_over_each_real_program() {
+    let Some((found, node)) = programs("the_doctor_looks_over_each_real_program") else {
         return;
     };
     let mut world = World::new(AO);
-    let bin = world.dir.join("another");
+    let bin = world.dir.join("bin");
     fs::create_dir(&bin).unwrap();
-    for (program, folder) in PROGRAMS.into_iter().zip(&found) {
-        let script = format!(
-            "#!/bin/sh\ncase $1 in --version) echo 0.0.1;; *) exec {folder}/{program} \"$@\";; esac\n"
-        );
-        fs::write(bin.join(program), script).unwrap();
-        fs::set_permissions(bin.join(program), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let agents = listed(&mut world, &format!("{bin}:{node}"));
-    let mut seen = 0;
-    for agent in agents {
-        if !agent["program"]
-            .as_str()
-            .is_some_and(|name| PROGRAMS.contains(&name))
-        {
-            continue;
+    let without = |option: fn(usize) -> &'static str| {
+        for (at, (program, folder)) in PROGRAMS.into_iter().zip(&found).enumerate() {
+            let option = option(at);
+            let script = format!(
+                "#!/bin/sh\ncase $1 in --help) {folder}/{program} --help 2>&1 | sed 's/{option}/--other/g';; *) exec {folder}/{program} \"$@\";; esac\n"
+            );
+            fs::write(bin.join(program), script).unwrap();
+            fs::set_permissions(bin.join(program), fs::Permissions::from_mode(0o755)).unwrap();
         }
-        seen += 1;
-        assert_eq!(agent["standing"], "older", "{agent}");
-        let mut findings = agent["findings"].as_array().unwrap().iter();
-        let options = findings.find(|finding| finding["what"] == "options").unwrap();
-        assert_eq!(options["remedy"], Value::Null, "{options}");
-        assert_eq!(options["said"], "knows every option that it is started with");
+    };
+    world.set("PATH", &format!("{bin}:{node}:/usr/local/bin:/usr/bin:/bin"));
+    let said = |world: &World| -> Vec<(String, String, String, bool)> {
+        let report = asked(world, &["--json", "doctor", "--offline"]);
+        let text = |check: &Value, name: &str| check[name].as_str().unwrap().to_owned();
+        let checks = report["checks"].as_array().unwrap().iter();
+        checks
+            .filter(|check| check["section"] == "Agents")
+            .map(|check| {
+                (
+                    text(check, "name"),
+                    text(check, "level"),
+                    text(check, "message"),
+                    check["remedy"].is_string(),
+                )
+            })
+            .collect()
+    };
+    let has = |all: &[(String, String, String, bool)], of: (&str, &str, &str, bool)| {
+        assert!(
+            all.iter().any(|(id, level, said, remedy)| {
+                (id.as_str(), level.as_str(), *remedy) == (of.0, of.1, of.3) && said.contains(of.2)
+            }),
+            "{of:?}: {all:#?}"
+        );
+    };
+    // Of one that was never run here its first start is said instead.
+    let known = world.dir.join("home/.claude.json");
+    fs::write(known, r#"{"hasCompletedOnboarding": true}"#).unwrap();
+    without(|_| "--nothing-of-that-name");
+    let well = said(&world);
+    for ((id, _), program) in OPTIONS.into_iter().zip(PROGRAMS) {
+        has(&well, (id, "PASS", &format!("{bin}/{program}, version "), false));
+        has(
+            &well,
+            (id, "PASS", "knows every option that it is started with", false),
+        );
+        has(&well, (id, "PASS", "trust: ", false));
+        has(&well, (id, "WARN", "login: no login is found", true));
+        let fails = |(known, level, ..): &&(String, String, String, bool)| known == id && level == "FAIL";
+        assert_eq!(well.iter().find(fails), None);
     }
-    assert_eq!(seen, PROGRAMS.len());
+    without(|at| OPTIONS[at].1);
+    let ill = said(&world);
+    for (id, option) in OPTIONS {
+        has(&ill, (id, "FAIL", &format!("does not know {option}"), true));
+    }
 }

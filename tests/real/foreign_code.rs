@@ -176,27 +176,3 @@ fn a_stranger_s_code_is_asked_about_nothing_is_typed_and_a_person_s_answer_close
         "{listed}"
     );
 }
-
-#[test]
-fn the_project_s_own_code_is_not_asked_about() {
-    let Some(stage) = Stage::set_with(
-        &CLAUDE,
-        "foreign_code::the_project_s_own_code_is_not_asked_about",
-        |world| (CLAUDE.trusts)(world),
-    ) else {
-        return;
-    };
-    let claude = &stage.real;
-    let number = stage.pull("feature", Home::Same);
-    for more in [&["--claim-pr", number.as_str()] as &[&str], &[]] {
-        let id = claude.spawn(more, "STUB: say begun");
-        ao_tests::settle("it begins", || {
-            let session = claude.world.session(&id);
-            assert_ne!(session["status"], "needs_input", "{more:?}: {session:#}");
-            session["lastMessage"]
-                .as_str()
-                .is_some_and(|said| said.contains("begun"))
-        });
-        assert_eq!(claude.world.session(&id)["foreignCode"], false);
-    }
-}

@@ -8,6 +8,9 @@ use camino::Utf8Path;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+/// Makes a world ready.
+type Ready = fn(&mut World);
+
 /// One kind of agent.
 pub(crate) struct Kind {
     pub(crate) id: &'static str,
@@ -31,8 +34,9 @@ pub(crate) struct Kind {
     pub(crate) wall: &'static str,
     /// Within how many seconds of its end a wall is told, if it says when that is.
     pub(crate) wall_told: Option<i64>,
-    /// Where it tries again by itself for longer than anybody waits here: what its status says, why a message waits, and what is so.
-    pub(crate) wall_shown: Option<[&'static str; 3]>,
+    /// Where it tries again by itself for longer than anybody waits here: as a person has it who does not want that, and what is so
+    /// else.
+    pub(crate) walled: Option<(Ready, &'static str)>,
     /// How many refusals it tries again after, for as long as its status can be read, and how it says that it does: until when, or that
     /// it does; if on its screen nothing tells that from work, what is so.
     pub(crate) retries: (u8, Result<&'static str, &'static str>),
@@ -51,15 +55,29 @@ pub(crate) struct Kind {
     /// Whether a stranger's hooks are what it asks about: once trusted, they are run.
     pub(crate) runs_theirs: bool,
     /// As a person has it who has told it that they trust their own checkout, or what that lies in.
-    pub(crate) trusts: fn(&mut World),
+    pub(crate) trusts: Ready,
     /// If it would not ask about a stranger's code then: what is said of it, and what is done instead.
     pub(crate) warned: Option<(&'static str, &'static str)>,
     /// What it calls the tool that it writes a file with.
     pub(crate) writes: &'static str,
     /// What makes it call a conversation something; if nothing does here, why.
-    pub(crate) calls: Result<fn(&mut World), &'static str>,
+    pub(crate) calls: Result<Ready, &'static str>,
     /// What its own record has of a conversation.
     pub(crate) record: fn(&Utf8Path, &str) -> Option<Recorded>,
+}
+
+impl Kind {
+    /// Whether there is a dialog on its screen, one of its first start too.
+    pub(crate) fn is_asking(&self, screen: &[&str]) -> bool {
+        let first: Vec<&str> = self
+            .unset
+            .asks
+            .into_iter()
+            .flatten()
+            .map(|(said, _)| *said)
+            .collect();
+        (self.shows_a_dialog)(screen) || has(screen, &first)
+    }
 }
 
 /// An agent's first start.
@@ -167,7 +185,7 @@ pub(crate) const CLAUDE: Kind = Kind {
     },
     // The same words stand at the end of a line about its own going on after a wall, which is none.
     shows_a_dialog: |screen| {
-        has(screen, &["Enter to confirm"])
+        has(screen, &["Enter to confirm", "Enter to select"])
             || screen
                 .iter()
                 .any(|line| line.trim_start().starts_with("Esc to cancel"))
@@ -178,7 +196,7 @@ pub(crate) const CLAUDE: Kind = Kind {
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall",
     wall_told: None,
-    wall_shown: None,
+    walled: None,
     retries: (5, Ok("it waits until ")),
     unset: Unset {
         with: |world, model| {
@@ -286,7 +304,7 @@ pub(crate) const CODEX: Kind = Kind {
     ),
     wall: "STUB: wall 30\nSTUB: say through",
     wall_told: Some(60),
-    wall_shown: None,
+    walled: None,
     retries: (4, Err(TRIES)),
     unset: Unset {
         with: |_, _| {},
@@ -342,6 +360,7 @@ pub(crate) const QWEN: Kind = Kind {
         has(
             screen,
             &[
+                "Do you trust this folder?",
                 "Waiting for user confirmation",
                 "Enter: Select",
                 "Use Enter to select",
@@ -354,7 +373,7 @@ pub(crate) const QWEN: Kind = Kind {
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: quota 30\nSTUB: say through",
     wall_told: Some(2),
-    wall_shown: None,
+    walled: None,
     retries: (4, Err(TRIES)),
     unset: Unset {
         with: |_, _| {},
@@ -420,7 +439,7 @@ pub(crate) const COPILOT: Kind = Kind {
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall",
     wall_told: None,
-    wall_shown: None,
+    walled: None,
     retries: (4, Err(TRIES)),
     unset: Unset {
         with: |world, _| world.set("COPILOT_AUTO_UPDATE", "false"),
@@ -482,7 +501,7 @@ pub(crate) const KIMI: Kind = Kind {
     questions: Ok(&[("colour", "2"), ("submit", "1")]),
     wall: "STUB: wall",
     wall_told: None,
-    wall_shown: None,
+    walled: None,
     retries: (6, Ok("it waits until ")),
     unset: Unset {
         with: |_, _| {},
@@ -567,13 +586,16 @@ pub(crate) const GROK: Kind = Kind {
     asks: "STUB: write asked.txt hi",
     yes: "3",
     questions: Ok(&[("colour", "2")]),
-    wall: "STUB: wall 20\nSTUB: say through",
+    wall: "STUB: wall",
     wall_told: None,
-    wall_shown: Some([
-        "it waits to try again: ",
-        "waits to try again",
-        "it tries again by itself, and says on its screen alone that it does: that is named, and what is sent waits",
-    ]),
+    walled: Some((
+        |world| {
+            let file = world.dir.join("home/.grok/config.toml");
+            let config = fs::read_to_string(&file).unwrap();
+            fs::write(file, format!("{config}max_retries = 1\n")).unwrap(); // of the model, whose table is the last
+        },
+        "where its settings have it give up (`max_retries`); else it tries again by itself: that is named, and what is sent waits",
+    )),
     retries: (3, Ok("it waits to try again: ")),
     unset: Unset {
         with: |world, _| world.set("GROK_DISABLE_AUTOUPDATER", "1"),
@@ -641,7 +663,7 @@ pub(crate) const OPENCODE: Kind = Kind {
     questions: Ok(&[("colour", "2")]),
     wall: "STUB: wall 35\nSTUB: say through",
     wall_told: Some(2),
-    wall_shown: None,
+    walled: None,
     retries: (3, Ok("it waits until ")),
     unset: Unset {
         with: |world, _| {

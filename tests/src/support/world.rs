@@ -17,16 +17,21 @@ use super::tree::TreeView;
 /// The longest a test waits for anything: far beyond what the slowest machine needs, so that passing it is a fault.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `so` gives an answer, looking every few milliseconds, and fails with `what` past the deadline.
+/// How long nobody looks. Each look costs the daemon that it asks some milliseconds of a processor, of which a test that waits for
+/// seconds takes none from what it waits for: the longer it waits, the less often it looks.
+const LOOKS: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(50)];
+
+/// Waits until `so` gives an answer, looking every few milliseconds at first, and fails with `what` past the deadline.
 pub fn within<T>(deadline: Duration, what: &str, mut so: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + deadline;
+    let began = Instant::now();
     loop {
         if let Some(answer) = so() {
             return answer;
         }
-        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        let waited = began.elapsed();
+        assert!(waited < deadline, "not within {deadline:?}: {what}");
         // Nothing outside can tell a test that the world has changed; so it looks again, and the deadline is the test.
-        std::thread::park_timeout(Duration::from_millis(5));
+        std::thread::park_timeout((waited / 20).clamp(LOOKS[0], LOOKS[1]));
     }
 }
 

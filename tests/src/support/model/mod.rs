@@ -13,8 +13,8 @@
 //! STUB: say TEXT          answer TEXT
 //! STUB: read              call the tool that reads a file, with the first path that the text names
 //! STUB: error CODE N      answer that status to the first N such requests (1), then go on
-//! STUB: quota N           the same, and say in words when that is
 //! STUB: wall N            refuse it until N seconds (three hours) after the first such request, as where a quota is used up, then go on
+//! STUB: quota N           the same, and say in words when that is
 //! ```
 //!
 //! A text that scripts nothing itself, such as a message of the daemon's, is answered by the script that [`Model::when`] gave for it.
