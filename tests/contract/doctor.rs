@@ -430,8 +430,21 @@ fn what_keeps_an_agent_from_a_strangers_code_is_named() {
         panic!("it is one")
     };
     assert_eq!(agent, "copilot");
-    assert!(line.contains(&format!("trusts `{dir}`")), "{line}");
+    assert!(
+        line.contains(&format!("trusts `{dir}`: of a stranger's code in any worktree")),
+        "{line}"
+    );
     world.begin();
+    // Where the worktrees of its project lie, which a launch would look at; the other remembers whole repositories.
+    let own = format!("{}/worktrees/web", world.data);
+    grok(&world, &own);
+    copilot(&world, &own);
+    let [(agent, line)] = &said(&world)[..] else {
+        panic!("it is one")
+    };
+    assert_eq!(agent, "copilot");
+    assert!(line.contains(&format!("trusts `{own}`")), "{line}");
+    grok(&world, &repo);
     copilot(&world, &repo);
     let lines = said(&world);
     let agents: Vec<&str> = lines.iter().map(|(agent, _)| agent.as_str()).collect();
@@ -445,8 +458,11 @@ fn what_keeps_an_agent_from_a_strangers_code_is_named() {
         );
         assert!(line.contains(&wanted), "{line}");
     }
+    // Of one that is not installed nothing is said.
+    fs::remove_file(world.dir.join("bin/grok")).unwrap();
+    let lines = said(&world);
+    assert!(lines.len() == 1 && lines[0].0 == "copilot", "{lines:?}");
     copilot(&world, "/somewhere");
-    grok(&world, "/somewhere");
     assert_eq!(said(&world), []);
 }
 

@@ -9,14 +9,13 @@ use serde_json::Value;
 
 use crate::AO;
 use crate::agent::{installed, offline};
-
-const PROGRAMS: [&str; 7] = ["claude", "codex", "opencode", "grok", "qwen", "copilot", "kimi"];
+use crate::kinds::{KINDS, Kind};
 
 /// The folders with the real programs, and one with the Node that some want: it has to be found first.
 fn programs(test: &str) -> Option<(Vec<String>, String)> {
     offline();
-    let found: Vec<String> = PROGRAMS.into_iter().filter_map(installed).collect();
-    if found.len() < PROGRAMS.len() {
+    let found: Vec<String> = KINDS.iter().filter_map(|kind| installed(kind.program)).collect();
+    if found.len() < KINDS.len() {
         not_tested(test, "not all agents are installed: tests/run installs them");
         return None;
     }
@@ -47,9 +46,10 @@ fn each_real_program_is_found_in_its_verified_version() {
     let agents = asked(&world, &["--json", "agent", "ls"]);
     let mut seen = 0;
     for agent in agents["agents"].as_array().unwrap() {
-        let Some(program) = agent["program"].as_str().filter(|name| PROGRAMS.contains(name)) else {
+        let Some(kind) = KINDS.iter().find(|kind| agent["id"] == kind.id) else {
             continue;
         };
+        let program = kind.program;
         seen += 1;
         assert_eq!(agent["standing"], "verified", "{program}: {agent}");
         assert_eq!(agent["version"], agent["verifiedVersion"], "{program}: {agent}");
@@ -62,19 +62,8 @@ fn each_real_program_is_found_in_its_verified_version() {
         assert_eq!(options["remedy"], Value::Null, "{program}: {options}");
         assert_eq!(options["said"], "knows every option that it is started with");
     }
-    assert_eq!(seen, PROGRAMS.len());
+    assert_eq!(seen, KINDS.len());
 }
-
-/// Each by its id, with an option of its: one by which it is told of our hooks, where it is told so.
-const OPTIONS: [(&str, &str); 7] = [
-    ("claude-code", "--settings"),
-    ("codex", "--config"),
-    ("opencode", "--prompt"),
-    ("grok", "--session-id"),
-    ("qwen", "--add-dir"),
-    ("copilot", "--plugin-dir"),
-    ("kimi", "--session"),
-];
 
 /// Of each: it starts, its version, its options, its trust, and that it is not logged in, with what to do; then, where the same program
 /// does not name one of its options, that it would not start.
@@ -86,9 +75,9 @@ fn the_doctor_looks_over_each_real_program() {
     let mut world = World::new(AO);
     let bin = world.dir.join("bin");
     fs::create_dir(&bin).unwrap();
-    let without = |option: fn(usize) -> &'static str| {
-        for (at, (program, folder)) in PROGRAMS.into_iter().zip(&found).enumerate() {
-            let option = option(at);
+    let without = |option: fn(&Kind) -> &'static str| {
+        for (kind, folder) in KINDS.iter().zip(&found) {
+            let (program, option) = (kind.program, option(kind));
             let script = format!(
                 "#!/bin/sh\ncase $1 in --help) {folder}/{program} --help 2>&1 | sed 's/{option}/--other/g';; *) exec {folder}/{program} \"$@\";; esac\n"
             );
@@ -126,7 +115,7 @@ fn the_doctor_looks_over_each_real_program() {
     fs::write(known, r#"{"hasCompletedOnboarding": true}"#).unwrap();
     without(|_| "--nothing-of-that-name");
     let well = said(&world);
-    for ((id, _), program) in OPTIONS.into_iter().zip(PROGRAMS) {
+    for Kind { id, program, .. } in KINDS {
         has(&well, (id, "PASS", &format!("{bin}/{program}, version "), false));
         has(
             &well,
@@ -137,9 +126,9 @@ fn the_doctor_looks_over_each_real_program() {
         let fails = |(known, level, ..): &&(String, String, String, bool)| known == id && level == "FAIL";
         assert_eq!(well.iter().find(fails), None);
     }
-    without(|at| OPTIONS[at].1);
+    without(|kind| kind.option);
     let ill = said(&world);
-    for (id, option) in OPTIONS {
+    for Kind { id, option, .. } in KINDS {
         has(&ill, (id, "FAIL", &format!("does not know {option}"), true));
     }
 }

@@ -11,7 +11,7 @@ use crate::kinds::{self, Kind, Reply};
 use crate::table::{note, said};
 
 macro_rules! first_starts {
-    ($($name:ident $kind:ident)*) => {
+    ([$($name:ident $kind:ident)*]) => {
         $(
             #[test]
             fn $name() {
@@ -21,7 +21,8 @@ macro_rules! first_starts {
     };
 }
 
-first_starts! { claude CLAUDE claude_without_a_key CLAUDE_WITHOUT_A_KEY codex CODEX opencode OPENCODE grok GROK qwen QWEN copilot COPILOT kimi KIMI }
+each_kind! { first_starts }
+first_starts! { [claude_without_a_key CLAUDE_WITHOUT_A_KEY] }
 
 fn what_is_asked_is_told_and_an_answer_closes_that(kind: &'static Kind, name: &str) {
     const STEP: &str = "asks at its first start, where nobody has set it up, and an answer closes that";

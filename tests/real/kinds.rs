@@ -15,8 +15,12 @@ type Ready = fn(&mut World);
 pub(crate) struct Kind {
     pub(crate) id: &'static str,
     pub(crate) program: &'static str,
+    /// An option that it is started with: one that names our hooks, where there is such.
+    pub(crate) option: &'static str,
     /// Whether it is asked its prompt on its command line.
     pub(crate) prompted: bool,
+    /// Whether what is typed while it works waits inside it.
+    pub(crate) queues: bool,
     /// If it does not give its model all of a long prompt: how much it does, in bytes, and what it does with the rest.
     pub(crate) shortens: Option<(usize, &'static str)>,
     /// Whether it runs on a Node that is installed beside it.
@@ -79,6 +83,15 @@ impl Kind {
         (self.shows_a_dialog)(screen) || has(screen, &first)
     }
 }
+
+macro_rules! list {
+    ([$($name:ident $kind:ident)*]) => {
+        /// All of them.
+        pub(crate) const KINDS: &[&Kind] = &[$(&$kind),*];
+    };
+}
+
+each_kind! { list }
 
 /// An agent's first start.
 pub(crate) struct Unset {
@@ -171,7 +184,9 @@ fn write(world: &World, name: &str, text: &str) {
 pub(crate) const CLAUDE: Kind = Kind {
     id: "claude-code",
     program: "claude",
+    option: "--settings",
     prompted: true,
+    queues: true,
     shortens: None,
     needs_node: false,
     setup: |world, model| {
@@ -277,7 +292,9 @@ pub(crate) const CLAUDE_WITHOUT_A_KEY: Kind = Kind {
 pub(crate) const CODEX: Kind = Kind {
     id: "codex",
     program: "codex",
+    option: "--config",
     prompted: true,
+    queues: false,
     shortens: None,
     needs_node: false,
     setup: |world, model| {
@@ -348,7 +365,9 @@ pub(crate) const CODEX: Kind = Kind {
 pub(crate) const QWEN: Kind = Kind {
     id: "qwen",
     program: "qwen",
+    option: "--add-dir",
     prompted: true,
+    queues: false,
     shortens: None,
     needs_node: true,
     setup: |world, model| {
@@ -422,7 +441,9 @@ pub(crate) const QWEN: Kind = Kind {
 pub(crate) const COPILOT: Kind = Kind {
     id: "copilot",
     program: "copilot",
+    option: "--plugin-dir",
     prompted: true,
+    queues: false,
     shortens: None,
     needs_node: true,
     setup: |world, model| {
@@ -484,7 +505,9 @@ pub(crate) const COPILOT: Kind = Kind {
 pub(crate) const KIMI: Kind = Kind {
     id: "kimi",
     program: "kimi",
+    option: "--session",
     prompted: false,
+    queues: false,
     shortens: None,
     needs_node: true,
     setup: |world, model| {
@@ -557,7 +580,9 @@ pub(crate) const KIMI: Kind = Kind {
 pub(crate) const GROK: Kind = Kind {
     id: "grok",
     program: "grok",
+    option: "--session-id",
     prompted: true,
+    queues: false,
     shortens: Some((
         90_000,
         "it gets all of it, and puts the middle of so long a one into a file of its own, which it names to its model",
@@ -642,7 +667,9 @@ pub(crate) const GROK: Kind = Kind {
 pub(crate) const OPENCODE: Kind = Kind {
     id: "opencode",
     program: "opencode",
+    option: "--prompt",
     prompted: true,
+    queues: true,
     shortens: None,
     needs_node: false,
     setup: |world, model| {

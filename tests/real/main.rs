@@ -3,6 +3,15 @@
 //! `tests/run` installs them and says where by `AO_REAL_AGENTS`. Where one is not there its tests are named as not run, and in
 //! CI that fails the run.
 
+/// All kinds of real agents, for a macro that makes something of each: its name for tests, and the constant in `kinds.rs`.
+macro_rules! each_kind {
+    ($call:ident $($with:tt)*) => {
+        $call! {
+            [claude CLAUDE codex CODEX opencode OPENCODE grok GROK qwen QWEN copilot COPILOT kimi KIMI] $($with)*
+        }
+    };
+}
+
 mod agent;
 mod catalog;
 mod claude;

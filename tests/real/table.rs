@@ -16,16 +16,10 @@ use crate::kinds::{self, Kind, Recorded};
 
 /// Makes the tests of a step for each kind.
 macro_rules! table {
-    ($($step:ident)*) => {
-        table! { @ claude CLAUDE: $($step)* }
-        table! { @ codex CODEX: $($step)* }
-        table! { @ opencode OPENCODE: $($step)* }
-        table! { @ grok GROK: $($step)* }
-        table! { @ qwen QWEN: $($step)* }
-        table! { @ copilot COPILOT: $($step)* }
-        table! { @ kimi KIMI: $($step)* }
+    ([$($name:ident $kind:ident)*] $steps:tt) => {
+        $( table! { @ $name $kind $steps } )*
     };
-    (@ $name:ident $kind:ident: $($step:ident)*) => {
+    (@ $name:ident $kind:ident { $($step:ident)* }) => {
         mod $name {
             $(
                 #[test]
@@ -37,7 +31,7 @@ macro_rules! table {
     };
 }
 
-table! {
+each_kind! { table {
     it_works_and_what_is_shown_is_what_it_wrote_down
     it_may_do_what_it_is_let_do_and_knows_its_role
     a_hostile_prompt_of_a_hundred_kilobytes_arrives_whole
@@ -49,16 +43,21 @@ table! {
     a_killed_one_goes_on_with_its_conversation
     at_a_quota_wall_nothing_is_typed_before_its_end
     a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing
-}
+} }
 
-/// The step that has a world of its own.
+/// The steps that have a world of their own.
 macro_rules! strangers {
-    ($($name:ident $kind:ident)*) => {
+    ([$($name:ident $kind:ident)*]) => {
         $(
             mod $name {
                 #[test]
                 fn a_stranger_s_code_is_asked_about_and_an_answer_closes_that() {
                     super::super::a_stranger_s_code_is_asked_about(&super::super::kinds::$kind);
+                }
+
+                #[test]
+                fn a_stranger_s_code_is_asked_about_where_it_may_do_everything() {
+                    super::super::a_stranger_s_code_is_asked_about_whatever_it_may_do(&super::super::kinds::$kind);
                 }
 
                 #[test]
@@ -71,7 +70,7 @@ macro_rules! strangers {
 }
 
 mod strangers {
-    strangers! { claude CLAUDE codex CODEX opencode OPENCODE grok GROK qwen QWEN copilot COPILOT kimi KIMI }
+    each_kind! { strangers }
 }
 
 fn run(kind: &'static Kind, test: &str, step: fn(&mut Real)) {
@@ -554,6 +553,12 @@ fn an_error_that_is_tried_again_is_named_and_it_goes_on(real: &mut Real) {
                 && is_long
         });
     }
+    let tries = || -> Vec<i64> {
+        let asked = real.model.asked().into_iter();
+        let tries = asked.filter(|asked| asked.tools > 0 && !asked.aside);
+        tries.map(|asked| asked.at_ms).collect()
+    };
+    let tried = tries().len();
     let typed = real.typed(&id).len();
     let sent = real.world.ao(&["send", &id, "STUB: say next"]).ok().out;
     assert!(sent.contains("queued ("), "{sent}");
@@ -567,10 +572,13 @@ fn an_error_that_is_tried_again_is_named_and_it_goes_on(real: &mut Real) {
         !session["reason"].to_string().contains("try again"),
         "{session:#}"
     );
+    if let Some(until) = until {
+        let next = tries()[tried];
+        assert!(next >= until, "it was said until {until}, and was {next}");
+    }
     // Where what is typed would not wait inside it, its turn is over first.
-    let queues = ["claude-code", "opencode"].contains(&real.kind.id);
     let not_before = until
-        .filter(|_| queues)
+        .filter(|_| real.kind.queues)
         .or(real.model.answered("at last"))
         .unwrap();
     let typed = &real.typed(&id)[typed..];
@@ -670,7 +678,8 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
         "{reason}"
     );
     let until: Timestamp = until.parse().unwrap();
-    match real.kind.wall_told {
+    let told = real.kind.wall_told;
+    match told {
         Some(within) => {
             assert!(reason.starts_with("its quota is used up until"), "{reason}");
             let ends = real.model.walls()[0];
@@ -679,10 +688,17 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
         }
         None => assert!(reason.contains("does not say until when"), "{reason}"),
     }
+    let how = match (real.kind.walled, told) {
+        (Some((_, how)), _) => how,
+        (None, Some(_)) => "yes",
+        (None, None) => {
+            "it does not say until when: the status says so, and when it is asked again (`AO_WALL_RETRY`)"
+        }
+    };
     note(
         real.kind,
         "a quota wall is named, with its end or with when it is tried again",
-        real.kind.walled.map_or("yes", |(_, else_so)| else_so),
+        how,
     );
     let typed = real.typed(&id).len();
     let waited = real
@@ -701,6 +717,39 @@ fn at_a_quota_wall_nothing_is_typed_before_its_end(real: &mut Real) {
     }
     assert_eq!(real.model.turns_with("say second"), 1);
     passed(real, "nothing is typed before, and delivery goes on after");
+    real.kill(&id, &[]);
+}
+
+/// One that tries again by itself for longer than anybody waits says so, and nothing is typed meanwhile.
+#[test]
+fn at_a_quota_wall_that_it_waits_at_by_itself_nothing_is_typed() {
+    let test = "at_a_quota_wall_that_it_waits_at_by_itself_nothing_is_typed";
+    let Some(real) = Real::of_with(&kinds::GROK, test, |_| {}) else {
+        return;
+    };
+    let id = real.spawn(&[], "STUB: say ready");
+    said(&real, &id, "ready");
+    let asked = "STUB: wall 20\nSTUB: say through";
+    real.world.ao(&["send", &id, asked, "--wait"]).ok();
+    settle("that it waits is named", || {
+        let session = real.world.session(&id);
+        let reason = session["reason"].as_str().unwrap_or_default();
+        session["status"] == "working" && reason.contains("it waits to try again: ")
+    });
+    let typed = real.typed(&id).len();
+    let waited = real
+        .world
+        .ao(&["send", &id, "STUB: say second", "--wait", "--timeout", "2s"]);
+    assert!(waited.err.contains("waits to try again"), "{waited:?}");
+    said(&real, &id, "second");
+    let ends = real.model.walls()[0] * 1_000;
+    let typed = &real.typed(&id)[typed..];
+    assert!(!typed.is_empty());
+    for entry in typed {
+        let at: Timestamp = entry["at"].as_str().unwrap().parse().unwrap();
+        assert!(at.as_millis() >= ends, "{ends} {entry:#}");
+    }
+    assert_eq!(real.model.turns_with("say second"), 1);
     real.kill(&id, &[]);
 }
 
@@ -785,21 +834,38 @@ fn a_stranger_s_code_is_asked_about(kind: &'static Kind) {
         real.kill(&own, &[]);
     }
     let _ = fs::remove_file(stage.theirs()); // what is their own may be run
-    let number = stage.pull("patch", Home::Fork("stranger/web".to_owned()));
-    let id = real.spawn(&["--claim-pr", &number], "STUB: say begun");
-    if kind.stranger.is_err() {
-        settle("it begins with its prompt", || {
-            real.model.turns_with("STUB: say begun") == 1
-        });
-        assert_eq!(real.world.session(&id)["foreignCode"], true);
-        real.until(&id, "mergeable");
-        assert!(!stage.theirs().exists(), "what a stranger brought was run");
-    }
+    asks_about_a_stranger_s(&stage, &[]);
     match kind.stranger {
-        Ok(yes) => assert_asks(&stage, &id, yes),
-        Err(why) => return note(kind, STEP, why),
+        Ok(_) => passed(real, STEP),
+        Err(why) => note(kind, STEP, why),
     }
-    passed(real, STEP);
+}
+
+/// The same where it may do everything else without asking.
+fn a_stranger_s_code_is_asked_about_whatever_it_may_do(kind: &'static Kind) {
+    let test = "a_stranger_s_code_is_asked_about_whatever_it_may_do";
+    if let Some(stage) = Stage::set(kind, test) {
+        asks_about_a_stranger_s(&stage, &["--permissions", "bypass-permissions"]);
+    }
+}
+
+/// It asks about a pull request of a fork, and an answer closes that; or what that brings for it is left out.
+fn asks_about_a_stranger_s(stage: &Stage, more: &[&str]) {
+    let real = &stage.real;
+    let number = stage.pull("patch", Home::Fork("stranger/web".to_owned()));
+    let id = real.spawn(
+        &[&["--claim-pr", number.as_str()], more].concat(),
+        "STUB: say begun",
+    );
+    if let Ok(yes) = real.kind.stranger {
+        return assert_asks(stage, &id, yes);
+    }
+    settle("it begins with its prompt", || {
+        real.model.turns_with("STUB: say begun") == 1
+    });
+    assert_eq!(real.world.session(&id)["foreignCode"], true);
+    real.until(&id, "mergeable");
+    assert!(!stage.theirs().exists(), "what a stranger brought was run");
 }
 
 /// A person has trusted their own checkout, or what it lies in, as the agent itself writes that down. That says nothing of a stranger's

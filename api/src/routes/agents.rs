@@ -10,7 +10,7 @@ use crate::wire::{AgentAnswer, AgentList, ErrorBody};
 
 /// Every agent, with its program as it is found on this machine.
 ///
-/// Each program is asked for its version, at most for some seconds; what it said holds while its file is the same.
+/// Each program is asked for its version and its help, at most for some seconds; what it said holds while its file is the same.
 #[utoipa::path(
     get, path = "/api/v1/agents", operation_id = "listAgents", tag = "agents",
     responses((status = 200, description = "All of them, those that are not installed too", body = AgentList))

@@ -188,13 +188,12 @@ async fn examine(config: &Config, args: &DoctorArgs, env: &Env) -> Vec<Check> {
     checks.push(tools::runtime(config));
     checks.push(tools::ao_binary(&env.path()));
     checks.push(tools::zellij(config, &env.path()).await);
-    checks.extend(agents::checks(config, env).await);
     let known = if runs {
         Daemon::find(&places, env.session()).ok()
     } else {
         None
     };
-    checks.extend(strangers::checks(known.as_ref(), config, env).await);
+    checks.extend(agents::checks(known.as_ref(), config, env).await);
     checks.push(github(args.offline, env).await);
     checks.push(logout::check(env, pid));
     if let Some(daemon) = &known {

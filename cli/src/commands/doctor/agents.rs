@@ -5,19 +5,25 @@ use ao_domain::port::agent::Agents as _;
 use ao_domain::port::catalog::{Catalog as _, Entry, Installation, Standing};
 use ao_local::agents::{AgentCatalog, Registry};
 
-use super::{Check, Level};
+use super::{Check, Level, strangers};
+use crate::client::Daemon;
 use crate::env::{Config, Env};
 
 /// The agent of a spawn that names none, then each agent that is a program: whether it is there, starts, knows what it is
-/// started with, and asks nothing.
-pub(super) async fn checks(config: &Config, env: &Env) -> Vec<Check> {
+/// started with, asks nothing, and asks what it should.
+pub(super) async fn checks(daemon: Option<&Daemon>, config: &Config, env: &Env) -> Vec<Check> {
     let catalog = AgentCatalog::new(&env.path(), &env.inherited());
     let entries = catalog.all().await;
     let mut checks = vec![default(config, env, &entries)];
-    let installed = entries
+    let programs: Vec<(&'static str, Installation)> = entries
         .into_iter()
-        .filter_map(|entry| Some((entry.id, entry.installation?)));
-    checks.extend(installed.flat_map(|(id, found)| of(id, found)));
+        .filter_map(|entry| Some((entry.id, entry.installation?)))
+        .collect();
+    let here = programs.iter().filter(|(_, found)| found.path.is_some());
+    let installed: Vec<&'static str> = here.map(|(id, _)| *id).collect();
+    let trusting = strangers::checks(&installed, daemon, config, env).await;
+    checks.extend(programs.into_iter().flat_map(|(id, found)| of(id, found)));
+    checks.extend(trusting);
     checks
 }
 

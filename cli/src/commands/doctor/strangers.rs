@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ao_local::agents::trusted_by_a_person;
+use ao_api::wire::ProjectSummary;
+use ao_local::agents::{TrustedByAPerson, trusted_by_a_person};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{ASK, Check, Level};
@@ -10,52 +11,77 @@ use crate::client::Daemon;
 use crate::commands::project;
 use crate::env::{Config, Env};
 
-/// What agents were told to trust without a question, of all projects that a daemon knows; without one, of all that lies where
-/// worktrees do.
-pub(super) async fn checks(daemon: Option<&Daemon>, config: &Config, env: &Env) -> Vec<Check> {
+/// What agents that are `installed` were told to trust without a question, in all projects that a daemon knows; without one, wherever
+/// worktrees lie.
+pub(super) async fn checks(
+    installed: &[&'static str],
+    daemon: Option<&Daemon>,
+    config: &Config,
+    env: &Env,
+) -> Vec<Check> {
     let worktrees = config.data_dir.join("worktrees");
-    let repos = match daemon {
-        Some(daemon) => repos(daemon).await,
-        None => vec![worktrees.clone()],
+    let projects = match daemon {
+        Some(daemon) => Some(projects(daemon).await),
+        None => None,
     };
     let inherited = env.inherited();
-    let looking = tokio::task::spawn_blocking(move || found(&repos, &worktrees, &inherited));
+    let looking = tokio::task::spawn_blocking(move || found(projects, &worktrees, &inherited));
     // Files that nobody can read are told of by each agent's own checks.
-    match tokio::time::timeout(ASK, looking).await {
-        Ok(Ok(checks)) => checks,
-        Ok(Err(_)) | Err(_) => Vec::new(),
-    }
+    let Ok(Ok(all)) = tokio::time::timeout(ASK, looking).await else {
+        return Vec::new();
+    };
+    let here = all.into_iter().filter(|(one, _)| installed.contains(&one.agent));
+    here.map(|(one, repos)| check(&one, &repos)).collect()
 }
 
-async fn repos(daemon: &Daemon) -> Vec<Utf8PathBuf> {
+async fn projects(daemon: &Daemon) -> Vec<ProjectSummary> {
     match tokio::time::timeout(ASK, project::list(daemon)).await {
-        Ok(Ok(known)) => known
-            .projects
-            .into_iter()
-            .map(|known| known.path.into())
-            .collect(),
+        Ok(Ok(known)) => known.projects,
         // A daemon that does not answer has a check of its own.
         _ => Vec::new(),
     }
 }
 
-fn found(repos: &[Utf8PathBuf], worktrees: &Utf8Path, env: &[(String, String)]) -> Vec<Check> {
-    let mut all: BTreeMap<_, Vec<&Utf8Path>> = BTreeMap::new();
-    for repo in repos {
-        for one in trusted_by_a_person(env, worktrees, repo) {
-            all.entry((one.agent, one.file, one.folder))
-                .or_default()
-                .push(repo);
+/// Each entry with the repositories of which it says so; none where it says so of every worktree.
+fn found(
+    projects: Option<Vec<ProjectSummary>>,
+    worktrees: &Utf8Path,
+    env: &[(String, String)],
+) -> BTreeMap<TrustedByAPerson, Vec<String>> {
+    // The daemon knows the folder without links in its name.
+    let root = worktrees
+        .canonicalize_utf8()
+        .unwrap_or_else(|_| worktrees.to_owned());
+    let to_come = |project: &str| root.join(project).join("to-come");
+    let mut all: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    match projects {
+        None => {
+            let worktree = to_come("project");
+            for one in trusted_by_a_person(env, &worktree, &worktree) {
+                all.entry(one).or_default();
+            }
+        }
+        Some(projects) => {
+            for project in projects {
+                let repo = Utf8PathBuf::from(project.path);
+                for one in trusted_by_a_person(env, &to_come(project.id.as_str()), &repo) {
+                    all.entry(one).or_default().push(format!("`{repo}`"));
+                }
+            }
         }
     }
-    let check = |((agent, file, folder), repos): ((&'static str, Utf8PathBuf, String), Vec<&Utf8Path>)| {
-        let repos: Vec<String> = repos.iter().map(|repo| format!("`{repo}`")).collect();
-        let message = format!(
-            "trust: `{file}` trusts `{folder}`: of a stranger's code in a worktree of {} it would not ask, so no session begins with it",
-            repos.join(", ")
-        );
-        Check::new(Level::Warn, "Agents", agent, message)
-            .with("take that out of the file, or spawn another agent for pull requests from forks")
+    all
+}
+
+fn check(one: &TrustedByAPerson, repos: &[String]) -> Check {
+    let of = match repos {
+        [] => "any worktree".to_owned(),
+        repos => format!("a worktree of {}", repos.join(", ")),
     };
-    all.into_iter().map(check).collect()
+    let message = format!(
+        "trust: `{}` trusts `{}`: of a stranger's code in {of} it would not ask, so no session begins with it",
+        one.file, one.folder
+    );
+    Check::new(Level::Warn, "Agents", one.agent, message)
+        .with("take that out of the file, or spawn another agent for pull requests from forks")
 }

@@ -303,16 +303,16 @@ const UNSURE: Duration = Duration::from_secs(3);
 
 impl Retry {
     /// The same as a fact that was seen at `now`. While it is the one that is `known` it ends when that said: some count down, some
-    /// show the whole pause to its end. It ends no sooner than it says there: what is held until then is not let go too soon.
+    /// show the whole pause to its end. It ends no sooner than is said there; of one that may be over already nothing is said.
     #[must_use]
     pub fn seen(self, now: Timestamp, known: Option<&Delay>) -> Delay {
-        let is_same =
-            |known: &&Delay| known.said == self.said && (known.until.is_some() || self.pause.is_none());
+        let left = self.pause.and_then(|pause| pause.checked_sub(UNSURE));
+        let is_same = |known: &&Delay| known.said == self.said && (known.until.is_some() || left.is_none());
         match known.filter(is_same) {
             Some(known) => known.clone(),
             None => Delay {
                 said: self.said,
-                until: self.pause.map(|pause| now.plus(pause.saturating_sub(UNSURE))),
+                until: left.map(|left| now.plus(left)),
             },
         }
     }
@@ -425,7 +425,10 @@ mod tests {
             (None, "waits to try again")
         );
         // What was half painted, or written down before it was looked for.
-        let told = shown("529", 2).seen(at(1_000), Some(&untold));
-        assert_eq!(told.until, Some(at(1_000)));
+        let told = shown("529", 5).seen(at(1_000), Some(&untold));
+        assert_eq!(told.until, Some(at(3_000)));
+        let short = shown("529", 2).seen(at(1_000), None);
+        assert_eq!(short.until, None);
+        assert_eq!(shown("529", 2).seen(at(2_000), Some(&short)), short);
     }
 }

@@ -32,7 +32,7 @@ const AT_ONCE: usize = 2;
 /// How long what a program said holds, where its file is the same.
 const GOOD: Duration = Duration::from_secs(600);
 
-/// The same of one that did not start: what it is missing (a newer Node) changes without its file.
+/// The same of one that did not start, or did not do: what it is missing (a newer Node) changes without its file.
 const BAD: Duration = Duration::from_secs(30);
 
 /// How long an agent's own files may take to be read.
@@ -153,9 +153,11 @@ impl AgentCatalog {
         let mut slot = slot.lock().await;
         let file = Print::of(path);
         if let Some(known) = slot.as_ref() {
-            let holds = match known.says.standing {
-                Standing::Broken | Standing::Unknown => BAD,
-                _ => GOOD,
+            let is_well = |finding: &Finding| finding.remedy.is_none();
+            let holds = if known.says.findings.iter().all(is_well) {
+                GOOD
+            } else {
+                BAD
             };
             if Some(known.file) == file && known.at.elapsed() < holds {
                 return known.says.clone();
@@ -253,7 +255,11 @@ async fn options(path: &Utf8Path, checkup: &Checkup, env: &[(String, String)]) -
         None => "install its newest version".to_owned(),
     };
     match probe::ask(path, "--help", env).await {
-        Err(why) => Finding::bad("options", format!("its `--help` says nothing: {why}"), other),
+        Err(why) => Finding::bad(
+            "program",
+            format!("what it takes is not known, for its `--help` says nothing: {why}"),
+            format!("try it yourself: {path} --help"),
+        ),
         Ok(help) => {
             let unknown: Vec<&str> = checkup
                 .options

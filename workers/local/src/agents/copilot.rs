@@ -246,7 +246,7 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
     before.push(Preparation::Folder {
         file: request.messages.to_owned(),
     });
-    let Some(Remembered { file, .. }) = remembers(request.env) else {
+    let Some(remembered) = remembers(request.env) else {
         before.extend(unknown_home(request));
         return before;
     };
@@ -254,13 +254,13 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
         let trusts = folders(request.worktree)
             .into_iter()
             .map(|worktree| Preparation::Element {
-                file: file.clone(),
+                file: remembered.file.clone(),
                 path: vec![TRUSTED.to_owned()],
                 value: Value::from(worktree.into_string()).to_string(),
             });
         before.extend(trusts);
     }
-    before.extend(untrusted(request, remembers(request.env)));
+    before.extend(untrusted(request, remembered));
     before
 }
 

@@ -202,7 +202,7 @@ fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
         text: json!({"hooks": all}).to_string(),
     };
     let mut before = vec![hooks];
-    before.extend(untrusted(request, remembers(request.env)));
+    before.extend(remembers(request.env).and_then(|remembered| untrusted(request, remembered)));
     before
 }
 
@@ -238,7 +238,7 @@ const KEPT: Kept = Kept {
             what: "hooks",
             at: HOME.file(HOOKS),
             form: Form::Any,
-            well: "ours are {}",
+            well: "ours come into {}",
             ill: "",
         },
         Record {

@@ -187,15 +187,15 @@ fn distrust(file: &Utf8Path, said: &Trusted, own: &[Utf8PathBuf], repo: &Utf8Pat
     }
 }
 
-/// The folder by which `file` says that a stranger's code in a worktree of `repo` that lies in `worktrees` is trusted.
+/// The folder by which `file` says that a stranger's code in `worktree`, which is one of `repo`, is trusted.
 pub(super) fn trusted_by_a_person(
     file: &Utf8Path,
     said: &Trusted,
-    worktrees: &Utf8Path,
+    worktree: &Utf8Path,
     repo: &Utf8Path,
 ) -> io::Result<Option<String>> {
     match read(file)? {
-        Some(text) => trusted_in(&text, said, &[], &inside(&super::folders(worktrees), repo)),
+        Some(text) => trusted_in(&text, said, &[], &inside(&[worktree.to_owned()], repo)),
         None => Ok(None),
     }
 }

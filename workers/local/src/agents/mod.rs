@@ -386,18 +386,17 @@ fn unknown_home(request: &LaunchRequest<'_>) -> Vec<Preparation> {
 }
 
 /// That nothing an agent remembers keeps it from asking about a stranger's code.
-fn untrusted(request: &LaunchRequest<'_>, remembered: Option<Remembered>) -> Option<Preparation> {
-    let Remembered { file, said } = remembered.filter(|_| !request.trusted)?;
-    Some(Preparation::Untrusted {
-        file,
-        said,
+fn untrusted(request: &LaunchRequest<'_>, remembered: Remembered) -> Option<Preparation> {
+    (!request.trusted).then(|| Preparation::Untrusted {
+        file: remembered.file,
+        said: remembered.said,
         own: folders(request.worktree),
         repo: request.repo.to_owned(),
     })
 }
 
 /// A folder that an agent does not ask about by a person's word, where it should.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TrustedByAPerson {
     /// The agent.
     pub agent: &'static str,
@@ -407,12 +406,12 @@ pub struct TrustedByAPerson {
     pub folder: String,
 }
 
-/// Agents that would not ask about a stranger's code in a worktree of `repo` below `worktrees`, so that none begins there: told before
-/// somebody claims such a pull request. `env` is the environment that agents inherit. A file that does not read is told by the catalog.
-/// Reads files.
+/// Agents that would not ask about a stranger's code in `worktree`, which need not be there yet, of `repo`, so that none begins there:
+/// told before somebody claims such a pull request. `env` is the environment that agents inherit. A file that does not read is told by
+/// the catalog. Reads files.
 pub fn trusted_by_a_person(
     env: &[(String, String)],
-    worktrees: &Utf8Path,
+    worktree: &Utf8Path,
     repo: &Utf8Path,
 ) -> Vec<TrustedByAPerson> {
     let checkups = SHEETS
@@ -421,7 +420,7 @@ pub fn trusted_by_a_person(
     checkups
         .filter_map(|(agent, checkup)| {
             let Remembered { file, said } = (checkup.remembers?)(env)?;
-            let folder = install::trusted_by_a_person(&file, &said, worktrees, repo).ok()??;
+            let folder = install::trusted_by_a_person(&file, &said, worktree, repo).ok()??;
             Some(TrustedByAPerson { agent, file, folder })
         })
         .collect()

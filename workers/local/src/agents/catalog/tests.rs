@@ -223,6 +223,10 @@ async fn a_program_is_asked_in_the_environment_of_agents() {
     assert_eq!(codex(&home.catalog()).await.standing, Standing::Verified);
 }
 
+/// What Codex is started with.
+const ALL_OPTIONS: &str = "--no-daemon --dangerously-bypass-hook-trust --ask-for-approval --sandbox --model --config --approve-for-me \
+     --dangerously-bypass-approvals-and-sandbox";
+
 #[tokio::test]
 async fn options_are_looked_for_in_help() {
     let home = Home::new();
@@ -237,18 +241,54 @@ async fn options_are_looked_for_in_help() {
         "does not know --approve-for-me, --dangerously-bypass-approvals-and-sandbox"
     );
     assert_eq!(options.remedy.as_deref(), Some("install version 0.169.0"));
-    home.put(
-        "codex",
-        &script(&format!(
-            "{help} --approve-for-me --dangerously-bypass-approvals-and-sandbox"
-        )),
-    );
+    home.put("codex", &script(ALL_OPTIONS));
     let found = codex(&home.catalog()).await;
     assert_eq!(finding(&found, "options").remedy, None);
     assert!(
         finding(&found, "login").remedy.is_some(),
         "its own files are looked at, too"
     );
+}
+
+/// A machine that has other things to do makes one slow: that is no option that it does not know, and not so for long.
+#[tokio::test]
+async fn one_whose_help_says_nothing_is_asked_again_soon() {
+    let home = Home::new();
+    let script = "echo x >> \"$HOME/asked\"; case $1 in --version) echo codex-cli 0.169.0;; *) exit 3;; esac";
+    home.put("codex", script);
+    let catalog = home.catalog();
+    let after = async |seconds| {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+        codex(&catalog).await
+    };
+    let found = codex(&catalog).await;
+    assert_eq!(found.standing, Standing::Verified);
+    let said = finding(&found, "program");
+    assert!(
+        said.said.contains("its `--help` says nothing: exit status: 3"),
+        "{said:?}"
+    );
+    assert!(
+        said.remedy.as_deref().unwrap().ends_with("/codex --help"),
+        "{said:?}"
+    );
+    after(BAD.as_secs() - 5).await;
+    assert_eq!(home.asked(), 2);
+    after(5).await;
+    assert_eq!(home.asked(), 4);
+    // What is well holds for longer.
+    home.put(
+        "codex",
+        &format!("case $1 in --help) echo '{ALL_OPTIONS}'; exit;; esac; {script}"),
+    );
+    after(0).await;
+    let asked = home.asked();
+    after(BAD.as_secs()).await;
+    assert_eq!(home.asked(), asked);
+    after(GOOD.as_secs()).await;
+    assert!(home.asked() > asked);
 }
 
 /// What is said of each agent is what its sheet says: a change of it is seen here.

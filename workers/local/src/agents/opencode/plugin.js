@@ -74,7 +74,7 @@ export const ao = async () => {
             else error.over = setTimeout(over, LATE, of.sessionID);
           }
           if (status.type === "retry" && status.next > Date.now() + LONG)
-            tell("wall", of.sessionID, { error: "wall", said: status.message, next: Math.ceil(status.next / 1000) });
+            tell("wall", of.sessionID, { error: "wall", said: status.message, next: new Date(status.next).toISOString() });
           else if (status.type === "retry") tell("retry", of.sessionID, {});
           else if (status.type === "busy") tell("busy", of.sessionID, {});
           break;
