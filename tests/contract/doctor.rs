@@ -448,10 +448,10 @@ fn what_keeps_an_agent_from_a_strangers_code_is_named() {
     copilot(&world, &repo);
     let lines = said(&world);
     let agents: Vec<&str> = lines.iter().map(|(agent, _)| agent.as_str()).collect();
-    assert_eq!(agents, ["copilot", "grok"]);
+    assert_eq!(agents, ["grok", "copilot"], "each with what else is said of it");
     for ((_, line), file) in lines
         .iter()
-        .zip([".copilot/config.json", ".grok/trusted_folders.toml"])
+        .zip([".grok/trusted_folders.toml", ".copilot/config.json"])
     {
         let wanted = format!(
             "{file}` trusts `{repo}`: of a stranger's code in a worktree of `{repo}` it would not ask"

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex};
 
-use ao_tests::{Ao, Model, World, go_offline, not_tested};
+use ao_tests::{Ao, Model, World, go_offline, look_rarely, not_tested};
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
@@ -182,8 +182,9 @@ impl Real {
 }
 
 /// From now on there is no network but loopback for this test, its daemon and its agents. What answers there has to be started after
-/// this.
+/// this. And waits are long.
 pub(crate) fn offline() {
+    look_rarely();
     if let Err(why) = go_offline() {
         println!("not offline: {why}"); // `offline.rs` makes that one of what was not tested
     }

@@ -17,4 +17,4 @@ pub use support::seed::Seed;
 pub use support::skip::not_tested;
 pub use support::tree::TreeView;
 pub use support::watcher::Watcher;
-pub use support::world::{Ao, World, query_file, settle, within};
+pub use support::world::{Ao, World, look_rarely, query_file, settle, within};

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -17,11 +18,22 @@ use super::tree::TreeView;
 /// The longest a test waits for anything: far beyond what the slowest machine needs, so that passing it is a fault.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long nobody looks. Each look costs the daemon that it asks some milliseconds of a processor, of which a test that waits for
-/// seconds takes none from what it waits for: the longer it waits, the less often it looks.
-const LOOKS: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(50)];
+/// How long nobody looks: what is there for a moment only is seen all the same.
+const LOOK: Duration = Duration::from_millis(5);
 
-/// Waits until `so` gives an answer, looking every few milliseconds at first, and fails with `what` past the deadline.
+/// The same where waits are long.
+const RARE_LOOK: Duration = Duration::from_millis(50);
+
+/// Whether waits are long in this process.
+static RARELY: AtomicBool = AtomicBool::new(false);
+
+/// From now on this process looks the less often the longer it waits, up to twenty times a second. Each look costs the daemon that it
+/// asks some milliseconds of a processor, which are taken from what a test of a real agent waits for, for seconds each time.
+pub fn look_rarely() {
+    RARELY.store(true, Ordering::Relaxed);
+}
+
+/// Waits until `so` gives an answer, looking every few milliseconds (or [`look_rarely`]), and fails with `what` past the deadline.
 pub fn within<T>(deadline: Duration, what: &str, mut so: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
@@ -31,7 +43,12 @@ pub fn within<T>(deadline: Duration, what: &str, mut so: impl FnMut() -> Option<
         let waited = began.elapsed();
         assert!(waited < deadline, "not within {deadline:?}: {what}");
         // Nothing outside can tell a test that the world has changed; so it looks again, and the deadline is the test.
-        std::thread::park_timeout((waited / 20).clamp(LOOKS[0], LOOKS[1]));
+        let longest = if RARELY.load(Ordering::Relaxed) {
+            RARE_LOOK
+        } else {
+            LOOK
+        };
+        std::thread::park_timeout((waited / 20).clamp(LOOK, longest));
     }
 }
 

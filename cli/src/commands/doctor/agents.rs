@@ -21,9 +21,11 @@ pub(super) async fn checks(daemon: Option<&Daemon>, config: &Config, env: &Env) 
         .collect();
     let here = programs.iter().filter(|(_, found)| found.path.is_some());
     let installed: Vec<&'static str> = here.map(|(id, _)| *id).collect();
-    let trusting = strangers::checks(&installed, daemon, config, env).await;
-    checks.extend(programs.into_iter().flat_map(|(id, found)| of(id, found)));
-    checks.extend(trusting);
+    let mut trusting = strangers::checks(&installed, daemon, config, env).await;
+    for (id, found) in programs {
+        checks.extend(of(id, found));
+        checks.extend(trusting.extract_if(.., |check| check.name == id));
+    }
     checks
 }
 
