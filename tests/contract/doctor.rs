@@ -533,6 +533,22 @@ fn what_an_agent_would_ask_at_its_start_is_named() {
     );
 }
 
+/// A login in the daemon's environment is enough where it was never run: its first session asks nothing.
+#[test]
+fn a_login_in_the_environment_is_no_first_start() {
+    let mut world = world(Some(&claude("2.1.330", HELP)));
+    world.set("ANTHROPIC_API_KEY", "");
+    fs::remove_file(world.dir.join("home/.claude.json")).unwrap();
+    let said = "it was never run here";
+    let (_, checks) = examined(&world, &["--offline"]);
+    assert!(has(&checks, "claude-code", "WARN", said), "{checks:?}");
+    world.set("ANTHROPIC_AUTH_TOKEN", "t");
+    let (_, checks) = examined(&world, &["--offline"]);
+    let its: Vec<_> = checks.iter().filter(|(name, ..)| name == "claude-code").collect();
+    assert!(its.iter().all(|(_, level, _)| level == "PASS"), "{its:?}");
+    assert!(has(&checks, "claude-code", "PASS", "it asks nothing"), "{its:?}");
+}
+
 /// A key in the daemon's environment that nobody has approved is a question at its start.
 #[test]
 fn a_key_that_claude_code_would_ask_about_is_named() {

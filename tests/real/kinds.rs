@@ -195,8 +195,6 @@ pub(crate) const CLAUDE: Kind = Kind {
         world.set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
         world.set("DISABLE_AUTOUPDATER", "1");
         world.set("IS_SANDBOX", "1");
-        let known = json!({"hasCompletedOnboarding": true}).to_string();
-        fs::write(world.dir.join("home/.claude.json"), known).unwrap();
     },
     // The same words stand at the end of a line about its own going on after a wall, which is none.
     shows_a_dialog: |screen| {
@@ -221,11 +219,7 @@ pub(crate) const CLAUDE: Kind = Kind {
             world.set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
             world.set("DISABLE_AUTOUPDATER", "1");
         },
-        asks: Ok(&[
-            ("Choose the text style", Reply::Answer("3")),
-            ("Do you want to use this API key?", Reply::Answer("yes")),
-            ("Security notes", Reply::Answer("1")),
-        ]),
+        asks: Ok(&[("Do you want to use this API key?", Reply::Answer("yes"))]),
         goes_on: true,
         told: "yes",
     },
@@ -237,7 +231,7 @@ pub(crate) const CLAUDE: Kind = Kind {
     runs_theirs: true,
     trusts: |world| {
         let trusted = json!({"hasTrustDialogAccepted": true});
-        let config = json!({"hasCompletedOnboarding": true, "projects": {world.repo.as_str(): trusted}});
+        let config = json!({"projects": {world.repo.as_str(): trusted}});
         fs::write(world.dir.join("home/.claude.json"), config.to_string()).unwrap();
         world.set("CLAUDE_CODE_SANDBOXED", "1"); // all is trusted where it says something
     },

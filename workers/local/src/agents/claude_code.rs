@@ -3,7 +3,6 @@
 use ao_domain::port::agent::{Description, LaunchRequest, Preparation, Style, Takes};
 use ao_domain::port::runtime::Place;
 use ao_domain::{ActivityState, PermissionMode};
-use camino::Utf8PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::sheet::{
@@ -52,7 +51,7 @@ pub(super) const SHEET: Sheet = Sheet {
             Word::Prompt("--"),
         ],
         env: wary,
-        before: trust,
+        before,
     },
     events: EVENTS,
     keys: Keys {
@@ -290,23 +289,25 @@ fn wary(request: &LaunchRequest<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Its own record that the worktree is trusted. Without it a fresh worktree begins with a question whose first answer is "No, exit".
-fn trust(request: &LaunchRequest<'_>) -> Vec<Preparation> {
-    let Some(config) = own_files::config_file(request.env).filter(|_| request.trusted) else {
+/// Its own record that the worktree is trusted: without it a fresh worktree begins with a question whose first answer is "No, exit". And
+/// that it was run before, where a login is in its environment: whoever put it there is not to be shown colours and notes, on a
+/// screen that nobody reads. What is not there yet is all that it would ask then; whether a key is to be used it asks all the same.
+fn before(request: &LaunchRequest<'_>) -> Vec<Preparation> {
+    let Some(file) = own_files::config_file(request.env) else {
         return Vec::new();
     };
-    let seed = |folder: Utf8PathBuf| Preparation::Member {
-        file: config.clone(),
-        path: vec![
-            "projects".to_owned(),
-            folder.into_string(),
-            "hasTrustDialogAccepted".to_owned(),
-        ],
+    let seed = |path: &[&str]| Preparation::Member {
+        file: file.clone(),
+        path: path.iter().map(|name| (*name).to_owned()).collect(),
         value: "true".to_owned(),
         // It writes the file as a whole while it holds a lock beside it.
         locked: true,
     };
-    folders(request.worktree).into_iter().map(seed).collect()
+    let was_run = own_files::login_set(request.env).map(|_| seed(&[own_files::WAS_RUN]));
+    let trusted = request.trusted.then(|| folders(request.worktree));
+    let trusts = trusted.into_iter().flatten();
+    let trusts = trusts.map(|folder| seed(&["projects", folder.as_str(), "hasTrustDialogAccepted"]));
+    was_run.into_iter().chain(trusts).collect()
 }
 
 /// Our hooks, on the command line: nothing is written into the worktree or beside the user's own settings, which stay in force.

@@ -1,7 +1,7 @@
 //! What Claude Code's own files say of it.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::checkup::{Finding, no_home};
 use super::super::sheet::Environment;
@@ -22,6 +22,14 @@ const LOGINS: [&str; 6] = [
     "CLAUDE_CODE_USE_VERTEX",
     "CLAUDE_CODE_USE_FOUNDRY",
 ];
+
+/// What says in its file that it was run before.
+pub(super) const WAS_RUN: &str = "hasCompletedOnboarding";
+
+/// The variable that logs it in, of those that are set.
+pub(super) fn login_set(env: Environment<'_>) -> Option<&'static str> {
+    LOGINS.into_iter().find(|name| value_of(env, name).is_some())
+}
 
 /// Where Claude Code keeps what it knows of its user.
 pub(super) fn config_file(env: Environment<'_>) -> Option<Utf8PathBuf> {
@@ -48,6 +56,8 @@ pub(super) fn own_files(env: Environment<'_>) -> Vec<Finding> {
                 )];
             }
         },
+        // It comes to be with the first session.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && login_set(env).is_some() => json!({}),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let said = format!(
                 "it was never run here (`{path}` is not there): at its start it asks for a theme and a login"
@@ -60,7 +70,7 @@ pub(super) fn own_files(env: Environment<'_>) -> Vec<Finding> {
             return vec![Finding::bad("trust", said, format!("set the rights of `{path}`"))];
         }
     };
-    let first = if config["hasCompletedOnboarding"] != true {
+    let first = if config[WAS_RUN] != true && login_set(env).is_none() {
         let said = "at its start it asks for a theme and a login";
         Finding::bad("first start", said, run_it)
     } else if answer(env, &config) == Some(Answer::None) {
@@ -70,7 +80,10 @@ pub(super) fn own_files(env: Environment<'_>) -> Vec<Finding> {
     } else {
         Finding::good("first start", "it asks nothing at its start")
     };
-    let may_write = std::fs::metadata(&path).is_ok_and(|found| !found.permissions().readonly());
+    let may_write = match std::fs::metadata(&path) {
+        Ok(found) => !found.permissions().readonly(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
     let trust = if may_write {
         Finding::good("trust", format!("worktrees are recorded as trusted in {path}"))
     } else {
@@ -149,6 +162,16 @@ mod tests {
             found(own_files, &[(".claude.json", "{}")], &[]),
             [("first start", false), ("trust", true), ("login", false)]
         );
+        // Where a login is in its environment its first session is told that it was run before; but for a key.
+        let well = [("first start", true), ("trust", true), ("login", true)];
+        for files in [&[] as &[(&str, &str)], &[(".claude.json", "{}")]] {
+            assert_eq!(found(own_files, files, &["ANTHROPIC_AUTH_TOKEN"]), well);
+            let with_a_key = found(own_files, files, &["ANTHROPIC_API_KEY"]);
+            assert_eq!(
+                with_a_key,
+                [("first start", false), ("trust", true), ("login", true)]
+            );
+        }
         for login in [
             found(own_files, &[ONBOARDED], &["ANTHROPIC_AUTH_TOKEN"]),
             found(own_files, &[ONBOARDED, (".claude/.credentials.json", "{}")], &[]),

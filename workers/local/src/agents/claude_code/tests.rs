@@ -162,6 +162,33 @@ fn the_worktree_is_trusted_where_its_settings_lie() {
     assert_eq!(config(&home), format!("{folder}/.claude.json"));
 }
 
+/// Where no login is, a person has to give it one and sees what it shows then; whether code is trusted is another question.
+#[test]
+fn it_was_run_before_where_a_login_is_in_its_environment() {
+    let says = |home: &Home, trusted: bool| -> Vec<String> {
+        let plan = home.plan(|asked| asked.trusted = trusted);
+        let members = plan.before.iter().map(|what| match what {
+            Preparation::Member { path, value, .. } => format!("{} {value}", path.join(" ")),
+            other => panic!("{other:?}"),
+        });
+        members.collect()
+    };
+    let (trusts, was_run) = (
+        "projects / hasTrustDialogAccepted true",
+        "hasCompletedOnboarding true",
+    );
+    let mut home = Home::new();
+    assert_eq!(
+        (says(&home, true), says(&home, false)),
+        (vec![trusts.to_owned()], vec![])
+    );
+    home.env.push(("ANTHROPIC_AUTH_TOKEN".to_owned(), String::new()));
+    assert_eq!(says(&home, false), Vec::<String>::new(), "an empty one is none");
+    home.env.push(("ANTHROPIC_API_KEY".to_owned(), "k".to_owned()));
+    assert_eq!(says(&home, true), [was_run, trusts]);
+    assert_eq!(says(&home, false), [was_run]);
+}
+
 #[test]
 fn what_it_says_becomes_facts() {
     let registry = Registry::new("".as_ref());
