@@ -5,13 +5,12 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use ao_domain::Timestamp;
-use ao_tests::github::Home;
 use ao_tests::{Seed, World, matrix, settle, within};
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 
 use crate::agent::{Person, Real, installed};
-use crate::foreign_code::{Stage, text_of};
+use crate::foreign_code::text_of;
 use crate::kinds::{self, Kind, Recorded};
 
 /// Makes the tests of a step for each kind.
@@ -44,34 +43,6 @@ each_kind! { table {
     at_a_quota_wall_nothing_is_typed_before_its_end
     a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing
 } }
-
-/// The steps that have a world of their own.
-macro_rules! strangers {
-    ([$($name:ident $kind:ident)*]) => {
-        $(
-            mod $name {
-                #[test]
-                fn a_stranger_s_code_is_asked_about_and_an_answer_closes_that() {
-                    super::super::a_stranger_s_code_is_asked_about(&super::super::kinds::$kind);
-                }
-
-                #[test]
-                fn a_stranger_s_code_is_asked_about_where_it_may_do_everything() {
-                    super::super::a_stranger_s_code_is_asked_about_whatever_it_may_do(&super::super::kinds::$kind);
-                }
-
-                #[test]
-                fn a_stranger_s_code_is_no_person_s_who_trusts_the_repository() {
-                    super::super::a_stranger_s_code_is_no_person_s(&super::super::kinds::$kind);
-                }
-            }
-        )*
-    };
-}
-
-mod strangers {
-    each_kind! { strangers }
-}
 
 fn run(kind: &'static Kind, test: &str, step: fn(&mut Real)) {
     // For those that do not say when there is some quota again.
@@ -806,156 +777,5 @@ fn a_hundred_kills_while_a_message_is_typed_lose_and_double_nothing(real: &mut R
     passed(
         real,
         "a hundred kills of the daemon while a message is typed lose and double nothing",
-    );
-}
-
-/// A pull request of a fork is worked on: its agent asks, nothing is typed meanwhile, and a person's answer closes it and says whose it was.
-fn a_stranger_s_code_is_asked_about(kind: &'static Kind) {
-    const STEP: &str = "asks whether a stranger's code is trusted, and an answer closes that";
-    let Some(stage) = Stage::set(kind, "a_stranger_s_code_is_asked_about") else {
-        return;
-    };
-    let real = &stage.real;
-    // The person's own code first, also as a pull request, which is not asked about: that says nothing of what comes after it.
-    let number = stage.pull("feature", Home::Same);
-    for more in [&[] as &[&str], &["--claim-pr", &number]] {
-        let own = real.spawn(more, "STUB: say mine");
-        settle("it works unasked", || {
-            let session = real.world.session(&own);
-            assert_ne!(session["status"], "needs_input", "{more:?}: {session:#}");
-            session["lastMessage"] == "mine"
-        });
-        let session = real.world.session(&own);
-        assert_eq!(
-            (&session["foreignCode"], &session["dialog"]),
-            (&json!(false), &Value::Null),
-            "{more:?}"
-        );
-        real.kill(&own, &[]);
-    }
-    let _ = fs::remove_file(stage.theirs()); // what is their own may be run
-    asks_about_a_stranger_s(&stage, &[]);
-    match kind.stranger {
-        Ok(_) => passed(real, STEP),
-        Err(why) => note(kind, STEP, why),
-    }
-}
-
-/// The same where it may do everything else without asking.
-fn a_stranger_s_code_is_asked_about_whatever_it_may_do(kind: &'static Kind) {
-    let test = "a_stranger_s_code_is_asked_about_whatever_it_may_do";
-    if let Some(stage) = Stage::set(kind, test) {
-        asks_about_a_stranger_s(&stage, &["--permissions", "bypass-permissions"]);
-    }
-}
-
-/// It asks about a pull request of a fork, and an answer closes that; or what that brings for it is left out.
-fn asks_about_a_stranger_s(stage: &Stage, more: &[&str]) {
-    let real = &stage.real;
-    let number = stage.pull("patch", Home::Fork("stranger/web".to_owned()));
-    let id = real.spawn(
-        &[&["--claim-pr", number.as_str()], more].concat(),
-        "STUB: say begun",
-    );
-    if let Ok(yes) = real.kind.stranger {
-        return assert_asks(stage, &id, yes);
-    }
-    settle("it begins with its prompt", || {
-        real.model.turns_with("STUB: say begun") == 1
-    });
-    assert_eq!(real.world.session(&id)["foreignCode"], true);
-    real.until(&id, "mergeable");
-    assert!(!stage.theirs().exists(), "what a stranger brought was run");
-}
-
-/// A person has trusted their own checkout, or what it lies in, as the agent itself writes that down. That says nothing of a stranger's
-/// code in a worktree of it: the agent asks all the same, or is not started.
-fn a_stranger_s_code_is_no_person_s(kind: &'static Kind) {
-    const STEP: &str = "asks about it also where a person trusts the repository";
-    let Some(stage) = Stage::set_with(kind, "a_stranger_s_code_is_no_person_s", |world| {
-        (kind.trusts)(world);
-    }) else {
-        return;
-    };
-    let real = &stage.real;
-    let number = stage.pull("patch", Home::Fork("stranger/web".to_owned()));
-    match (kind.stranger, kind.warned) {
-        (Err(why), _) => return note(kind, STEP, why),
-        (Ok(yes), None) => {
-            let id = real.spawn(&["--claim-pr", &number], "STUB: say begun");
-            assert_asks(&stage, &id, yes);
-        }
-        (Ok(_), Some((said, how))) => {
-            let refused = real
-                .world
-                .ao(&["spawn", "--project", "web", "--claim-pr", &number]);
-            assert!(
-                refused.err.contains(said) && refused.err.contains(real.world.repo.as_str()),
-                "{refused:?}"
-            );
-            let failed = real.world.session("web-1");
-            assert_eq!(
-                (&failed["status"], &failed["agentPid"]),
-                (&json!("failed"), &Value::Null),
-                "{failed:#}"
-            );
-            return note(kind, STEP, how);
-        }
-    }
-    passed(real, STEP);
-}
-
-/// A stranger's code is asked about, nothing is typed and nothing run meanwhile, and an answer closes that.
-fn assert_asks(stage: &Stage, id: &str, yes: &str) {
-    let real = &stage.real;
-    let begun = |times: usize| {
-        settle("it begins with its prompt, once", || {
-            real.model.turns_with("STUB: say begun") == times
-        });
-    };
-    let asks = real.until(id, "needs_input");
-    settle("the question is read", || {
-        real.world.session(id)["dialog"].is_object()
-    });
-    let dialog = real.world.session(id)["dialog"].clone();
-    assert_eq!(asks["foreignCode"], true);
-    assert!(text_of(&dialog).to_lowercase().contains("trust"), "{dialog:#}");
-    let reason = real.world.session(id)["reason"].to_string().to_lowercase();
-    assert!(reason.contains("trust"), "{reason}");
-    let typed = real.typed(id);
-    assert_eq!((typed.len(), real.model.turns_with("STUB: say begun")), (0, 0));
-    assert!(
-        !stage.theirs().exists(),
-        "what a stranger brought was run unasked"
-    );
-    let choices = dialog["choices"].as_array().unwrap();
-    let is_yes = |choice: &&Value| {
-        choice["label"]
-            .as_str()
-            .is_some_and(|label| label.starts_with(yes))
-    };
-    let key = choices
-        .iter()
-        .find(is_yes)
-        .unwrap_or_else(|| panic!("{dialog:#}"))["key"]
-        .as_str()
-        .unwrap();
-    real.world.ao(&["session", "answer", id, key]).ok();
-    begun(1);
-    assert_eq!(real.world.session(id)["dialog"], Value::Null);
-    // Once a person has said so it may be, where that is what they were asked.
-    if real.kind.runs_theirs {
-        settle("what it was trusted with is run", || stage.theirs().exists());
-    } else {
-        assert!(!stage.theirs().exists(), "what a stranger brought was run");
-    }
-    let messages = real.messages(id);
-    let answer = messages
-        .iter()
-        .find(|message| message["kind"] == "answer")
-        .unwrap();
-    assert_eq!(
-        (&answer["by"], &answer["state"]),
-        (&json!("person"), &json!("accepted"))
     );
 }
